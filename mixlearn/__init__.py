@@ -1,0 +1,101 @@
+"""mixlearn: image mixing for training networks, as the book *mixlearn* derives it.
+
+Importing needs torch alone. Everything beyond the mixing itself (data, networks, training, figures,
+widgets) loads when it is first used: `pip install "mixlearn[lab]"` brings what it needs.
+
+>>> import torch, mixlearn as ml
+>>> images, labels = torch.rand(8, 3, 32, 32), torch.arange(8)
+>>> mixed = ml.mixup(images, labels, num_classes=10, alpha=1.0, generator=torch.Generator().manual_seed(0))
+>>> mixed.images.shape, mixed.targets.shape
+(torch.Size([8, 3, 32, 32]), torch.Size([8, 10]))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner
+from mixlearn.core.geometry import box_area, boxes_to_masks, masks_to_boxes, patchify, unpatchify
+from mixlearn.core.labels import (
+    mixed_accuracy,
+    one_hot,
+    pair_cross_entropy,
+    smooth,
+    soft_bce,
+    soft_cross_entropy,
+)
+from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.mixup import mixup
+
+if TYPE_CHECKING:
+    from mixlearn import measure
+    from mixlearn.lab import augment, data, learners, lightning, nets, recipes, runs
+    from mixlearn.lab.batches import MixCollate, RandomMix
+    from mixlearn.lab.fit import fit
+    from mixlearn.page import figures, widgets
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "augment": "mixlearn.lab.augment",
+    "data": "mixlearn.lab.data",
+    "figures": "mixlearn.page.figures",
+    "learners": "mixlearn.lab.learners",
+    "lightning": "mixlearn.lab.lightning",
+    "measure": "mixlearn.measure",
+    "nets": "mixlearn.lab.nets",
+    "recipes": "mixlearn.lab.recipes",
+    "runs": "mixlearn.lab.runs",
+    "widgets": "mixlearn.page.widgets",
+}
+_NAMES = {
+    "MixCollate": "mixlearn.lab.batches",
+    "RandomMix": "mixlearn.lab.batches",
+    "fit": "mixlearn.lab.fit",
+}
+
+__all__ = [
+    "Mixed",
+    "MixCollate",
+    "MixPlan",
+    "RandomMix",
+    "augment",
+    "box_area",
+    "boxes_to_masks",
+    "data",
+    "figures",
+    "fit",
+    "learners",
+    "lightning",
+    "masks_to_boxes",
+    "measure",
+    "mixed_accuracy",
+    "mixup",
+    "nets",
+    "one_hot",
+    "pair_cross_entropy",
+    "patchify",
+    "recipes",
+    "runs",
+    "sample_boxes",
+    "sample_lam",
+    "sample_partner",
+    "smooth",
+    "soft_bce",
+    "soft_cross_entropy",
+    "unpatchify",
+    "widgets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'mixlearn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,114 @@
+"""Checks of what a caller hands in. Each error names what was received and what was expected.
+
+Values are read only where they lie in the computer's own memory. Reading one value of a tensor on an
+accelerator makes the host wait for it, so there only shapes and types are checked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def readable(values: Tensor) -> bool:
+    """Whether looking at the values costs no wait for an accelerator."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def check_alpha(alpha: float) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
+        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}")
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"alpha must be positive and finite, got {alpha}")
+    return float(alpha)
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """All draws are made on the CPU, so that one seed gives one plan on every device."""
+    if generator is not None and generator.device.type != "cpu":
+        raise ValueError(
+            f"generator must live on the CPU (plans are drawn there, then moved), got {generator.device}"
+        )
+
+
+def check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a torch.Tensor, got {type(images).__name__}")
+    if images.dim() < 2 or images.shape[0] == 0:
+        raise ValueError(
+            f"images must have shape (B, …) with B ≥ 1, usually (B, C, H, W), got {tuple(images.shape)}"
+        )
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images must be floating point, got {images.dtype}; "
+            "convert first, for example images.float() / 255"
+        )
+
+
+def check_labels(labels: Tensor, batch: int, num_classes: int | None) -> int:
+    """Return the number of classes of integer ids (B,) or soft labels (B, C)."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}")
+    if labels.dim() not in (1, 2) or labels.shape[0] != batch:
+        raise ValueError(
+            f"labels must have shape ({batch},) or ({batch}, C) to go with {batch} images, "
+            f"got {tuple(labels.shape)}"
+        )
+    if labels.dim() == 2:
+        if not labels.is_floating_point():
+            raise TypeError(f"soft labels (B, C) must be floating point, got {labels.dtype}")
+        if num_classes is not None and num_classes != labels.shape[1]:
+            raise ValueError(f"soft labels have {labels.shape[1]} columns but num_classes is {num_classes}")
+        return labels.shape[1]
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(
+            f"labels of shape (B,) must be integer class ids, got {labels.dtype}; soft labels have shape (B, C)"
+        )
+    if num_classes is None:
+        raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
+    if readable(labels):
+        low, high = (int(v) for v in torch.aminmax(labels))
+        if low < 0 or high >= num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"labels must lie in 0…{num_classes - 1} (num_classes={num_classes}), got {wrong}"
+            )
+    return num_classes
+
+
+def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
+    """λ for each image, shape (B,), from one number or B numbers in [0, 1]."""
+    values = torch.as_tensor(lam)
+    if not values.is_floating_point():
+        values = values.to(torch.float32)
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    if values.dim() > 1 or (values.dim() == 1 and values.shape[0] not in (1, batch)):
+        raise ValueError(
+            f"lam must be one number or {batch} numbers for {batch} images, got shape {tuple(values.shape)}"
+        )
+    if readable(values):
+        inside = (values >= 0) & (values <= 1)
+        if not bool(inside.all()):
+            raise ValueError(f"lam must lie in [0, 1], got {values[~inside].flatten()[0].item()}")
+    return values.expand(batch)
+
+
+def as_partner(partner: Sequence[int] | Tensor, batch: int) -> Tensor:
+    """The partner of each image as int64 indices (B,) into the batch."""
+    index = torch.as_tensor(partner)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise TypeError(f"partner must hold integer indices into the batch, got {index.dtype}")
+    if index.shape != (batch,):
+        raise ValueError(f"partner must have shape ({batch},) for {batch} images, got {tuple(index.shape)}")
+    if readable(index):
+        low, high = (int(v) for v in torch.aminmax(index))
+        if low < 0 or high >= batch:
+            wrong = low if low < 0 else high
+            raise ValueError(f"partner must lie in 0…{batch - 1} for {batch} images, got {wrong}")
+    return index.long()

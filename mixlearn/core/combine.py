@@ -1,0 +1,72 @@
+"""Three ways to add up gathered images: by weights, by masks, by choice. The arithmetic under a plan."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def gather_sum(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
+    """Σₖ wₖ · v[sₖ] for values (B, …), sources and weights (K, B).
+
+    An embedding bag is this very sum: each row read once, each result written once, nothing kept in
+    between. It has no second derivative, so where a gradient is wanted the sum is written out.
+    """
+    if _wants_graph(values, weights) or values.dtype not in _BAG_TYPES[values.device.type == "cpu"]:
+        return _written_out(values, sources, weights.reshape(*weights.shape, *(1,) * (values.dim() - 1)))
+    if values.dim() == 1:
+        return gather_sum(values[:, None], sources, weights)[:, 0]
+    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    rows = (values.permute(0, 2, 3, 1) if last else values).contiguous()
+    out = F.embedding_bag(
+        sources.T.contiguous(),
+        rows.reshape(rows.shape[0], -1),
+        mode="sum",
+        per_sample_weights=weights.T.to(values.dtype).contiguous(),
+    ).view(rows.shape)
+    return out.permute(0, 3, 1, 2) if last else out
+
+
+def mask_sum(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
+    """Σₖ Mₖ ⊙ v[sₖ] for values (B, …, H, W), sources (K, B) and masks (K, B, …, H, W)."""
+    if _wants_graph(values, masks) or sources.shape[0] != 2:
+        return _written_out(values, sources, masks)
+    out = values.index_select(0, sources[1])
+    return torch.lerp(out, values, masks[0].to(values.dtype), out=out)
+
+
+def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
+    """values[sₖ] where Mₖ is 1: for integer maps, which cannot be averaged."""
+    if not bool(((masks == 0) | (masks == 1)).all()):
+        raise TypeError(
+            f"values of type {values.dtype} cannot be averaged under masks between 0 and 1; "
+            "expected floating point (for class ids: one-hot them first)"
+        )
+    out = values
+    for source, mask in zip(sources[1:], masks[1:], strict=True):
+        out = torch.where(mask.bool(), values[source], out)
+    return out.clone() if out is values else out
+
+
+def _written_out(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
+    """The sum as a formula that autograd and compilers take apart."""
+    shares = shares.to(values.dtype)
+    if sources.shape[0] == 2:
+        return torch.lerp(values[sources[1]], values, shares[0])
+    out = shares[0] * values[sources[0]]
+    for source, share in zip(sources[1:], shares[1:], strict=True):
+        out = torch.addcmul(out, share, values[source])
+    return out
+
+
+def _wants_graph(*tensors: Tensor) -> bool:
+    return torch.compiler.is_compiling() or (
+        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    )
+
+
+_BAG_TYPES = {
+    True: (torch.float32, torch.float64, torch.bfloat16, torch.float16),  # on the CPU
+    False: (torch.float32, torch.float64, torch.float16, torch.bfloat16),  # on an accelerator
+}

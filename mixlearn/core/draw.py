@@ -1,0 +1,119 @@
+"""Every random draw of the mixing methods. Each takes a generator; all are made on the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.checks import as_lam, check_alpha, check_generator
+
+
+def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None) -> Tensor:
+    """Draw n mixing shares λ from Beta(α, α).
+
+    A Beta variable is G₁ / (G₁ + G₂) for two Gamma(α) variables. With small α both gammas underflow to
+    zero, so the ratio is taken between logarithms, with Gamma(α) = Gamma(α + 1) · U^(1/α).
+
+    Args:
+        n: how many, at least 0.
+        alpha: α > 0. Below 1 the draws crowd at 0 and 1, at 1 they are uniform, above 1 they crowd at ½.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        Shape (n,), float32, in [0, 1].
+
+    Raises:
+        ValueError: α is not positive and finite, or n is negative.
+
+    Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, section 2.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> lam = sample_lam(10_000, 1.0, generator=g)
+    >>> abs(lam.mean().item() - 0.5) < 0.02
+    True
+    """
+    alpha = check_alpha(alpha)
+    check_generator(generator)
+    if n < 0:
+        raise ValueError(f"n must be at least 0, got {n}")
+    shape = torch.full((2, n), alpha + 1, dtype=torch.float64)
+    log_gamma = torch._standard_gamma(shape, generator=generator).log()
+    log_gamma += (
+        torch.rand((2, n), dtype=torch.float64, generator=generator).clamp_min_(1e-300).log_() / alpha
+    )
+    return torch.sigmoid(log_gamma[0] - log_gamma[1]).float()
+
+
+def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Generator | None = None) -> Tensor:
+    """Draw who is mixed with whom: a random permutation of the batch.
+
+    A permutation leaves one image paired with itself on average, whatever the batch size.
+
+    Args:
+        n: images in the batch, at least 1.
+        fixed_points: whether an image may be its own partner. Without, the draw is uniform over the
+            permutations that move every image.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        Shape (n,), int64: the index of each image's partner.
+
+    Raises:
+        ValueError: n < 1, or n = 1 without fixed points (one image has no other partner).
+
+    >>> partner = sample_partner(6, fixed_points=False, generator=torch.Generator().manual_seed(0))
+    >>> sorted(partner.tolist())
+    [0, 1, 2, 3, 4, 5]
+    >>> bool((partner == torch.arange(6)).any())
+    False
+    """
+    check_generator(generator)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    if n == 1 and not fixed_points:
+        raise ValueError("a batch of 1 image has no partner but itself; expected n ≥ 2 without fixed points")
+    while True:  # a permutation moves every image with probability about 1/e, so e tries on average
+        partner = torch.randperm(n, generator=generator)
+        if fixed_points or not bool((partner == torch.arange(n)).any()):
+            return partner
+
+
+def sample_boxes(
+    lam: float | Tensor, height: int, width: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw the rectangle that CutMix pastes, one for each λ.
+
+    The sides are √(1−λ) of the image's, rounded to whole pixels; the centre is uniform over the pixels;
+    what hangs over the border is cut off. The pasted area is therefore (1−λ)·H·W at most.
+
+    Args:
+        lam: one λ or a vector of shape (n,), in [0, 1].
+        height, width: of the image, in pixels.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open, so that x1 − x0 is the width.
+
+    Raises:
+        ValueError: λ outside [0, 1], or a side below 1.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, equation 2.
+
+    >>> sample_boxes(0.0, 4, 4, generator=torch.Generator().manual_seed(1)).shape
+    torch.Size([1, 4])
+    >>> x0, y0, x1, y1 = sample_boxes(1.0, 8, 6)[0].tolist()      # λ = 1 pastes nothing
+    >>> (x1 - x0) * (y1 - y0)
+    0
+    """
+    check_generator(generator)
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
+    n = lam.numel() if isinstance(lam, Tensor) else 1
+    side = (1 - as_lam(lam, n).double().cpu()).sqrt()
+    corners = []
+    for size in (width, height):
+        length = (side * size).round().long()
+        start = torch.randint(0, size, (n,), generator=generator) - length // 2
+        corners.append((start.clamp(0, size), (start + length).clamp(0, size)))
+    (x0, x1), (y0, y1) = corners
+    return torch.stack([x0, y0, x1, y1], dim=1)

@@ -1,0 +1,222 @@
+"""The one idea of the book: every mixed image is x̃ᵢ = Σₖ Mₖᵢ ⊙ x[sₖᵢ], with label ỹᵢ = Σₖ wₖᵢ · y[sₖᵢ].
+
+A `MixPlan` says who (sources s), where (masks M) and how much (weights w). Random draws make a plan; a
+plan applied to images, labels, features or logits is deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.checks import check_labels
+from mixlearn.core.combine import gather_sum, mask_sum, pick
+from mixlearn.core.labels import one_hot
+
+
+@dataclass(frozen=True, eq=False)
+class MixPlan:
+    """Who is mixed, where, and how much: K parts for each of B images.
+
+    Args:
+        sources: (K, B) int64. Image i is built from the images sources[:, i]; row 0 is the image itself.
+        masks: (K, B, 1, H, W) in [0, 1], or (K, B, 1, 1, 1) where the share is the same at every pixel.
+            They sum to 1 over K.
+        weights: (K, B), the shares of the labels. They sum to 1 over K.
+        boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
+        lam_asked: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
+
+    Raises:
+        ValueError: shapes that do not belong together.
+
+    >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
+    >>> plan.mix(torch.tensor([[0.], [8.]]))
+    tensor([[2.],
+            [4.]])
+    >>> plan.soften(torch.tensor([0, 2]), 3)
+    tensor([[0.7500, 0.0000, 0.2500],
+            [0.5000, 0.0000, 0.5000]])
+    >>> plan.describe(0, ["cat", "dog"])
+    '75 % cat + 25 % dog'
+    """
+
+    sources: Tensor
+    masks: Tensor
+    weights: Tensor
+    boxes: Tensor | None = None
+    lam_asked: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        parts = tuple(self.sources.shape)
+        if len(parts) != 2:
+            raise ValueError(f"sources must have shape (K, B), got {parts}")
+        if tuple(self.weights.shape) != parts:
+            raise ValueError(
+                f"weights must have the shape of sources, {parts}, got {tuple(self.weights.shape)}"
+            )
+        if self.masks.dim() != 5 or tuple(self.masks.shape[:2]) != parts or self.masks.shape[2] != 1:
+            raise ValueError(
+                f"masks must have shape {(*parts, 1, 'H', 'W')} to go with the sources, "
+                f"got {tuple(self.masks.shape)}"
+            )
+
+    @classmethod
+    def pair(
+        cls,
+        partner: Tensor,
+        lam: Tensor,
+        masks: Tensor | None = None,
+        *,
+        boxes: Tensor | None = None,
+        lam_asked: Tensor | None = None,
+    ) -> MixPlan:
+        """A plan of two parts: the image itself and its partner.
+
+        Args:
+            partner: (B,) int64, the partner of each image.
+            lam: (B,), each image's own share of the label.
+            masks: (B, 1, H, W), each image's own share of each pixel; None means λ at every pixel.
+            boxes, lam_asked: kept for pictures, see the class.
+        """
+        own = torch.arange(partner.shape[0], device=partner.device)
+        weights = torch.stack([lam, 1 - lam])
+        both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
+        return cls(torch.stack([own, partner]), both, weights, boxes, lam if lam_asked is None else lam_asked)
+
+    @classmethod
+    def identity(cls, n: int) -> MixPlan:
+        """The plan that changes nothing: each of n images paired with itself at λ = 1."""
+        return cls.pair(torch.arange(n), torch.ones(n))
+
+    def __len__(self) -> int:
+        return self.sources.shape[1]
+
+    @property
+    def lam(self) -> Tensor:
+        """(B,): each image's own share of its label."""
+        return self.weights[0]
+
+    @property
+    def partner(self) -> Tensor:
+        """(B,): whom each image is mixed with first."""
+        return self.sources[1]
+
+    def to(self, device: torch.device | str) -> MixPlan:
+        """The same plan on another device."""
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def mix(self, images: Tensor) -> Tensor:
+        """Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
+
+        Args:
+            images: (B, …, H, W) of any float type: images, depth maps, features; with constant masks any
+                (B, …). Integer maps (class ids of a segmentation) are taken over pixel by pixel, which
+                needs masks of only 0 and 1.
+
+        Returns:
+            A new tensor of the same shape, type and memory format. `images` is left as it was.
+
+        Raises:
+            ValueError: batch or pixels differ from the plan's.
+            TypeError: integer values under masks between 0 and 1.
+        """
+        self._check_batch(images, "images")
+        if tuple(self.masks.shape[-2:]) == (1, 1):
+            if images.is_floating_point():
+                return gather_sum(images, self.sources, self.masks[:, :, 0, 0, 0])
+        elif images.dim() < 3 or images.shape[-2:] != self.masks.shape[-2:]:
+            raise ValueError(
+                f"images must have shape ({len(self)}, …, {self.masks.shape[-2]}, {self.masks.shape[-1]}) "
+                f"to go with the masks, got {tuple(images.shape)}"
+            )
+        between = (1,) * max(images.dim() - 3, 0)
+        masks = self.masks[:, :, 0].reshape(*self.sources.shape, *between, *self.masks.shape[-2:])
+        if images.is_floating_point():
+            return mask_sum(images, self.sources, masks)
+        if images.dim() < 3:
+            masks = masks.flatten(2).reshape(*self.sources.shape, *(1,) * (images.dim() - 1))
+        return pick(images, self.sources, masks)
+
+    def blend(self, values: Tensor) -> Tensor:
+        """Σₖ wₖ · v[sₖ]: soft labels, logits, pooled features of shape (B, …), mixed as labels are."""
+        self._check_batch(values, "values")
+        if not values.is_floating_point():
+            raise TypeError(f"values to blend must be floating point, got {values.dtype}")
+        return gather_sum(values, self.sources, self.weights)
+
+    def soften(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
+        """Σₖ wₖ · y[sₖ]: the soft labels of the mixed images.
+
+        Args:
+            labels: (B,) integer class ids, or (B, C) labels that are already soft.
+            num_classes: C; needed for ids.
+
+        Returns:
+            (B, C) float, each row summing to what the rows of `labels` sum to (1 for ids).
+
+        Raises:
+            TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
+        """
+        classes = check_labels(labels, len(self), num_classes)
+        if labels.dim() == 1:
+            labels = one_hot(labels, classes)
+        return self.blend(labels)
+
+    def source_matrix(self) -> Tensor:
+        """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
+        matrix = self.weights.new_zeros(len(self), len(self))
+        return matrix.scatter_add_(1, self.sources.T, self.weights.T)
+
+    def describe(self, i: int, names: Sequence[str] | None = None) -> str:
+        """Mixture i in one sentence, for captions, alternative text and screen readers.
+
+        Args:
+            i: which mixture, 0…B−1.
+            names: one name for each image of the batch; None says "image 3".
+
+        Returns:
+            For example "63 % cat + 37 % dog, box x 8–20, y 4–16".
+        """
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"i must lie in 0…{len(self) - 1} for {len(self)} mixtures, got {i}")
+        if names is not None and len(names) != len(self):
+            raise ValueError(f"names must hold one name for each of {len(self)} images, got {len(names)}")
+        shares: dict[str, float] = {}
+        for source, weight in zip(self.sources[:, i].tolist(), self.weights[:, i].tolist(), strict=True):
+            name = f"image {source}" if names is None else str(names[source])
+            shares[name] = shares.get(name, 0.0) + weight
+        said = " + ".join(f"{round(100 * share)} % {name}" for name, share in shares.items())
+        if self.boxes is not None:
+            x0, y0, x1, y1 = self.boxes[i].tolist()
+            said += f", box x {x0}–{x1}, y {y0}–{y1}"
+        return said
+
+    def _check_batch(self, values: Tensor, name: str) -> None:
+        if values.dim() == 0 or values.shape[0] != len(self):
+            raise ValueError(
+                f"{name} must have shape ({len(self)}, …) to go with the plan, got {tuple(values.shape)}"
+            )
+
+
+class Mixed(NamedTuple):
+    """What a mixing method returns: the mixed images, their soft labels, and the plan that made both."""
+
+    images: Tensor
+    targets: Tensor | None
+    plan: MixPlan
+
+
+def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes: int | None) -> Mixed:
+    """Mix and soften: the last step of every method."""
+    plan = plan if plan.weights.device == images.device else plan.to(images.device)
+    targets = None if labels is None else plan.soften(labels, num_classes)
+    return Mixed(plan.mix(images), targets, plan)
