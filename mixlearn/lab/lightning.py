@@ -1,0 +1,146 @@
+"""Mixing inside Lightning: a callback that hands mixed batches to `training_step` and touches nothing else.
+
+The loss stays the user's. Only the batch changes: images are mixed, labels become soft (B, C) rows, which
+`F.cross_entropy` takes as they are. Validation, testing and the sanity check see the data untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.plan import Mixed
+
+try:
+    from lightning.pytorch.callbacks import Callback
+except ImportError as missing:
+    raise ImportError('ml.lightning needs Lightning: pip install "mixlearn[lab]"') from missing
+
+
+class MixBatches(Callback):
+    """Mix every training batch of a `lightning.Trainer`.
+
+    Args:
+        mix: a `RandomMix`, or any function (images, labels, *, generator) → `Mixed`.
+        images, labels: where they stand in a batch: positions in a list or tuple, keys of a dict.
+        seed: of the draws.
+        log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
+            images, each so many epochs; 0 writes none.
+
+    Raises:
+        TypeError: a batch that is no list, tuple or dict.
+        KeyError, IndexError: a batch without the named images or labels.
+
+    >>> import mixlearn as ml
+    >>> callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=10))
+    >>> type(callback).__name__
+    'MixBatches'
+    """
+
+    def __init__(
+        self,
+        mix: Callable[..., Mixed],
+        *,
+        images: int | str = 0,
+        labels: int | str = 1,
+        seed: int = 0,
+        log_every: int = 1,
+    ) -> None:
+        self.mix, self.images, self.labels = mix, images, labels
+        self.generator = torch.Generator().manual_seed(seed)
+        self.log_every = log_every
+        self._logged_epoch = -1
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Stand in front of `training_step`. The sanity check is over by now."""
+        step = pl_module.training_step
+
+        @wraps(step)
+        def mixed_step(batch: Any, *args: Any, **kwargs: Any) -> Any:
+            return step(self._mixed(batch, trainer), *args, **kwargs)
+
+        pl_module.training_step = mixed_step
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Step aside again."""
+        vars(pl_module).pop("training_step", None)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        self.on_train_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the draws, so that a resumed run goes on as it would have."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.generator.set_state(state_dict["generator"].cpu())
+
+    def _mixed(self, batch: Any, trainer: Any) -> Any:
+        """A batch of the same kind with mixed images and soft labels. The batch itself is not changed."""
+        if not isinstance(batch, (list, tuple, dict)):
+            raise TypeError(
+                f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}"
+            )
+        for name in (self.images, self.labels):
+            if isinstance(batch, dict) and name not in batch:
+                raise KeyError(
+                    f"the batch has no {name!r}, only {list(batch)}; name its keys: MixBatches(mix, images=…, labels=…)"
+                )
+            if not isinstance(batch, dict) and not (
+                isinstance(name, int) and -len(batch) <= name < len(batch)
+            ):
+                raise IndexError(
+                    f"the batch is a {type(batch).__name__} of {len(batch)}, it has no item {name!r}"
+                )
+        mixed = self.mix(batch[self.images], batch[self.labels], generator=self.generator)
+        self._log(batch[self.images], mixed, trainer)
+        if isinstance(batch, dict):
+            return {**batch, self.images: mixed.images, self.labels: mixed.targets}
+        items = list(batch)
+        items[self.images], items[self.labels] = mixed.images, mixed.targets  # type: ignore[index]
+        if isinstance(batch, tuple):
+            return type(batch)(*items) if hasattr(batch, "_fields") else tuple(items)
+        return items
+
+    def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
+        """Once an epoch, the first mixed batch as a picture."""
+        epoch = trainer.current_epoch
+        if self.log_every < 1 or epoch % self.log_every or epoch == self._logged_epoch or images.dim() != 4:
+            return
+        self._logged_epoch = epoch
+        grid = mixed_grid(images, mixed)
+        for logger in trainer.loggers:
+            add_image = getattr(logger.experiment, "add_image", None)
+            if callable(add_image):
+                add_image("mixed batch", grid, global_step=trainer.global_step)
+            elif hasattr(logger, "log_image"):
+                logger.log_image("mixed batch", [grid.permute(1, 2, 0).numpy()], step=trainer.global_step)
+
+
+def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
+    """Four rows of pictures: own image, mixture, partner, difference between mixture and own image.
+
+    Args:
+        images: (B, C, H, W) as they were before mixing, in any units; the grid is scaled to [0, 1].
+        mixed: what came of them.
+        count: how many columns at most.
+
+    Returns:
+        (C, 4 H, n W) in [0, 1], on the CPU, n = min(B, count).
+
+    >>> import mixlearn as ml
+    >>> images = torch.rand(4, 3, 8, 8)
+    >>> mixed_grid(images, ml.mixup(images)).shape
+    torch.Size([3, 32, 32])
+    """
+    partner = images[mixed.plan.partner][:count]
+    own, mixture = images[:count], mixed.images[:count]
+    low, high = images.amin(), images.amax()
+    scale = (high - low).clamp_min(1e-12)
+    rows = [(part - low) / scale for part in (own, mixture, partner)]
+    rows.append((mixture - own).abs() / scale)
+    return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).float().cpu()

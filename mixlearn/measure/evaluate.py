@@ -1,0 +1,108 @@
+"""Run a network over a test set once, and say how it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlearn.measure.calibration import calibration
+
+
+@runtime_checkable
+class InMemory(Protocol):
+    """A data set that hands out a whole batch by its indices, as `ml.data.ImageSet` does."""
+
+    def __len__(self) -> int: ...
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Prediction(NamedTuple):
+    """What a network said of N images: logits (N, C), and the true labels (N,). Both on the CPU."""
+
+    logits: Tensor
+    labels: Tensor
+
+
+def predict(
+    model: nn.Module | Callable[[Tensor], Tensor],
+    data: InMemory | Iterable[Any],
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+) -> Prediction:
+    """The logits of every image, in evaluation mode and without gradients.
+
+    Args:
+        model: images (B, C, H, W) → logits (B, classes). Its training mode is restored afterwards.
+        data: an `ImageSet`, or any iterable of (images, labels) batches such as a DataLoader.
+        batch_size: of an `ImageSet`; an iterable brings its own.
+        device: where to compute; None takes the device of the model's parameters.
+
+    Raises:
+        ValueError: no images.
+
+    >>> images, labels = torch.eye(3), torch.tensor([0, 1, 2])
+    >>> predict(lambda x: 2 * x, [(images, labels)]).logits.argmax(1)
+    tensor([0, 1, 2])
+    """
+    if device is None:
+        parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+        device = torch.device("cpu") if parameter is None else parameter.device
+    training = (
+        [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
+    )
+    logits, truth = [], []
+    try:
+        if isinstance(model, nn.Module):
+            model.eval()
+        with torch.inference_mode():
+            for images, labels in _batches(data, batch_size):
+                logits.append(model(images.to(device)).float().cpu())
+                truth.append(torch.as_tensor(labels).cpu())
+    finally:
+        for module in training:
+            module.training = True
+    if not logits:
+        raise ValueError("data must hold at least one image, got none")
+    return Prediction(torch.cat(logits).clone(), torch.cat(truth).clone())
+
+
+def evaluate(
+    model: nn.Module | Callable[[Tensor], Tensor],
+    data: InMemory | Iterable[Any],
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+) -> dict[str, float]:
+    """Accuracy, negative log-likelihood and calibration of a network on a test set.
+
+    Args:
+        model, data, batch_size, device: as for `predict`.
+
+    Returns:
+        `accuracy` in [0, 1]; `nll` in nats; `ece` (15 bins) and the signed `gap` (mean confidence minus
+        accuracy), both in [0, 1].
+
+    >>> images, labels = torch.eye(2), torch.tensor([0, 0])
+    >>> evaluate(lambda x: 20 * x, [(images, labels)])["accuracy"]
+    0.5
+    """
+    logits, labels = predict(model, data, batch_size, device)
+    found = calibration(logits, labels)
+    return {
+        "accuracy": float((logits.argmax(1) == labels).double().mean()),
+        "nll": float(F.cross_entropy(logits, labels)),
+        "ece": found.ece,
+        "gap": found.gap,
+    }
+
+
+def _batches(data: InMemory | Iterable[Any], size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    if isinstance(data, InMemory):
+        for start in range(0, len(data), size):
+            yield data.batch(torch.arange(start, min(start + size, len(data))))
+    else:
+        for images, labels in data:
+            yield images, labels
