@@ -1,0 +1,13 @@
+"""The tables of the results page, made from the run records in book/results."""
+
+from __future__ import annotations
+
+import mixlearn as ml
+
+
+def page() -> str:
+    """Markdown: one section per record, or one honest sentence where there is none."""
+    records = ml.runs.all()
+    if not records:
+        return "No run has been recorded yet."
+    return "\n\n".join(str(record) for record in records)
