@@ -65,7 +65,8 @@ def check_labels(labels: Tensor, batch: int, num_classes: int | None) -> int:
         return labels.shape[1]
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(
-            f"labels of shape (B,) must be integer class ids, got {labels.dtype}; soft labels have shape (B, C)"
+            f"labels of shape (B,) must be integer class ids, got {labels.dtype}; "
+            "soft labels have shape (B, C)"
         )
     if num_classes is None:
         raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")

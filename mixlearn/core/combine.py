@@ -13,26 +13,23 @@ def gather_sum(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     An embedding bag is this very sum: each row read once, each result written once, nothing kept in
     between. It has no second derivative, so where a gradient is wanted the sum is written out.
     """
-    if _wants_graph(values, weights) or values.dtype not in _BAG_TYPES[values.device.type == "cpu"]:
+    if _wants_graph(values, weights):
         return _written_out(values, sources, weights.reshape(*weights.shape, *(1,) * (values.dim() - 1)))
-    if values.dim() == 1:
-        return gather_sum(values[:, None], sources, weights)[:, 0]
-    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-    rows = (values.permute(0, 2, 3, 1) if last else values).contiguous()
+    rows = values.permute(0, 2, 3, 1) if _channels_last(values) else values.contiguous()
     out = F.embedding_bag(
         sources.T.contiguous(),
         rows.reshape(rows.shape[0], -1),
         mode="sum",
         per_sample_weights=weights.T.to(values.dtype).contiguous(),
     ).view(rows.shape)
-    return out.permute(0, 3, 1, 2) if last else out
+    return out.permute(0, 3, 1, 2) if _channels_last(values) else out
 
 
 def mask_sum(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
     """Σₖ Mₖ ⊙ v[sₖ] for values (B, …, H, W), sources (K, B) and masks (K, B, …, H, W)."""
     if _wants_graph(values, masks) or sources.shape[0] != 2:
         return _written_out(values, sources, masks)
-    out = values.index_select(0, sources[1])
+    out = _take(values, sources[1])
     return torch.lerp(out, values, masks[0].to(values.dtype), out=out)
 
 
@@ -43,30 +40,34 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
             f"values of type {values.dtype} cannot be averaged under masks between 0 and 1; "
             "expected floating point (for class ids: one-hot them first)"
         )
-    out = values
+    out = values.clone()
     for source, mask in zip(sources[1:], masks[1:], strict=True):
         out = torch.where(mask.bool(), values[source], out)
-    return out.clone() if out is values else out
+    return out
 
 
 def _written_out(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
     """The sum as a formula that autograd and compilers take apart."""
     shares = shares.to(values.dtype)
     if sources.shape[0] == 2:
-        return torch.lerp(values[sources[1]], values, shares[0])
-    out = shares[0] * values[sources[0]]
+        return torch.lerp(_take(values, sources[1]), values, shares[0])
+    out = shares[0] * values
     for source, share in zip(sources[1:], shares[1:], strict=True):
-        out = torch.addcmul(out, share, values[source])
+        out = torch.addcmul(out, share, _take(values, source))
     return out
+
+
+def _take(values: Tensor, source: Tensor) -> Tensor:
+    """values[source] in the memory format of values."""
+    taken = values.index_select(0, source)
+    return taken.contiguous(memory_format=torch.channels_last) if _channels_last(values) else taken
+
+
+def _channels_last(values: Tensor) -> bool:
+    return values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
 
 
 def _wants_graph(*tensors: Tensor) -> bool:
     return torch.compiler.is_compiling() or (
         torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     )
-
-
-_BAG_TYPES = {
-    True: (torch.float32, torch.float64, torch.bfloat16, torch.float16),  # on the CPU
-    False: (torch.float32, torch.float64, torch.float16, torch.bfloat16),  # on an accelerator
-}

@@ -25,7 +25,8 @@ def check_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     bad = (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height) | (x1 < x0) | (y1 < y0)
     if bool(bad.any()):
         raise ValueError(
-            f"boxes must satisfy 0 ≤ x0 ≤ x1 ≤ {width} and 0 ≤ y0 ≤ y1 ≤ {height}, got {boxes[bad][0].tolist()}"
+            f"boxes must satisfy 0 ≤ x0 ≤ x1 ≤ {width} and 0 ≤ y0 ≤ y1 ≤ {height}, "
+            f"got {boxes[bad][0].tolist()}"
         )
     return boxes.long()
 

@@ -125,7 +125,7 @@ class MixCollate:
         return mixed.images, mixed.targets
 
     def _generator(self) -> torch.Generator:
-        """One generator a process: in a worker it starts from the loader's own seed for that worker and epoch."""
+        """One generator a process: in a worker it starts from the seed of that worker and epoch."""
         worker = get_worker_info()
         if worker is None:
             if self.generator is None:

@@ -88,7 +88,8 @@ class MixBatches(Callback):
         for name in (self.images, self.labels):
             if isinstance(batch, dict) and name not in batch:
                 raise KeyError(
-                    f"the batch has no {name!r}, only {list(batch)}; name its keys: MixBatches(mix, images=…, labels=…)"
+                    f"the batch has no {name!r}, only {list(batch)}; "
+                    "name its keys: MixBatches(mix, images=…, labels=…)"
                 )
             if not isinstance(batch, dict) and not (
                 isinstance(name, int) and -len(batch) <= name < len(batch)
@@ -108,8 +109,10 @@ class MixBatches(Callback):
 
     def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
         """Once an epoch, the first mixed batch as a picture."""
+        if self.log_every < 1 or images.dim() != 4:
+            return
         epoch = trainer.current_epoch
-        if self.log_every < 1 or epoch % self.log_every or epoch == self._logged_epoch or images.dim() != 4:
+        if epoch % self.log_every or epoch == self._logged_epoch:
             return
         self._logged_epoch = epoch
         grid = mixed_grid(images, mixed)

@@ -64,9 +64,10 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
     inner = torch.arange(1, bins, dtype=torch.float64, device=sure.device) / bins
     which = torch.bucketize(sure, inner)  # right edge belongs to the bin
     count = torch.bincount(which, minlength=bins)
-    confidence = torch.bincount(which, sure, minlength=bins) / count
-    accuracy = torch.bincount(which, right, minlength=bins) / count
-    share = count / count.sum()
+    size = count.double()
+    confidence = torch.bincount(which, sure, minlength=bins) / size
+    accuracy = torch.bincount(which, right, minlength=bins) / size
+    share = size / size.sum()
     ece = (share * (accuracy - confidence).abs()).nan_to_num(0.0).sum()
     gap = sure.mean() - right.mean()
     return Calibration(float(ece), float(gap), confidence.float(), accuracy.float(), count)

@@ -104,5 +104,4 @@ def _batches(data: InMemory | Iterable[Any], size: int) -> Iterator[tuple[Tensor
         for start in range(0, len(data), size):
             yield data.batch(torch.arange(start, min(start + size, len(data))))
     else:
-        for images, labels in data:
-            yield images, labels
+        yield from data

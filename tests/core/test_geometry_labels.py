@@ -1,0 +1,98 @@
+"""Boxes, masks, patches, labels and losses on edge cases."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import mixlearn as ml
+from mixlearn.core.geometry import check_boxes
+
+
+def test_boxes_and_masks_are_inverse():
+    g = torch.Generator().manual_seed(0)
+    for height, width in [(7, 5), (1, 9), (16, 16)]:
+        boxes = ml.sample_boxes(torch.rand(50, generator=g), height, width, generator=g)
+        masks = ml.boxes_to_masks(boxes, height, width)
+        assert masks.shape == (50, 1, height, width)
+        assert torch.equal(masks.sum((1, 2, 3)).long(), ml.box_area(boxes))
+        filled = ml.box_area(boxes) > 0
+        assert torch.equal(ml.masks_to_boxes(masks)[filled], boxes[filled])
+        assert bool((ml.masks_to_boxes(masks)[~filled] == 0).all())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "error", "words"),
+    [
+        ([[0, 0, 9, 4]], ValueError, r"x1 ≤ 8 and .* got \[0, 0, 9, 4\]"),
+        ([[3, 0, 2, 4]], ValueError, r"got \[3, 0, 2, 4\]"),
+        ([[-1, 0, 2, 4]], ValueError, r"got \[-1, 0, 2, 4\]"),
+        ([0, 0, 2, 4], ValueError, r"shape \(n, 4\)"),
+        ([[0.0, 0.0, 2.0, 4.0]], TypeError, "whole pixels"),
+    ],
+)
+def test_boxes_are_checked(boxes, error, words):
+    with pytest.raises(error, match=words):
+        check_boxes(torch.tensor(boxes), 4, 8)
+
+
+def test_patches_go_back():
+    images = torch.rand(2, 3, 6, 9)
+    patches = ml.patchify(images, 3)
+    assert patches.shape == (2, 6, 3, 3, 3)
+    assert torch.equal(patches[1, 4], images[1, :, 3:6, 3:6])
+    assert torch.equal(ml.unpatchify(patches, 6, 9), images)
+    with pytest.raises(ValueError, match="patch 4 for 6 × 9"):
+        ml.patchify(images, 4)
+    with pytest.raises(ValueError, match="6 patches of 3 pixels do not make an image of 9 × 9"):
+        ml.unpatchify(patches, 9, 9)
+
+
+def test_soft_cross_entropy_in_low_precision():
+    logits, targets = torch.randn(16, 10), torch.randn(16, 10).softmax(1)
+    full = ml.soft_cross_entropy(logits, targets)
+    for dtype in (torch.float16, torch.bfloat16):
+        low = ml.soft_cross_entropy(logits.to(dtype), targets)
+        assert low.dtype == torch.float32
+        assert torch.allclose(low, full, atol=2e-2)
+    assert torch.allclose(full, -(targets * logits.log_softmax(1)).sum(1).mean())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(ml.soft_cross_entropy(logits, targets), full, atol=1e-5)
+
+
+def test_bce_takes_soft_labels_and_refuses_ids():
+    logits, targets = torch.randn(4, 3), torch.rand(4, 3)
+    by_hand = -(targets * F.logsigmoid(logits) + (1 - targets) * F.logsigmoid(-logits)).mean()
+    assert torch.allclose(ml.soft_bce(logits, targets), by_hand)
+    for loss in (ml.soft_bce, ml.soft_cross_entropy):
+        with pytest.raises(ValueError, match=r"got \(4, 3\) and \(4,\); class ids become targets"):
+            loss(logits, torch.tensor([0, 1, 2, 0]))
+
+
+def test_lam_belongs_to_its_own_image():
+    """Weighing a batch mean by λ, as some released heads do, loses whose λ it was."""
+    logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    partner, lam = torch.tensor([1, 2, 3, 4, 5, 0]), torch.linspace(0.1, 0.9, 6)
+    one = ml.pair_cross_entropy(logits, labels, ml.MixPlan.pair(partner, lam))
+    other = ml.pair_cross_entropy(logits, labels, ml.MixPlan.pair(partner, lam.flip(0)))
+    assert not torch.allclose(one, other)
+
+
+def test_mixed_accuracy_has_its_ceiling():
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(64) % 16
+    mixed = ml.mixup(torch.rand(64, 2, generator=g), labels, num_classes=16, per_image=True, generator=g)
+    best = ml.mixed_accuracy(mixed.targets, labels, mixed.plan)
+    assert torch.allclose(best, mixed.targets.max(1).values.mean())
+    assert best < 0.9
+    plain = ml.MixPlan.identity(64)
+    logits = torch.randn(64, 16, generator=g)
+    assert torch.allclose(
+        ml.mixed_accuracy(logits, labels, plain), (logits.argmax(1) == labels).float().mean()
+    )
+
+
+def test_smooth_checks_its_share():
+    with pytest.raises(ValueError, match=r"epsilon must lie in \[0, 1\], got -0.1"):
+        ml.smooth(torch.eye(3), -0.1)
+    with pytest.raises(ValueError, match=r"targets must have shape \(B, C\), got \(3,\)"):
+        ml.smooth(torch.ones(3), 0.1)

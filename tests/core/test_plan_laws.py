@@ -1,0 +1,186 @@
+"""The laws that every plan keeps, whatever is drawn (Hypothesis)."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mixlearn as ml
+
+settings.register_profile("laws", deadline=None, max_examples=60)
+settings.load_profile("laws")
+
+
+@st.composite
+def plans(draw, spatial=None):
+    """A plan of 2 to 4 parts with constant, soft or hard masks over B images of H × W pixels."""
+    batch = draw(st.integers(1, 7))
+    parts = draw(st.integers(2, 4))
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    kind = draw(st.sampled_from(["constant", "soft", "hard"])) if spatial is None else spatial
+    g = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    own = torch.arange(batch)[None]
+    others = torch.randint(0, batch, (parts - 1, batch), generator=g)
+    if kind == "constant":
+        weights = torch.rand(parts, batch, generator=g) + 1e-3
+        weights = weights / weights.sum(0)
+        masks = weights[:, :, None, None, None]
+    else:
+        logits = 3 * torch.randn(parts, batch, 1, height, width, generator=g)
+        masks = logits.softmax(0)
+        if kind == "hard":
+            masks = (masks == masks.amax(0)).float()
+        weights = masks.mean((2, 3, 4))
+    plan = ml.MixPlan(torch.cat([own, others]), masks, weights)
+    return plan, (batch, height, width), g
+
+
+def naive(plan, images):
+    """The formula as it is written in the book."""
+    out = torch.zeros_like(images)
+    for source, mask in zip(plan.sources, plan.masks, strict=True):
+        for i, j in enumerate(source.tolist()):
+            out[i] += mask[i].to(images.dtype) * images[j]
+    return out
+
+
+@given(plans())
+def test_mix_is_the_formula_and_leaves_its_input(case):
+    plan, (batch, height, width), g = case
+    images = torch.randn(batch, 3, height, width, generator=g)
+    before = images.clone()
+    assert torch.allclose(plan.mix(images), naive(plan, images), atol=1e-6)
+    assert torch.equal(images, before)
+
+
+@given(plans())
+def test_masks_and_weights_sum_to_one(case):
+    plan, _, _ = case
+    assert torch.allclose(plan.masks.sum(0), torch.ones(()), atol=1e-6)
+    assert torch.allclose(plan.weights.sum(0), torch.ones(()), atol=1e-6)
+    assert torch.allclose(plan.source_matrix().sum(1), torch.ones(()), atol=1e-6)
+
+
+@given(plans())
+def test_mixing_is_linear(case):
+    plan, (batch, height, width), g = case
+    a, b = (torch.randn(batch, 2, height, width, generator=g) for _ in "ab")
+    assert torch.allclose(plan.mix(a) + plan.mix(b), plan.mix(a + b), atol=1e-5)
+    assert torch.allclose(plan.mix(3 * a), 3 * plan.mix(a), atol=1e-5)
+
+
+@given(plans())
+def test_constant_images_return_the_weights(case):
+    """Image j is 1 in channel j and 0 elsewhere: the mean of the mixture's channel j is j's share."""
+    plan, (batch, height, width), _ = case
+    images = torch.eye(batch)[:, :, None, None].expand(batch, batch, height, width).contiguous()
+    assert torch.allclose(plan.mix(images).mean((2, 3)), plan.source_matrix(), atol=1e-5)
+
+
+@given(plans(), st.integers(1, 6))
+def test_soften_is_the_two_loss_form(case, classes):
+    plan, (batch, _, _), g = case
+    labels = torch.randint(0, classes, (batch,), generator=g)
+    logits = torch.randn(batch, classes, generator=g)
+    soft = ml.soft_cross_entropy(logits, plan.soften(labels, classes))
+    assert torch.allclose(soft, ml.pair_cross_entropy(logits, labels, plan), atol=1e-5)
+    targets = plan.soften(labels, classes)
+    assert torch.allclose(targets.sum(1), torch.ones(batch), atol=1e-6)
+    assert torch.allclose(targets, plan.source_matrix() @ ml.one_hot(labels, classes), atol=1e-6)
+
+
+@given(plans(), st.floats(0, 1))
+def test_smoothing_and_mixing_may_be_swapped(case, epsilon):
+    plan, (batch, _, _), g = case
+    targets = torch.rand(batch, 5, generator=g).softmax(1)
+    one = ml.smooth(plan.soften(targets), epsilon)
+    other = plan.soften(ml.smooth(targets, epsilon))
+    assert torch.allclose(one, other, atol=1e-6)
+
+
+@given(plans(spatial="hard"))
+def test_integer_maps_follow_hard_masks(case):
+    plan, (batch, height, width), g = case
+    ids = torch.randint(0, 20, (batch, height, width), generator=g)
+    assert torch.equal(plan.mix(ids), plan.mix(ids[:, None].double())[:, 0].round().long())
+
+
+@given(plans(), st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
+def test_every_float_type_is_kept(case, dtype):
+    plan, (batch, height, width), g = case
+    images = torch.rand(batch, 3, height, width, generator=g).to(dtype)
+    mixed = plan.mix(images)
+    assert mixed.dtype == dtype
+    assert torch.allclose(
+        mixed.double(), naive(plan, images.double()), atol={2: 2e-2}.get(dtype.itemsize, 1e-5)
+    )
+
+
+@given(plans())
+def test_gradients_are_those_of_the_formula(case):
+    """For masks that sum to 1, as learnt ones do, and for the images."""
+    plan, (batch, height, width), g = case
+    weight = torch.rand(batch, 2, height, width, generator=g, dtype=torch.float64)
+    found = []
+    for mix in (ml.MixPlan.mix, naive):
+        scores = (plan.masks.double() + 0.1).log().requires_grad_()
+        images = torch.linspace(-1, 1, weight.numel(), dtype=torch.float64).view_as(weight).requires_grad_()
+        learnt = ml.MixPlan(plan.sources, scores.softmax(0), plan.weights)
+        (weight * mix(learnt, images)).sum().backward()
+        found.append((images.grad, scores.grad))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-9)
+
+
+@given(plans(), st.integers(1, 3))
+def test_extra_axes_share_the_masks(case, frames):
+    """A clip (B, T, C, H, W) mixes as each of its frames."""
+    plan, (batch, height, width), g = case
+    clip = torch.rand(batch, frames, 2, height, width, generator=g)
+    each = torch.stack([plan.mix(clip[:, t]) for t in range(frames)], 1)
+    assert torch.allclose(plan.mix(clip), each, atol=1e-6)
+    depth = clip[:, 0, 0]
+    assert torch.allclose(plan.mix(depth), plan.mix(depth[:, None])[:, 0], atol=1e-6)
+
+
+@given(plans())
+def test_channels_last_is_kept(case):
+    plan, (batch, height, width), g = case
+    images = torch.rand(batch, 3, height, width, generator=g)
+    last = images.to(memory_format=torch.channels_last)
+    mixed = plan.mix(last)
+    assert torch.allclose(mixed, plan.mix(images), atol=1e-6)
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_plan_is_checked_for_its_shapes():
+    two = torch.zeros(2, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"weights must have the shape of sources, \(2, 3\), got \(2, 4\)"):
+        ml.MixPlan(two, torch.ones(2, 3, 1, 1, 1), torch.ones(2, 4))
+    with pytest.raises(ValueError, match=r"masks must have shape \(2, 3, 1, 'H', 'W'\).*got \(2, 3, 4, 4\)"):
+        ml.MixPlan(two, torch.ones(2, 3, 4, 4), torch.ones(2, 3))
+    plan = ml.MixPlan.identity(3)
+    with pytest.raises(ValueError, match=r"images must have shape \(3, …\).*got \(4, 1\)"):
+        plan.mix(torch.zeros(4, 1))
+    soft = ml.MixPlan.pair(torch.tensor([1, 0]), torch.full((2,), 0.5), torch.full((2, 1, 4, 4), 0.5))
+    with pytest.raises(ValueError, match=r"images must have shape \(2, …, 4, 4\).*got \(2, 3, 4, 5\)"):
+        soft.mix(torch.zeros(2, 3, 4, 5))
+    with pytest.raises(TypeError, match="cannot be averaged"):
+        soft.mix(torch.zeros(2, 4, 4, dtype=torch.long))
+    with pytest.raises(TypeError, match="values to blend must be floating point, got torch.int64"):
+        soft.blend(torch.zeros(2, 4, dtype=torch.long))
+
+
+def test_describe_says_it_in_one_sentence():
+    plan = ml.MixPlan.pair(
+        torch.tensor([1, 0, 2]),
+        torch.tensor([0.63, 0.5, 0.25]),
+        boxes=torch.tensor([[8, 4, 20, 16]] * 3),
+    )
+    assert plan.describe(0, ["cat", "dog", "owl"]) == "63 % cat + 37 % dog, box x 8–20, y 4–16"
+    assert plan.describe(2, ["cat", "dog", "owl"]).startswith("100 % owl")
+    assert ml.MixPlan.identity(2).describe(1) == "100 % image 1"
+    with pytest.raises(IndexError, match=r"0…2 for 3 mixtures, got 3"):
+        plan.describe(3)
+    with pytest.raises(ValueError, match="one name for each of 3 images, got 2"):
+        plan.describe(0, ["cat", "dog"])

@@ -1,0 +1,174 @@
+"""RandomMix in a loop, MixCollate in a loader, MixBatches in Lightning."""
+
+import math
+from collections import namedtuple
+from functools import partial
+
+import lightning
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import mixlearn as ml
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_odds_and_p_are_kept():
+    images = torch.rand(2, 4)
+    mix = ml.RandomMix([partial(ml.mixup, lam=0.25), partial(ml.mixup, lam=0.75)], odds=[1, 3], p=0.8)
+    g, seen = seeded(), []
+    for _ in range(4_000):
+        seen.append(float(mix(images, generator=g).plan.lam[0]))
+    share = {lam: seen.count(lam) / len(seen) for lam in (0.25, 0.75, 1.0)}
+    assert share[0.25] == pytest.approx(0.2, abs=0.03)
+    assert share[0.75] == pytest.approx(0.6, abs=0.03)
+    assert share[1.0] == pytest.approx(0.2, abs=0.03)
+
+
+def test_an_unmixed_batch_has_one_hot_labels_and_a_plan():
+    images, labels = torch.rand(5, 3, 4, 4), torch.arange(5)
+    mixed = ml.RandomMix([ml.mixup], p=0.0, num_classes=5)(images, labels)
+    assert torch.equal(mixed.images, images) and torch.equal(mixed.targets, torch.eye(5))
+    assert torch.equal(mixed.plan.partner, torch.arange(5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"methods": []}, "at least one mixing function"),
+        ({"odds": [1]}, "one number for each of 2 methods, got 1"),
+        ({"odds": [1, -1]}, "not negative"),
+        ({"odds": [0, 0]}, "not all 0"),
+        ({"odds": [1, math.nan]}, "finite"),
+        ({"p": 1.5}, r"p must lie in \[0, 1\], got 1.5"),
+        ({"p": math.nan}, r"p must lie in \[0, 1\], got nan"),
+    ],
+)
+def test_random_mix_names_what_is_wrong(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        ml.RandomMix(**{"methods": [ml.mixup, ml.mixup], **arguments})
+
+
+def test_class_ids_need_the_number_of_classes():
+    with pytest.raises(ValueError, match="num_classes is needed"):
+        ml.RandomMix([ml.mixup], p=0.0)(torch.rand(2, 3), torch.tensor([0, 1]))
+
+
+def loaded(workers, seed=0):
+    data = TensorDataset(torch.rand(24, 3, 4, 4, generator=seeded(9)), torch.arange(24) % 4)
+    mix = ml.RandomMix([ml.mixup], num_classes=4)
+    loader = DataLoader(
+        data,
+        batch_size=6,
+        num_workers=workers,
+        collate_fn=ml.MixCollate(mix, seed=seed),
+        generator=seeded(1),
+    )
+    return list(loader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mixing_loader_repeats_itself(workers):
+    one, two, other = loaded(workers), loaded(workers), loaded(workers, seed=1)
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True))
+    assert not all(torch.equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
+    assert one[0][1].shape == (6, 4)
+    shares = {round(float(targets[targets > 0].min()), 6) for _, targets in one}
+    assert len(shares) == 4  # no two batches drew alike, across workers too
+
+
+def test_collate_refuses_other_batches():
+    with pytest.raises(TypeError, match=r"expects batches \(images, labels\), got list of 3"):
+        ml.MixCollate(ml.mixup)([(torch.zeros(2), 0, 1), (torch.ones(2), 1, 0)])
+    with pytest.raises(TypeError, match=r"got dict of 1; pass collate="):
+        ml.MixCollate(ml.mixup)([{"image": torch.zeros(2)}])
+
+
+Pair = namedtuple("Pair", ["images", "labels"])
+KINDS = {
+    "list": (lambda x, y: [x, y], {}),
+    "tuple": (lambda x, y: (x, y), {}),
+    "namedtuple": (Pair, {}),
+    "dict": (lambda x, y: {"img": x, "id": y}, {"images": "img", "labels": "id"}),
+}
+
+
+class Classifier(lightning.LightningModule):
+    def __init__(self, read):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4))
+        self.read, self.trained, self.validated = read, [], []
+
+    def training_step(self, batch, batch_idx):
+        images, labels = self.read(batch)
+        self.trained.append((type(batch), labels.shape))
+        return F.cross_entropy(self.net(images), labels)
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(self.read(batch)[1].shape)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lightning_trains_on_mixtures_and_validates_on_images(kind, tmp_path):
+    make, keys = KINDS[kind]
+
+    def collate(samples):
+        return make(torch.stack([s[0] for s in samples]), torch.stack([s[1] for s in samples]))
+
+    data = TensorDataset(torch.rand(16, 3, 4, 4, generator=seeded()), torch.arange(16) % 4)
+    loader = DataLoader(data, 8, collate_fn=collate)
+    read = (lambda b: (b["img"], b["id"])) if kind == "dict" else (lambda b: (b[0], b[1]))
+    model = Classifier(read)
+    logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
+    callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=4), **keys)
+    trainer = lightning.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        callbacks=[callback],
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=1,
+        log_every_n_steps=1,
+    )
+    trainer.fit(model, loader, loader)
+    assert model.trained == [(type(make(0, 0)), torch.Size([8, 4]))] * 4
+    assert model.validated == [torch.Size([8])] * 5  # one in the sanity check, two an epoch
+    assert "training_step" not in vars(model)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0})
+    events.Reload()
+    pictures = events.Images("mixed batch")
+    assert len(pictures) == 2 and pictures[0].width == 8 * 4 and pictures[0].height == 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("batch", "keys", "error", "words"),
+    [
+        ("text", {}, TypeError, "list, tuple or dict, got str"),
+        ({"a": 1}, {}, KeyError, r"no 0, only \['a'\]"),
+        ([torch.rand(2, 3)], {}, IndexError, "a list of 1, it has no item 1"),
+    ],
+)
+def test_unreadable_batches_are_named(batch, keys, error, words):
+    callback = ml.lightning.MixBatches(ml.mixup, log_every=0, **keys)
+    with pytest.raises(error, match=words):
+        callback._mixed(batch, None)
+
+
+def test_a_resumed_callback_draws_on():
+    one = ml.lightning.MixBatches(ml.mixup, log_every=0, seed=4)
+    batch = [torch.rand(4, 3), torch.eye(4)]
+    one._mixed(batch, None)
+    two = ml.lightning.MixBatches(ml.mixup, log_every=0, seed=9)
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one._mixed(batch, None)[0], two._mixed(batch, None)[0])

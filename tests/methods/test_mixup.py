@@ -1,0 +1,114 @@
+"""Mixup: given and drawn, on odd shapes, and with everything wrong that a caller can hand in."""
+
+import math
+
+import pytest
+import torch
+
+import mixlearn as ml
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (5, 1, 1, 1), (4, 3, 7, 13), (3, 20), (6, 2, 3, 4, 5)])
+@pytest.mark.parametrize("per_image", [False, True])
+def test_mixture_is_the_formula(shape, per_image):
+    images, labels = torch.rand(shape), torch.arange(shape[0]) % 3
+    before = images.clone()
+    mixed = ml.mixup(images, labels, num_classes=3, per_image=per_image, generator=seeded())
+    lam = mixed.plan.lam.view(-1, *(1,) * (len(shape) - 1))
+    assert torch.allclose(mixed.images, lam * images + (1 - lam) * images[mixed.plan.partner], atol=1e-6)
+    assert torch.equal(images, before)
+    assert mixed.images.data_ptr() != images.data_ptr()
+    distinct = mixed.plan.lam.unique().numel()
+    assert distinct == (shape[0] if per_image else 1)
+
+
+def test_lam_one_is_the_identity_and_zero_is_the_partner():
+    images, labels = torch.rand(6, 3, 5, 5), torch.arange(6)
+    kept = ml.mixup(images, labels, num_classes=6, lam=1.0)
+    assert torch.equal(kept.images, images) and torch.equal(kept.targets, torch.eye(6))
+    swapped = ml.mixup(images, labels, num_classes=6, lam=0)
+    assert torch.equal(swapped.images, images[swapped.plan.partner])
+
+
+def test_the_same_generator_gives_the_same_plan():
+    images = torch.rand(16, 3, 4, 4)
+    one, two = (ml.mixup(images, generator=seeded(5), per_image=True) for _ in range(2))
+    assert torch.equal(one.images, two.images)
+    assert torch.equal(one.plan.partner, two.plan.partner) and torch.equal(one.plan.lam, two.plan.lam)
+    assert one.targets is None
+
+
+def test_soft_labels_mix_again():
+    images, soft = torch.rand(4, 3, 2, 2), torch.rand(4, 7).softmax(1)
+    mixed = ml.mixup(images, soft, lam=0.25, partner=[1, 2, 3, 0])
+    assert torch.allclose(mixed.targets, 0.25 * soft + 0.75 * soft.roll(-1, 0))
+
+
+def test_the_same_plan_mixes_maps_of_any_kind():
+    images, depth = torch.rand(4, 3, 6, 6), torch.rand(4, 6, 6)
+    mixed = ml.mixup(images, lam=0.7, partner=[3, 2, 1, 0])
+    assert torch.allclose(mixed.plan.mix(depth), 0.7 * depth + 0.3 * depth.flip(0), atol=1e-6)
+    with pytest.raises(TypeError, match="torch.int64 cannot be averaged .* one-hot them first"):
+        mixed.plan.mix(torch.zeros(4, 6, 6, dtype=torch.long))
+
+
+def test_autocast_and_compile_give_the_same():
+    images = torch.rand(6, 3, 8, 8)
+    arguments = {"lam": 0.3, "partner": torch.tensor([1, 2, 3, 4, 5, 0])}
+    plain = ml.mixup(images, **arguments).images
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(ml.mixup(images, **arguments).images, plain, atol=1e-6)
+    graph = torch.compile(lambda x: ml.mixup(x, **arguments).images, backend="eager", fullgraph=False)
+    assert torch.allclose(graph(images), plain, atol=1e-6)
+
+
+def test_second_derivatives_exist():
+    images = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    arguments = {"lam": 0.3, "partner": [1, 2, 0]}
+    assert torch.autograd.gradcheck(lambda x: ml.mixup(x, **arguments).images, images)
+    assert torch.autograd.gradgradcheck(lambda x: ml.mixup(x, **arguments).images ** 2, images)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"lam": 1.2}, ValueError, r"lam must lie in \[0, 1\], got 1.2"),
+        ({"lam": math.nan}, ValueError, r"lam must lie in \[0, 1\], got nan"),
+        ({"lam": [0.2, 0.3]}, ValueError, r"lam must be one number or 4 numbers.*got shape \(2,\)"),
+        ({"alpha": 0}, ValueError, "alpha must be positive and finite, got 0"),
+        ({"alpha": -2.0}, ValueError, "alpha must be positive and finite, got -2.0"),
+        ({"alpha": math.nan}, ValueError, "alpha must be positive and finite, got nan"),
+        ({"partner": [0, 1, 2, 4]}, ValueError, "partner must lie in 0…3 for 4 images, got 4"),
+        ({"partner": [0, 1, -1, 2]}, ValueError, "partner must lie in 0…3 for 4 images, got -1"),
+        ({"partner": [0, 1]}, ValueError, r"partner must have shape \(4,\) for 4 images, got \(2,\)"),
+        ({"partner": [0.0, 1.0, 2.0, 3.0]}, TypeError, "partner must hold integer indices"),
+        ({"labels": torch.tensor([0, 1, 2, 10])}, ValueError, r"labels must lie in 0…9 .*got 10"),
+        ({"labels": torch.tensor([0, 1, -1, 3])}, ValueError, r"labels must lie in 0…9 .*got -1"),
+        (
+            {"labels": torch.zeros(4)},
+            TypeError,
+            "labels of shape .* must be integer class ids, got torch.float32",
+        ),
+        ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, r"to go with 4 images, got \(3,\)"),
+        ({"labels": [0, 1, 2, 3]}, TypeError, "labels must be a torch.Tensor, got list"),
+        ({"num_classes": None}, ValueError, "num_classes is needed"),
+        ({"num_classes": 0}, ValueError, "num_classes must be a positive int, got 0"),
+        ({"labels": torch.eye(4), "num_classes": 10}, ValueError, "4 columns but num_classes is 10"),
+        (
+            {"images": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)},
+            TypeError,
+            "floating point, got torch.uint8",
+        ),
+        ({"images": torch.zeros(4)}, ValueError, r"shape \(B, …\).*got \(4,\)"),
+        ({"images": torch.zeros(0, 3, 2, 2)}, ValueError, r"B ≥ 1.*got \(0, 3, 2, 2\)"),
+        ({"images": [[1.0]]}, TypeError, "images must be a torch.Tensor, got list"),
+    ],
+)
+def test_errors_name_what_came_and_what_was_expected(wrong, error, words):
+    call = {"images": torch.rand(4, 3, 2, 2), "labels": torch.arange(4), "num_classes": 10, **wrong}
+    with pytest.raises(error, match=words):
+        ml.mixup(call.pop("images"), call.pop("labels"), **call)
