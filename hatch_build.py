@@ -1,4 +1,4 @@
-"""Puts the shipped data sets and the run records into the wheel; an editable install finds them in the checkout."""
+"""Puts the shipped data and the run records into the wheel; an editable install uses the checkout."""
 
 from __future__ import annotations
 
@@ -22,5 +22,9 @@ class ShippedFiles(BuildHookInterface):
             return
         missing = [source for source in SHIPPED if not (Path(self.root) / source).exists()]
         if missing:
-            raise FileNotFoundError(f"the wheel must hold {', '.join(SHIPPED)}; missing: {', '.join(missing)}")
-        build_data["force_include"].update({str(Path(self.root) / source): target for source, target in SHIPPED.items()})
+            raise FileNotFoundError(
+                f"the wheel must hold {', '.join(SHIPPED)}; missing: {', '.join(missing)}"
+            )
+        build_data["force_include"].update(
+            {str(Path(self.root) / source): target for source, target in SHIPPED.items()}
+        )

@@ -1,8 +1,8 @@
 """Alt text for the pictures that notebooks draw.
 
-Every picture of `mixlearn.page.figures` says in words what it shows and stores that in its PNG file, as the text chunk
-"Description". This extension reads the chunk and sets the image's alt attribute. A picture without alt text is a
-warning, and so fails the build.
+Every picture of `mixlearn.page.figures` says in words what it shows and stores that in its PNG file, as the
+text chunk "Description". This extension reads the chunk and sets the image's alt attribute. A picture without
+alt text is a warning, and so fails the build.
 """
 
 from __future__ import annotations

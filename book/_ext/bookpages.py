@@ -1,8 +1,9 @@
 """What the pages take from elsewhere: the repository's address, the package's version, the table of results.
 
-In a page's source `@REPOSITORY@` stands for the address set in _config.yml, `@VERSION@` for the package's version and
-`@RESULTS@` for the tables made from the run records. The fingerprint is a setting that changes with the package, the
-records and the pins (see book/_tools/build.py), so that Sphinx reads every page anew when one of them has changed.
+In a page's source `@REPOSITORY@` stands for the address set in _config.yml, `@VERSION@` for the package's
+version and `@RESULTS@` for the tables made from the run records. The fingerprint is a setting that changes
+with the package, the records and the pins (see book/_tools/build.py), so that Sphinx reads every page anew
+when one of them has changed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
 def on_config(app: Sphinx, config: Config) -> None:
     config.version = config.release = mixlearn.__version__
     config.html_theme_options["extra_footer"] = (
-        f"<p>mixlearn {mixlearn.__version__}. Code under the MIT licence, text and figures under CC BY 4.0.</p>"
+        f"<p>mixlearn {mixlearn.__version__}. Code: MIT licence. Text and figures: CC BY 4.0.</p>"
     )
 
 

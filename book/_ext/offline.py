@@ -1,4 +1,4 @@
-"""Keeps built pages from asking any other host: takes out the scripts of sphinx-thebe, which jupyter-book always adds."""
+"""Keeps built pages from asking other hosts: drops sphinx-thebe, which jupyter-book always adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 
 def without_thebe(scripts: list[Any]) -> list[Any]:
-    """The scripts of a page, less those of sphinx-thebe: a remote address and two constants that it declares twice."""
+    """A page's scripts, less those of sphinx-thebe: a remote address, and constants declared twice."""
 
     def of_thebe(script: Any) -> bool:
         name = str(getattr(script, "filename", script) or "").lower()
@@ -19,7 +19,9 @@ def without_thebe(scripts: list[Any]) -> list[Any]:
     return [script for script in scripts if not of_thebe(script)]
 
 
-def on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+def on_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
     context["script_files"][:] = without_thebe(context["script_files"])
     context["css_files"][:] = without_thebe(context["css_files"])
 

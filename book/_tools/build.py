@@ -1,11 +1,13 @@
 """Builds the book: `python book/_tools/build.py`, or `make book`.
 
-Notebooks are executed once and their outputs kept in a cache. jupyter-cache knows a notebook by its own code alone, so
-an edit of the package would leave old outputs on the page. Here the place of the cache is named after a fingerprint of
-everything else that the outputs depend on: the package, the shipped data's checksums, the run records, the pins, and
-this folder. A change of any of them executes every notebook again; otherwise only edited notebooks run.
+Notebooks are executed once and their outputs kept in a cache. jupyter-cache knows a notebook by its own code
+alone, so an edit of the package would leave old outputs on the page. Here the place of the cache is named
+after a fingerprint of everything else that the outputs depend on: the package, the shipped data's checksums,
+the run records, the pins, and this folder. A change of any of them executes every notebook again; otherwise
+only edited notebooks run.
 
-Ends with status 1, and the traceback of each notebook that failed, unless the whole book was built without a warning.
+Ends with status 1, and the traceback of each notebook that failed, unless the whole book was built without a
+warning.
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 CACHES = BUILD / "executed"
-DEPENDENCIES = ("mixlearn/**/*", "data/SHA256SUMS", "book/results/*.json", "book/_ext/*.py", "book/_tools/*.py")
+DEPENDENCIES = (
+    "mixlearn/**/*",
+    "data/SHA256SUMS",
+    "book/results/*.json",
+    "book/_ext/*.py",
+    "book/_tools/*.py",
+)
 
 
 def fingerprint(root: Path = ROOT) -> str:
@@ -69,7 +77,10 @@ def build(root: Path = ROOT) -> int:
 def report_failure() -> None:
     """Show the traceback of every notebook that failed, and have the next build read every page again."""
     for log in sorted((SITE / "reports").glob("**/*.err.log")):
-        print(f"\n=== {log.relative_to(SITE / 'reports')} failed ===\n{log.read_text(encoding='utf-8')}", file=sys.stderr)
+        print(
+            f"\n=== {log.relative_to(SITE / 'reports')} failed ===\n{log.read_text(encoding='utf-8')}",
+            file=sys.stderr,
+        )
     (BUILD / ".doctrees" / "environment.pickle").unlink(missing_ok=True)
     print("\nThe book was not built: see the warnings above.", file=sys.stderr)
 

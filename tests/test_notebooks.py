@@ -1,0 +1,210 @@
+"""The notebooks' sources: stripped, one set-up cell, honest numbers. The book's build executes them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+sys.path.append(str(BOOK / "_tools"))
+
+import address  # noqa: E402
+
+NOTEBOOKS = address.notebooks()
+PAGES = sorted(BOOK.glob("*.md"))
+GPU_TAGS = {"gpu", "skip-execution", "nbval-skip"}
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def text(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def tags(cell: dict[str, Any]) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def code_cells(path: Path) -> list[dict[str, Any]]:
+    return [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
+
+
+def toc_files() -> set[str]:
+    def walk(node: Any) -> set[str]:
+        if isinstance(node, list):
+            return set().union(*map(walk, node))
+        if isinstance(node, dict):
+            own = {node[key] for key in ("file", "root") if key in node}
+            return own.union(*(walk(value) for value in node.values()))
+        return set()
+
+    return {
+        Path(name).with_suffix("").as_posix()
+        for name in walk(yaml.safe_load((BOOK / "_toc.yml").read_text()))
+    }
+
+
+def by_name(path: Path) -> str:
+    return path.relative_to(BOOK).as_posix()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_every_notebook_is_a_page_so_that_the_build_executes_it(path: Path) -> None:
+    assert path.relative_to(BOOK).with_suffix("").as_posix() in toc_files()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_stripped(path: Path) -> None:
+    for cell in code_cells(path):
+        if cell["metadata"].get("keep_output"):
+            assert tags(cell) >= GPU_TAGS, f"only GPU cells keep their output, not {text(cell)[:60]!r}"
+            continue
+        assert cell["outputs"] == [], f"an output is stored with {text(cell)[:60]!r}: run nbstripout"
+        assert cell["execution_count"] is None
+    assert set(read(path)["metadata"]) <= {"kernelspec", "mystnb"}, (
+        "run nbstripout --extra-keys metadata.language_info"
+    )
+    assert read(path)["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_nbstripout_agrees(path: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "nbstripout",
+        "--keep-id",
+        "--extra-keys",
+        "metadata.language_info",
+        "--verify",
+        str(path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_set_up_cell_is_the_first_code_cell_and_the_same_everywhere(path: Path) -> None:
+    first = code_cells(path)[0]
+    assert text(first) == address.SETUP.format(url=address.address())
+    assert first["metadata"] == address.SETUP_METADATA
+    assert sum("setup" in tags(cell) for cell in code_cells(path)) == 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_gpu_cells_are_tagged_whole(path: Path) -> None:
+    for cell in code_cells(path):
+        found = tags(cell) & GPU_TAGS
+        assert not found or (found == GPU_TAGS and cell["metadata"].get("keep_output") is True), text(cell)[
+            :60
+        ]
+
+
+def test_set_up_cell_does_nothing_outside_colab() -> None:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    python = TransformerManager().transform_cell(address.SETUP.format(url="https://example.org/a/b"))
+    calls: list[tuple[str, str]] = []
+
+    class Shell:
+        def run_line_magic(self, name: str, line: str) -> None:
+            calls.append((name, line))
+
+    exec(python, {"get_ipython": Shell})
+    assert calls == []
+    sys.modules["google.colab"] = sys
+    try:
+        exec(python, {"get_ipython": Shell})
+    finally:
+        del sys.modules["google.colab"]
+    assert calls == [("pip", 'install --quiet "mixlearn[lab] @ git+https://example.org/a/b"')]
+
+
+# ------------------------------------------------------------------------------------------ numbers in prose
+# A measured number reaches the page from a cell's output, from glue or from a run record, never from the
+# keyboard. Text that names a share or an interval must say where it is from, in a comment of the same
+# paragraph:
+#     <!-- number: from the definition, 1 - e^-1 -->
+RESULT = re.compile(
+    r"\d(?:[.,]\d+)?\s*(?:%|‰|per\s?cent\b|percent\b|percentage points?\b)"  # a share
+    r"|±"  # an interval
+    r"|\d(?:\.\d+)?\s*(?:×|times)\s+(?:as\s+)?(?:fast|slow|better|worse)"  # a speed
+    r"|\b(?:accuracy|NLL|ECE|loss)\b(?:\s+\w+){0,2}\s+\d*\.\d+",  # a metric's value
+    re.IGNORECASE,
+)
+REASON = re.compile(r"<!--\s*number:\s*(\S.{9,}?)\s*-->", re.DOTALL)
+
+
+def prose(markdown: str) -> list[str]:
+    """The paragraphs of a page without its code, formulas, exercises' statements and roles."""
+    markdown = re.sub(
+        r"^(`{3,}|~{3,})(?!\{(?:note|tip|warning|admonition|figure|margin|important|dropdown)).*?^\1\s*$",
+        "",
+        markdown,
+        flags=re.M | re.S,
+    )
+    markdown = re.sub(r"^(:{3,})\{exercise.*?^\1\s*$", "", markdown, flags=re.M | re.S)
+    markdown = re.sub(r"\$\$.*?\$\$", "", markdown, flags=re.S)
+    markdown = re.sub(r"(?<!\$)\$[^$\n]+\$(?!\$)", "", markdown)
+    markdown = re.sub(r"(\{[\w:]+\})?`[^`]*`", "", markdown)
+    return re.split(r"\n\s*\n", markdown)
+
+
+def typed_results(markdown: str) -> list[str]:
+    """Every number of the prose that looks like a measured result and says no source."""
+    return [
+        paragraph[max(0, match.start() - 40) : match.end() + 20]
+        for paragraph in prose(markdown)
+        if not REASON.search(paragraph)
+        for match in RESULT.finditer(paragraph)
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "Mixup reaches 81.3 % here.",
+        "It gains 2 per cent.",
+        "The accuracy was .82 ± .01 over three seeds.",
+        "accuracy rises to 0.93 after that",
+        "This is 2.5 times faster.",
+        "Text with `code` and 12% more <!-- number: short -->",
+    ],
+)
+def test_a_typed_result_is_found(bad: str) -> None:
+    assert typed_results(bad)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "The value is {glue:text}`fashion-mixup` here.",
+        "Take `alpha=0.2`, so $63\\,\\%$ of it is one image.",
+        "```python\nx = '12 %'\n```",
+        "Half of draws give 50 %. <!-- number: exact, by symmetry of Beta -->",
+        "Chapter 2 has 3 figures, section 2.1 one.",
+        ":::{exercise}\nIf 10 % of labels are wrong, what then?\n:::",
+    ],
+)
+def test_what_is_no_typed_result_passes(good: str) -> None:
+    assert typed_results(good) == []
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=by_name)
+def test_no_result_is_typed(path: Path) -> None:
+    if path.suffix == ".md":
+        sources = [path.read_text(encoding="utf-8")]
+    else:
+        sources = [text(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
+    found = [hit for source in sources for hit in typed_results(source)]
+    assert not found, "\n".join(found)
