@@ -1,0 +1,112 @@
+"""Several processes that together do what one would do on the same batch.
+
+Every process holds the whole batch and makes the same draws from the same generator, so the plan that
+mixes the batch is one plan. Only the network's work is shared: each process sends its slice of the batch
+through the network, the outputs are gathered, and every process computes the same loss from all of them.
+The gradients, averaged over processes, are those of one process on the whole batch. Batch normalisation
+is the exception: its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class Shared:
+    """A network that computes its slice of each batch and returns the outputs of the whole batch.
+
+    A `tap` sees the features of the whole batch, so mixing hidden features reaches across processes.
+    """
+
+    def __init__(self, model: nn.Module, rank: int, world: int) -> None:
+        self.model, self.rank, self.world = model, rank, world
+
+    def __call__(self, images: Tensor, *args: Any, tap: Callable[[str, Tensor], Tensor] | None = None) -> Any:
+        sizes = [len(part) for part in images.tensor_split(self.world)]
+        if min(sizes) == 0:
+            raise ValueError(
+                f"a batch must hold an image for each of {self.world} processes, got {len(images)}"
+            )
+
+        def whole(features: Tensor) -> Tensor:
+            gathered: Tensor = _Gather.apply(features, sizes, self.rank)
+            return gathered
+
+        def shared_tap(name: str, features: Tensor) -> Tensor:
+            assert tap is not None
+            return tap(name, whole(features)).tensor_split(self.world)[self.rank]
+
+        more: dict[str, Any] = {} if tap is None else {"tap": shared_tap}
+        output = self.model(images.tensor_split(self.world)[self.rank], *args, **more)
+        return _each(output, whole)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes in order. Backward: each process gets the sum of what all ask of its rows."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, sizes: list[int], rank: int) -> Tensor:
+        ctx.sizes, ctx.rank = sizes, rank
+        largest = max(sizes)
+        padded = part.new_zeros((largest, *part.shape[1:]))
+        padded[: len(part)] = part
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([p[:size] for p, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total.split(ctx.sizes)[ctx.rank], None, None
+
+
+def average_gradients(module: nn.Module, world: int) -> None:
+    """Average the gradients of a module that no strategy wraps (a learner's own parameters)."""
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= world
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is up in at least one process."""
+    value = torch.tensor(int(flag), device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def gather_rows(rows: Tensor, world: int) -> Tensor:
+    """Rows that a distributed sampler dealt out in turn, back in the order of one process."""
+    parts = [torch.empty_like(rows) for _ in range(world)]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.stack(parts, 1).flatten(0, 1)
+
+
+def torchrun() -> tuple[int, int] | None:
+    """(processes here, machines) if `torchrun` started this process among several, otherwise None."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    if world == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    return here, world // here
+
+
+def _each(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(output, Tensor):
+        return change(output)
+    if isinstance(output, dict):
+        return {key: _each(value, change) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        parts = [_each(value, change) for value in output]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+    return output

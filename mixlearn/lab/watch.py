@@ -1,0 +1,96 @@
+"""Watching the numbers of a run: which loss terms count, their means, and the first that is not a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mixlearn.lab.feeds import Batch
+
+
+class Diverged(FloatingPointError):
+    """The loss is NaN or infinite."""
+
+
+def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
+    """The sum of the terms that are not ablated.
+
+    Raises:
+        TypeError: a learner that returns no dict of scalar tensors.
+        ValueError: an ablated term that the learner does not have, or no term left.
+    """
+    if not isinstance(terms, dict) or not all(isinstance(t, Tensor) and t.dim() == 0 for t in terms.values()):
+        raise TypeError("a learner must return a dict of scalar tensors, one a loss term")
+    unknown = [name for name in ablate if name not in terms]
+    if unknown:
+        raise ValueError(f"ablate names {unknown}, but the learner's terms are {list(terms)}")
+    kept = [value for name, value in terms.items() if name not in ablate]
+    if not kept:
+        raise ValueError(f"at least one loss term must be left, got ablate={tuple(ablate)}")
+    return torch.stack([value.float() for value in kept]).sum()
+
+
+def check_images(batch: Batch, where: str) -> None:
+    """Raise where an image holds NaN or infinity, naming the batch and the images."""
+    good = torch.isfinite(batch.images).flatten(1).all(1)
+    if bool(good.all()):
+        return
+    bad = (~good).nonzero().flatten().tolist()
+    names = bad if batch.index is None else batch.index[bad].tolist()
+    kind = "batch" if batch.index is None else "data set"
+    raise ValueError(
+        f"images must be finite, got NaN or infinity in {where}: images {names[:8]} of the {kind}"
+    )
+
+
+class Watch:
+    """Sums each term over the epoch and looks for NaN: at each step on a CPU, now and then elsewhere,
+    so that an accelerator need not wait at every step.
+
+    Args:
+        every: steps between two looks.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.sums: dict[str, Tensor] = {}
+        self.images = 0
+        self._unseen: list[tuple[str, dict[str, Tensor]]] = []
+
+    def add(self, where: str, terms: dict[str, Tensor], images: int) -> None:
+        """Note the terms of one step, taken over so many images."""
+        noted = {name: value.detach().float() for name, value in terms.items()}
+        for name, value in noted.items():
+            self.sums[name] = self.sums[name] + value * images if name in self.sums else value * images
+        self.images += images
+        self._unseen.append((where, noted))
+        if len(self._unseen) >= self.every:
+            self.look()
+
+    def look(self) -> None:
+        """Raise `Diverged` at the first step whose terms are not all finite."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        table = torch.stack([torch.stack(list(noted.values())) for _, noted in unseen])
+        if bool(torch.isfinite(table).all()):
+            return
+        for where, noted in unseen:
+            if not all(bool(torch.isfinite(value)) for value in noted.values()):
+                shown = ", ".join(f"{name} = {float(value):.4g}" for name, value in noted.items())
+                raise Diverged(f"the loss is not finite in {where}: {shown}")
+
+    def means(self) -> dict[str, float]:
+        """The mean of each term over the images of the epoch so far."""
+        return {name: float(value) / max(1, self.images) for name, value in self.sums.items()}
+
+    def state(self) -> dict[str, object]:
+        return {"sums": {name: value.cpu() for name, value in self.sums.items()}, "images": self.images}
+
+    def restore(self, state: dict[str, object], device: torch.device) -> None:
+        sums, images = state["sums"], state["images"]
+        assert isinstance(sums, dict) and isinstance(images, int)
+        self.sums = {name: value.to(device) for name, value in sums.items()}
+        self.images = images
