@@ -1,0 +1,39 @@
+"""Experiments: several recipes side by side, each with the name its record will bear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from mixlearn.lab.recipes import Outcome, emoji, fashion
+from mixlearn.methods.mixup import mixup
+
+Experiment = dict[str, Callable[..., Outcome]]
+
+__all__ = ["embedded", "sweep"]
+
+
+def embedded() -> Experiment:
+    """Mixup on both shipped data sets, with and without: the comparison of chapter 2."""
+    mix = partial(mixup, alpha=1.0)
+    return {
+        "fashion-plain": fashion,
+        "fashion-mixup": partial(fashion, mix=mix),
+        "emoji-plain": emoji,
+        "emoji-mixup": partial(emoji, mix=mix),
+    }
+
+
+def sweep() -> Experiment:
+    """Where mixing begins to pay: epochs × width × images on Fashion-MNIST, with and without, cheapest first."""
+    mix = partial(mixup, alpha=1.0)
+    grid = [
+        (images, epochs, width) for images in (500, 2000) for epochs in (10, 40, 160) for width in (8, 16)
+    ]
+    found: Experiment = {}
+    for images, epochs, width in sorted(grid, key=lambda cell: cell[0] * cell[1] * cell[2] ** 2):
+        setting = partial(fashion, images=images, epochs=epochs, width=width)
+        name = f"sweep-fashion-n{images}-e{epochs}-w{width}"
+        found[f"{name}-plain"] = setting
+        found[f"{name}-mixup"] = partial(setting, mix=mix)
+    return found

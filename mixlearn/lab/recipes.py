@@ -1,0 +1,325 @@
+"""Recipes: whole training runs as plain functions, with the published settings as their defaults.
+
+Each takes the mixing (None trains on the images as they are), a seed, and any option of `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from mixlearn.core.plan import Mixed
+from mixlearn.lab.augment import crop_and_flip
+from mixlearn.lab.fit import History, Optimizer, fit, sgd
+from mixlearn.lab.learners import Mixing, Plain
+from mixlearn.lab.loop import measure_all
+from mixlearn.lab.nets import imagenet_stem, preact_resnet, resnet
+from mixlearn.lab.schedules import Schedule, cosine, one_cycle, steps
+
+Mix = Callable[..., Mixed]
+
+__all__ = ["Outcome", "cifar100", "cifar10_paper", "emoji", "fashion", "imagenet", "train"]
+
+
+@dataclass
+class Outcome:
+    """A trained network, its history, its final measures on each test set, and the settings in words."""
+
+    model: nn.Module
+    history: History
+    final: dict[str, dict[str, float]]
+    settings: dict[str, Any]
+    data: dict[str, str]
+
+
+def fashion(
+    mix: Mix | None = None,
+    *,
+    seed: int = 0,
+    images: int | None = 2000,
+    epochs: int = 40,
+    width: int = 16,
+    batch_size: int = 64,
+    augment: Any = None,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """Fashion-MNIST on a CPU: a ResNet-8, one-cycle SGD, few enough images that the network learns them by heart.
+
+    Args:
+        mix: such as `ml.mixup` or `partial(ml.mixup, alpha=0.2)`; None trains on the images as they are.
+        seed: of the choice of images, the first weights, the order and the draws.
+        images: how many training images, the same number of each class; None takes all 60 000.
+        epochs, batch_size, augment: as for `fit`.
+        width: channels of the first stage.
+        data: a loaded data set to use in place of `ml.data.load("fashion")`.
+        options: any other option of `fit`.
+
+    Source: settings of this book.
+    """
+    data = _load("fashion", data)
+    net = resnet(8, len(data.classes), width=width, channels=1, generator=_weights(seed))
+    return train(
+        net,
+        data,
+        mix,
+        network=f"ResNet-8, width {width}",
+        images=images,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=augment,
+        optimizer=partial(sgd, lr=0.1, weight_decay=5e-4),
+        schedule=one_cycle,
+        **options,
+    )
+
+
+def emoji(
+    mix: Mix | None = None,
+    *,
+    seed: int = 0,
+    images: int | None = None,
+    epochs: int = 15,
+    width: int = 16,
+    batch_size: int = 64,
+    augment: Any = crop_and_flip,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """Emoji Scenes at 32 × 32 on a CPU: a ResNet-8, one-cycle SGD, random crops and flips.
+
+    Args:
+        mix, seed, images, epochs, width, batch_size, augment, data, options: as for `fashion`.
+
+    Source: settings of this book.
+    """
+    data = _load("emoji", data)
+    net = resnet(8, len(data.classes), width=width, channels=3, generator=_weights(seed))
+    return train(
+        net,
+        data,
+        mix,
+        network=f"ResNet-8, width {width}",
+        images=images,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=augment,
+        optimizer=partial(sgd, lr=0.1, weight_decay=5e-4),
+        schedule=one_cycle,
+        **options,
+    )
+
+
+def cifar100(
+    mix: Mix | None = None,
+    *,
+    seed: int = 0,
+    epochs: int = 200,
+    batch_size: int = 100,
+    width: int = 64,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """CIFAR-100 with a ResNet-18, the setting of OpenMixup's tables (Mixup with α = 1).
+
+    SGD at 0.1 with momentum 0.9 and weight decay 1e-4, cosine to 0, crops with reflected borders and flips.
+
+    Args:
+        mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
+
+    Source: OpenMixup, configs of CIFAR-100 (Li et al., *OpenMixup*, 2022).
+    """
+    data = _load("cifar100", data)
+    classes = len(data.classes)
+    net = resnet(18, classes, width=width, zero_init=True, generator=_weights(seed))
+    return train(
+        net,
+        data,
+        mix,
+        network=f"ResNet-18, width {width}",
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=partial(crop_and_flip, mode="reflect"),
+        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        schedule=cosine,
+        **options,
+    )
+
+
+def cifar10_paper(
+    mix: Mix | None = None,
+    *,
+    seed: int = 0,
+    epochs: int = 200,
+    batch_size: int = 128,
+    width: int = 64,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """CIFAR-10 with a PreAct ResNet-18, the setting of the Mixup paper (α = 1).
+
+    SGD at 0.1 with momentum 0.9 and weight decay 1e-4, divided by ten after epochs 100 and 150 of 200.
+
+    Args:
+        mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
+
+    Source: Zhang et al., *mixup*, ICLR 2018, section 3.2, and the authors' published code.
+    """
+    data = _load("cifar10", data)
+    net = preact_resnet(18, len(data.classes), width=width, generator=_weights(seed))
+    return train(
+        net,
+        data,
+        mix,
+        network=f"PreAct ResNet-18, width {width}",
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=crop_and_flip,
+        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        schedule=steps,
+        **options,
+    )
+
+
+def imagenet(
+    mix: Mix | None = None,
+    *,
+    root: Any = None,
+    seed: int = 0,
+    epochs: int = 100,
+    batch_size: int = 256,
+    width: int = 64,
+    workers: int = 8,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """ImageNet with a ResNet-50, the setting of OpenMixup's tables (Mixup with α = 0.2).
+
+    SGD at 0.1 for 256 images a step, weight decay 1e-4, cosine to 0; the folder's own crops and flips.
+
+    Args:
+        mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
+        root: the folder that holds `train` and `val`.
+        workers: processes that read images.
+
+    Source: OpenMixup, configs of ImageNet (Li et al., *OpenMixup*, 2022).
+    """
+    from torch.utils.data import DataLoader
+
+    from mixlearn.lab.data import load
+
+    data = load("imagenet-folder", root=root) if data is None else data
+    net = resnet(
+        50, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=_weights(seed)
+    )
+    count = options.get("devices", 1)
+    share = batch_size // (count if isinstance(count, int) else max(1, torch.cuda.device_count()))
+    loader = DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True)
+    return train(
+        net,
+        data,
+        mix,
+        network=f"ResNet-50, width {width}",
+        loader=loader,
+        test=DataLoader(data.test, batch_size=share, num_workers=workers),
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        schedule=cosine,
+        **options,
+    )
+
+
+def train(
+    net: nn.Module,
+    data: Any,
+    mix: Mix | None = None,
+    *,
+    network: str,
+    images: int | None = None,
+    loader: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    epochs: int,
+    batch_size: int,
+    augment: Any = None,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    dry: bool = False,
+    **options: Any,
+) -> Outcome:
+    """What all recipes share: choose the images, fit, and measure on every test set.
+
+    Args:
+        net: the network, trained in place.
+        data: a loaded data set.
+        mix: as for `fashion`.
+        network: the network in words, for the record.
+        images: a stratified choice of so many training images; None takes all.
+        loader, test: DataLoaders in place of `data.train` and `data.tests`.
+        dry: do not train; the outcome holds the settings alone.
+        seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
+    """
+    choice = torch.Generator().manual_seed(seed)
+    train_set = data.train if images is None else data.train.subset(images, generator=choice)
+    settings = {
+        "network": network,
+        "mix": "none" if mix is None else in_words(mix),
+        "images": len(train_set),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "augment": "none" if augment is None else in_words(augment),
+        "optimizer": in_words(optimizer),
+        "schedule": in_words(schedule),
+        "precision": str(options.get("precision", "32-true")),
+    }
+    source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
+    if dry:
+        return Outcome(net, History(), {}, settings, source)
+    history = fit(
+        net,
+        train_set if loader is None else loader,
+        Plain(len(data.classes)) if mix is None else Mixing(mix, len(data.classes)),
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=augment,
+        optimizer=optimizer,
+        schedule=schedule,
+        **options,
+    )
+    sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
+    final = {name: measure_all(net, part) for name, part in sets.items()}
+    return Outcome(net, history, final, settings, source)
+
+
+def in_words(function: Any) -> str:
+    """A function, or one with options set by `partial`, as it would be written.
+
+    >>> in_words(partial(sgd, lr=0.1))
+    'sgd(lr=0.1)'
+    """
+    if isinstance(function, partial):
+        options = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
+        return f"{in_words(function.func)}({options})"
+    return str(getattr(function, "__name__", None) or repr(function))
+
+
+def _weights(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed + 7919)
+
+
+def _load(name: str, data: Any) -> Any:
+    from mixlearn.lab.data import load
+
+    return load(name) if data is None else data

@@ -1,0 +1,84 @@
+"""The results page of the book, made from the run records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mixlearn.lab.cards import duration, shown
+from mixlearn.lab.intervals import Interval
+from mixlearn.lab.runs import Record
+
+_INTRODUCTION = """# Results
+
+Every number of the book about a training run comes from a run record: a file in `book/results` that holds the
+command, the commit, the versions, the device, the seeds, the sha256 of the data, every epoch, and the final
+measures. This page is made from those files. Values are means over the seeds ± the half width of the 95 %
+interval (Student's t). *Gap* is mean confidence minus accuracy: positive where the network is overconfident.
+"""
+
+
+def page(records: Sequence[Record]) -> str:
+    """The page in Markdown: one table for each data set, then a line on where each record came from.
+
+    Args:
+        records: in the order they shall stand.
+    """
+    if not records:
+        return f"{_INTRODUCTION}\nThere is no run record yet.\n"
+    parts = [_INTRODUCTION]
+    for data in dict.fromkeys(record.data["name"] for record in records):
+        mine = [record for record in records if record.data["name"] == data]
+        parts.append(f"## {data}\n\n{_measures(mine)}")
+    parts.append("## Where they come from\n\n" + _sources(records))
+    return "\n".join(parts)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head.
+
+    >>> print(table([["a", "b"], ["1", "2|3"]]), end="")
+    | a | b |
+    |---|---|
+    | 1 | 2\\|3 |
+    """
+    lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    return "\n".join(lines) + "\n"
+
+
+def _measures(records: Sequence[Record]) -> str:
+    head = ["record", "network", "images", "epochs", "mixing", "test set", "seeds"]
+    rows = [[*head, "accuracy (%)", "NLL", "ECE (%)", "gap (%)"]]
+    for record in records:
+        whole = record.summary
+        for part in dict.fromkeys(name.partition("/")[0] for name in whole if "/" in name):
+            setting = [str(record.settings.get(key, "")) for key in ("network", "images", "epochs", "mix")]
+            measured = [_measure(whole, f"{part}/{key}") for key in ("accuracy", "nll", "ece", "gap")]
+            rows.append([f"`{record.name}`", *setting, part, str(len(record.runs)), *measured])
+    return table(rows)
+
+
+def _measure(whole: dict[str, Interval], name: str) -> str:
+    return shown(name, whole[name]) if name in whole else "–"
+
+
+def _sources(records: Sequence[Record]) -> str:
+    rows = [["record", "command", "commit", "device", "time a seed"]]
+    for record in records:
+        facts = [run["environment"] for run in record.runs]
+        commits = dict.fromkeys(str(fact["commit"])[:12] for fact in facts if fact.get("commit"))
+        devices = dict.fromkeys(str(fact.get("device")) for fact in facts)
+        rows.append(
+            [
+                f"`{record.name}`",
+                f"`{record.command}`",
+                ", ".join(commits),
+                ", ".join(devices),
+                duration(record.seconds / len(record.runs)),
+            ]
+        )
+    return table(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
