@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -15,14 +14,19 @@ def gather_sum(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     """
     if _wants_graph(values, weights):
         return _written_out(values, sources, weights.reshape(*weights.shape, *(1,) * (values.dim() - 1)))
-    rows = values.permute(0, 2, 3, 1) if _channels_last(values) else values.contiguous()
-    out = F.embedding_bag(
-        sources.T.contiguous(),
-        rows.reshape(rows.shape[0], -1),
-        mode="sum",
-        per_sample_weights=weights.T.to(values.dtype).contiguous(),
-    ).view(rows.shape)
-    return out.permute(0, 3, 1, 2) if _channels_last(values) else out
+    last = _channels_last(values)
+    rows = values.permute(0, 2, 3, 1) if last else values
+    parts, batch = sources.shape
+    starts = torch.arange(0, parts * batch, parts, device=values.device)
+    bags = torch.embedding_bag(
+        rows.reshape(batch, -1),
+        sources.T.reshape(-1),
+        starts,
+        mode=0,  # sum
+        per_sample_weights=weights.T.to(values.dtype).reshape(-1),
+    )[0]
+    out = bags.view(rows.shape)
+    return out.permute(0, 3, 1, 2) if last else out
 
 
 def mask_sum(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:

@@ -37,10 +37,9 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
     shape = torch.full((2, n), alpha + 1, dtype=torch.float64)
-    log_gamma = torch._standard_gamma(shape, generator=generator).log()
-    log_gamma += (
-        torch.rand((2, n), dtype=torch.float64, generator=generator).clamp_min_(1e-300).log_() / alpha
-    )
+    log_gamma = torch._standard_gamma(shape, generator=generator).log_()
+    minus_log_u = torch.empty_like(shape).exponential_(generator=generator)
+    log_gamma -= minus_log_u / alpha
     return torch.sigmoid(log_gamma[0] - log_gamma[1]).float()
 
 

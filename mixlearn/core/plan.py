@@ -15,7 +15,6 @@ from torch import Tensor
 
 from mixlearn.core.checks import check_labels
 from mixlearn.core.combine import gather_sum, mask_sum, pick
-from mixlearn.core.labels import one_hot
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +166,10 @@ class MixPlan:
             TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
         """
         classes = check_labels(labels, len(self), num_classes)
-        if labels.dim() == 1:
-            labels = one_hot(labels, classes)
-        return self.blend(labels)
+        if labels.dim() == 2:
+            return self.blend(labels)
+        targets = self.weights.new_zeros(len(self), classes)
+        return targets.scatter_add_(1, labels.long()[self.sources].T, self.weights.T)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""

@@ -82,29 +82,22 @@ class MixBatches(Callback):
     def _mixed(self, batch: Any, trainer: Any) -> Any:
         """A batch of the same kind with mixed images and soft labels. The batch itself is not changed."""
         if not isinstance(batch, (list, tuple, dict)):
-            raise TypeError(
-                f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}"
-            )
+            raise TypeError(f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}")
+        kind, where = type(batch), range(-len(batch), len(batch))
         for name in (self.images, self.labels):
             if isinstance(batch, dict) and name not in batch:
                 raise KeyError(
                     f"the batch has no {name!r}, only {list(batch)}; "
                     "name its keys: MixBatches(mix, images=…, labels=…)"
                 )
-            if not isinstance(batch, dict) and not (
-                isinstance(name, int) and -len(batch) <= name < len(batch)
-            ):
-                raise IndexError(
-                    f"the batch is a {type(batch).__name__} of {len(batch)}, it has no item {name!r}"
-                )
-        mixed = self.mix(batch[self.images], batch[self.labels], generator=self.generator)
-        self._log(batch[self.images], mixed, trainer)
-        if isinstance(batch, dict):
-            return {**batch, self.images: mixed.images, self.labels: mixed.targets}
-        items = list(batch)
-        items[self.images], items[self.labels] = mixed.images, mixed.targets  # type: ignore[index]
+            if not isinstance(batch, dict) and name not in where:
+                raise IndexError(f"the batch is a {kind.__name__} of {len(batch)}, it has no item {name!r}")
+        items: Any = dict(batch) if isinstance(batch, dict) else list(batch)
+        mixed = self.mix(items[self.images], items[self.labels], generator=self.generator)
+        self._log(items[self.images], mixed, trainer)
+        items[self.images], items[self.labels] = mixed.images, mixed.targets
         if isinstance(batch, tuple):
-            return type(batch)(*items) if hasattr(batch, "_fields") else tuple(items)
+            return kind(*items) if hasattr(batch, "_fields") else tuple(items)
         return items
 
     def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:

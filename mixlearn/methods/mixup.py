@@ -58,9 +58,11 @@ def mixup(
     batch = images.shape[0]
     if partner is None:
         partner = sample_partner(batch, generator=generator)
+    else:
+        partner = as_partner(partner, batch)
     if lam is None:
-        lam = sample_lam(batch if per_image else 1, alpha, generator=generator)
-    share = as_lam(lam, batch)
-    index = as_partner(partner, batch)
-    plan = MixPlan.pair(index.to(images.device), share.to(images.device))
+        lam = sample_lam(batch if per_image else 1, alpha, generator=generator).expand(batch)
+    else:
+        lam = as_lam(lam, batch)
+    plan = MixPlan.pair(partner.to(images.device), lam.to(images.device))
     return apply_plan(plan, images, labels, num_classes)
