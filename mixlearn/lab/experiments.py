@@ -17,10 +17,10 @@ def embedded() -> Experiment:
     """Mixup on both shipped data sets, with and without: the comparison of chapter 2."""
     mix = partial(mixup, alpha=1.0)
     return {
-        "fashion-plain": fashion,
-        "fashion-mixup": partial(fashion, mix=mix),
-        "emoji-plain": emoji,
-        "emoji-mixup": partial(emoji, mix=mix),
+        "fashion-plain": partial(fashion, measure_every=10),
+        "fashion-mixup": partial(fashion, mix=mix, measure_every=10),
+        "emoji-plain": partial(emoji, measure_every=3),
+        "emoji-mixup": partial(emoji, mix=mix, measure_every=3),
     }
 
 

@@ -18,7 +18,7 @@ from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.fit import History, Optimizer, fit, sgd
 from mixlearn.lab.learners import Mixing, Plain
 from mixlearn.lab.loop import measure_all
-from mixlearn.lab.nets import imagenet_stem, preact_resnet, resnet
+from mixlearn.lab.nets import imagenet_stem, parameter_count, preact_resnet, resnet
 from mixlearn.lab.schedules import Schedule, cosine, one_cycle, steps
 
 Mix = Callable[..., Mixed]
@@ -74,7 +74,7 @@ def fashion(
         epochs=epochs,
         batch_size=batch_size,
         augment=augment,
-        optimizer=partial(sgd, lr=0.1, weight_decay=5e-4),
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
         schedule=one_cycle,
         **options,
     )
@@ -111,7 +111,7 @@ def emoji(
         epochs=epochs,
         batch_size=batch_size,
         augment=augment,
-        optimizer=partial(sgd, lr=0.1, weight_decay=5e-4),
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
         schedule=one_cycle,
         **options,
     )
@@ -148,7 +148,7 @@ def cifar100(
         epochs=epochs,
         batch_size=batch_size,
         augment=partial(crop_and_flip, mode="reflect"),
-        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
         schedule=cosine,
         **options,
     )
@@ -184,7 +184,7 @@ def cifar10_paper(
         epochs=epochs,
         batch_size=batch_size,
         augment=crop_and_flip,
-        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
         schedule=steps,
         **options,
     )
@@ -234,7 +234,7 @@ def imagenet(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        optimizer=partial(sgd, lr=0.1, weight_decay=1e-4, nesterov=False),
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
         schedule=cosine,
         **options,
     )
@@ -255,6 +255,7 @@ def train(
     augment: Any = None,
     optimizer: Optimizer,
     schedule: Schedule,
+    measure_every: int | None = None,
     dry: bool = False,
     **options: Any,
 ) -> Outcome:
@@ -267,6 +268,7 @@ def train(
         network: the network in words, for the record.
         images: a stratified choice of so many training images; None takes all.
         loader, test: DataLoaders in place of `data.train` and `data.tests`.
+        measure_every: measure the first test set each so many epochs too; None only at the end.
         dry: do not train; the outcome holds the settings alone.
         seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
     """
@@ -274,6 +276,7 @@ def train(
     train_set = data.train if images is None else data.train.subset(images, generator=choice)
     settings = {
         "network": network,
+        "parameters": parameter_count(net),
         "mix": "none" if mix is None else in_words(mix),
         "images": len(train_set),
         "epochs": epochs,
@@ -286,6 +289,9 @@ def train(
     source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     if dry:
         return Outcome(net, History(), {}, settings, source)
+    sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
+    if measure_every is not None:
+        options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
     history = fit(
         net,
         train_set if loader is None else loader,
@@ -298,7 +304,6 @@ def train(
         schedule=schedule,
         **options,
     )
-    sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
     final = {name: measure_all(net, part) for name, part in sets.items()}
     return Outcome(net, history, final, settings, source)
 
