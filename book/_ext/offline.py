@@ -1,7 +1,14 @@
-"""Keeps built pages from asking other hosts: drops sphinx-thebe, which jupyter-book always adds."""
+"""Keeps built pages from asking other hosts, and lets them open from disk without an error.
+
+Two things are taken out: sphinx-thebe, which jupyter-book always adds, and the theme's preloading of icon
+fonts, which browsers refuse for pages opened from disk (the fonts themselves are then loaded by the style
+sheet).
+"""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -26,6 +33,18 @@ def on_page(
     context["css_files"][:] = without_thebe(context["css_files"])
 
 
+PRELOADED_FONT = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+
+
+def without_preloads(app: Sphinx, error: Exception | None) -> None:
+    for page in Path(app.outdir).glob("**/*.html"):
+        before = page.read_text(encoding="utf-8")
+        after = PRELOADED_FONT.sub("", before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", on_page, priority=900)
+    app.connect("build-finished", without_preloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
