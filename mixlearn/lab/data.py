@@ -9,9 +9,10 @@ from typing import Any, Literal, overload
 from mixlearn.lab.data_emoji import load_emoji
 from mixlearn.lab.data_fashion import load_fashion
 from mixlearn.lab.data_files import DamagedFile
+from mixlearn.lab.data_photos import Photos, photos
 from mixlearn.lab.data_sets import Data, ImageSet
 
-__all__ = ["DamagedFile", "Data", "ImageSet", "load"]
+__all__ = ["DamagedFile", "Data", "ImageSet", "Photos", "load", "photos"]
 
 
 def load(name: str, *, size: int | None = None, root: str | Path | None = None) -> Data[Any]:
