@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 sys.path.append(str(BOOK / "_tools"))
 
 import address  # noqa: E402
+import toc  # noqa: E402
 
 NOTEBOOKS = address.notebooks()
 PAGES = sorted(BOOK.glob("*.md"))
@@ -39,28 +39,13 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
     return [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
 
 
-def toc_files() -> set[str]:
-    def walk(node: Any) -> set[str]:
-        if isinstance(node, list):
-            return set().union(*map(walk, node))
-        if isinstance(node, dict):
-            own = {node[key] for key in ("file", "root") if key in node}
-            return own.union(*(walk(value) for value in node.values()))
-        return set()
-
-    return {
-        Path(name).with_suffix("").as_posix()
-        for name in walk(yaml.safe_load((BOOK / "_toc.yml").read_text()))
-    }
-
-
 def by_name(path: Path) -> str:
     return path.relative_to(BOOK).as_posix()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
 def test_every_notebook_is_a_page_so_that_the_build_executes_it(path: Path) -> None:
-    assert path.relative_to(BOOK).with_suffix("").as_posix() in toc_files()
+    assert path.relative_to(BOOK).with_suffix("").as_posix() in toc.pages()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)

@@ -1,0 +1,157 @@
+"""The built book, opened from disk with the network off: what a reader finds there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "book" / "_tools"))
+
+import address  # noqa: E402
+import toc  # noqa: E402
+
+PAGES = [*toc.pages(), "search", "genindex"]
+NOTEBOOKS = [path.relative_to(ROOT / "book").with_suffix("").as_posix() for path in address.notebooks()]
+
+# what makes the page scroll sideways, leaving out what scrolls in a box of its own
+WIDER_THAN_THE_PAGE = """() => {
+    if (document.documentElement.scrollWidth <= innerWidth) return [];
+    const boxed = e => {
+        for (let a = e.parentElement; a && a !== document.body; a = a.parentElement)
+            if (getComputedStyle(a).overflowX !== "visible") return true;
+        return false;
+    };
+    return [...document.querySelectorAll("body *")]
+        .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !boxed(e))
+        .slice(0, 5).map(e => e.outerHTML.slice(0, 200));
+}"""
+
+OpenPage = Callable[..., Any]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_alone(site: Path, open_page: OpenPage, name: str) -> None:
+    """No error, no request to any host, formulas drawn, nothing wider than a telephone."""
+    with open_page(site / f"{name}.html", width=390, height=844) as page:
+        page.wait_for_load_state("load")
+        formulas = page.locator(".math").count()
+        if formulas:
+            page.wait_for_function(
+                "formulas => document.querySelectorAll('mjx-container svg').length >= formulas", arg=formulas
+            )
+            assert page.locator("mjx-merror, mjx-container [data-mml-node=merror]").count() == 0
+        assert page.troubles == []
+        too_wide = page.evaluate(WIDER_THAN_THE_PAGE)
+        assert too_wide == []
+
+
+@pytest.mark.parametrize("name", toc.pages())
+def test_every_picture_says_what_it_shows(site: Path, open_page: OpenPage, name: str) -> None:
+    with open_page(site / f"{name}.html") as page:
+        alts = page.eval_on_selector_all(
+            ".bd-article img", "found => found.map(img => [img.getAttribute('src').slice(0, 80), img.alt])"
+        )
+        for source, alt in alts:
+            assert len(alt) >= 20, f"{source} has the alt text {alt!r}"
+            assert not re.fullmatch(r"\S*[0-9a-f]{16,}\S*", alt), f"{source} has a hash for alt text"
+
+
+def test_pages_ask_for_nothing_outside(site: Path) -> None:
+    """No script, style, picture, font or frame in any built page comes from another host."""
+    asks = re.compile(
+        r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=[\"'](?:https?:)?//[^\"']+"
+        r"|<link\b(?=[^>]*\brel=[\"'](?:stylesheet|preload|icon|modulepreload|preconnect))[^>]*\bhref=[\"'](?:https?:)?//[^\"']+"
+        r"|@import\s+[\"'(](?:https?:)?//\S+|url\([\"']?https?://[^)]+"
+    )
+    found = {
+        f"{path.relative_to(site)}: {match[0][:120]}"
+        for pattern in ("**/*.html", "_static/**/*.css")
+        for path in site.glob(pattern)
+        for match in asks.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+
+
+def test_search_finds_beta(site: Path, open_page: OpenPage) -> None:
+    with open_page(f"{(site / 'search.html').as_uri()}?q=Beta") as page:
+        page.wait_for_selector("#search-results ul.search li a")
+        found = page.eval_on_selector_all("#search-results ul.search li a", "links => links.map(a => a.href)")
+        assert any("02_mixup" in link for link in found), found
+        assert page.troubles == []
+
+
+def test_search_opens_by_keyboard(site: Path, open_page: OpenPage) -> None:
+    with open_page(site / "intro.html") as page:
+        page.keyboard.press("Control+k")
+        page.keyboard.type("Beta")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/search.html?q=Beta*")
+        page.wait_for_selector("#search-results ul.search li a")
+
+
+def test_dark_mode_by_button_and_kept(site: Path, open_page: OpenPage) -> None:
+    with open_page(site / "intro.html") as page:
+
+        def ground() -> str:
+            return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+        light = ground()
+        button = page.locator("button.theme-switch-button:visible").first
+        for _ in range(3):
+            if page.locator("html[data-mode=dark]").count():
+                break
+            button.click()
+        assert page.locator("html[data-theme=dark]").count() == 1
+        page.wait_for_function(
+            "before => getComputedStyle(document.body).backgroundColor !== before", arg=light
+        )
+        page.goto((site / "howto.html").as_uri())
+        assert page.locator("html[data-theme=dark]").count() == 1
+        assert page.troubles == []
+
+
+@pytest.mark.parametrize(("theme", "brightest"), [("dark", 80), ("light", 256)])
+def test_theme_follows_the_system(site: Path, open_page: OpenPage, theme: str, brightest: int) -> None:
+    with open_page(site / "intro.html", theme=theme) as page:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        level = max(int(value) for value in re.findall(r"\d+", colour)[:3])
+        assert level < brightest
+        assert (level > 200) == (theme == "light")
+
+
+def test_print_leaves_out_the_furniture(site: Path, open_page: OpenPage) -> None:
+    with open_page(site / "intro.html") as page:
+        page.emulate_media(media="print")
+        assert not page.locator(".bd-sidebar-primary").is_visible()
+        assert page.locator("h1:visible").count() == 1
+
+
+def test_footer_names_the_version(site: Path) -> None:
+    import mixlearn
+
+    assert f"mixlearn {mixlearn.__version__}" in (site / "intro.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_offers_colab(site: Path, name: str) -> None:
+    slug = "/".join(address.address().split("/")[-2:])
+    link = f"https://colab.research.google.com/github/{slug}/blob/{address.branch()}/book/{name}.ipynb"
+    assert link in (site / f"{name}.html").read_text(encoding="utf-8")
+
+
+def test_the_build_executed_every_notebook(site: Path) -> None:
+    """As it now stands: the checksum of each source is that of the page."""
+    made = json.loads((site.parent / "executed.json").read_text(encoding="utf-8"))["notebooks"]
+    assert sorted(made) == sorted(NOTEBOOKS)
+    for name, outcome in made.items():
+        assert outcome["succeeded"], name
+        source = (ROOT / "book" / f"{name}.ipynb").read_bytes()
+        assert outcome["sha256"] == hashlib.sha256(source).hexdigest(), f"{name} changed: run make book"
