@@ -1,0 +1,212 @@
+"""Pictures of images: a grid, and a strip from one image to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.page.picture import Picture
+from mixlearn.page.style import (
+    AMBER,
+    HATCHES,
+    INK,
+    MUTED,
+    PAPER,
+    TEAL,
+    WIDTH,
+    canvas,
+    number,
+    place,
+    style,
+    write,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def pixels(
+    images: Tensor,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    name: str = "images",
+) -> Any:
+    """Images as matplotlib takes them: a numpy array (B, H, W, 3) in [0, 1].
+
+    Args:
+        images: (B, 1, H, W) or (B, 3, H, W), uint8, or float in [0, 1], or normalised.
+        mean, std: of each channel, where the images are normalised; they are undone here.
+        name: what the message of an error calls the images.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: another shape; NaN; values outside [0, 1] and no mean and std to undo.
+
+    >>> pixels(torch.zeros(2, 1, 4, 5), mean=[0.5], std=[0.25])[0, 0, 0].tolist()
+    [0.5, 0.5, 0.5]
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(images).__name__}")
+    if images.dim() != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        raise ValueError(f"{name} must have shape (B, 1 or 3, H, W), got {tuple(images.shape)}")
+    if (mean is None) != (std is None):
+        raise ValueError(f"mean and std belong together, got mean={mean} and std={std}")
+    values = images.detach().cpu().to(torch.float32)
+    if images.dtype == torch.uint8:
+        values = values / 255
+    elif mean is not None and std is not None:
+        if not len(mean) == len(std) == images.shape[1]:
+            raise ValueError(
+                f"mean and std must hold one number for each of {images.shape[1]} channels, got {mean}, {std}"
+            )
+        shift, scale = (torch.tensor(list(v)).view(-1, 1, 1) for v in (mean, std))
+        values = values * scale + shift
+    if bool(values.isnan().any()):
+        raise ValueError(f"{name} must hold no NaN")
+    low, high = values.min().item(), values.max().item()
+    if low < -0.02 or high > 1.02:
+        raise ValueError(
+            f"{name} must lie in [0, 1], got {low:.2f} to {high:.2f}; give mean and std of normalised images"
+        )
+    return values.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+
+
+def tile(
+    figure: Figure, left: float, top: float, width: float, height: float, image: Any, **how: Any
+) -> Axes:
+    """One image in its thin frame."""
+    axes = place(figure, left, top, width, height)
+    small = max(image.shape[:2]) <= 96
+    axes.imshow(image, interpolation="nearest" if small else "antialiased", aspect="auto", **how)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=MUTED, linewidth=0.5)
+    return axes
+
+
+def share_bar(
+    figure: Figure, left: float, top: float, width: float, shares: Sequence[tuple[float, str, str]]
+) -> Axes:
+    """A bar of one unit, divided: (share, colour, hatch) from left to right."""
+    axes = place(figure, left, top, width, 0.09)
+    start = 0.0
+    for share, colour, hatch in shares:
+        axes.barh(0, share, 1, left=start, color=colour, hatch=hatch, edgecolor=PAPER, linewidth=0)
+        start += share
+    axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=MUTED, linewidth=0.5)
+    return axes
+
+
+def images(
+    images: Tensor,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Picture:
+    """A plain grid of images.
+
+    Args:
+        images: (B, 1 or 3, H, W), uint8, or float in [0, 1], or normalised.
+        titles: one for each image, written under it.
+        columns: images in a row; None takes up to seven.
+        mean, std: of each channel, where the images are normalised.
+
+    Raises:
+        TypeError, ValueError: images of another kind or shape, titles of another number, columns < 1.
+
+    >>> images(torch.rand(2, 3, 32, 32), ["dog", "cat"])
+    Picture: 2 images in 1 row: dog, cat.
+    """
+    shown = pixels(images, mean, std)
+    count, high, wide = shown.shape[:3]
+    if titles is not None and len(titles) != count:
+        raise ValueError(f"titles must hold one for each of {count} images, got {len(titles)}")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    columns = min(columns or _even(count), count)
+    rows = -(-count // columns)
+    gap, words = 0.1, 0.0 if titles is None else 0.22
+    width = min((WIDTH - 0.2 - gap * (columns - 1)) / columns, 1.6)
+    height = width * high / wide
+    side = (WIDTH - columns * width - gap * (columns - 1)) / 2
+    with style():
+        figure = canvas(0.2 + rows * (height + words) + gap * (rows - 1))
+        for k in range(count):
+            row, column = divmod(k, columns)
+            left, top = side + column * (width + gap), 0.1 + row * (height + words + gap)
+            tile(figure, left, top, width, height, shown[k])
+            if titles is not None:
+                write(
+                    figure, left + width / 2, top + height + 0.05, titles[k], ha="center", va="top", size=7.5
+                )
+    said = "" if titles is None else ": " + ", ".join(titles)
+    return Picture(figure, f"{count} images in {rows} row{'s' * (rows > 1)}{said}.")
+
+
+def _even(count: int) -> int:
+    """Columns so that the rows are as even as can be, seven at most."""
+    rows = -(-count // 7)
+    return -(-count // rows)
+
+
+def strip(
+    image_a: Tensor,
+    image_b: Tensor,
+    lams: Sequence[float] | Tensor = (1.0, 0.9, 0.75, 0.6, 0.5, 0.4, 0.25, 0.1, 0.0),
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Picture:
+    """One pair of images mixed at several λ, side by side: from which share on does the other one show?
+
+    Args:
+        image_a, image_b: (C, H, W) of one shape. λ is the share of `image_a`.
+        lams: the shares, each in [0, 1].
+        names: what the two images show.
+        mean, std: of each channel, where the images are normalised.
+
+    Raises:
+        TypeError, ValueError: images that do not fit together, a λ outside [0, 1], no λ at all.
+
+    >>> strip(torch.zeros(1, 8, 8), torch.ones(1, 8, 8), [1, 0.5, 0], names=("black", "white"))
+    Picture: black and white mixed at 3 shares of black: 1.00, 0.50, 0.00.
+    """
+    shares = [float(lam) for lam in lams]
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"lams must be shares in [0, 1], at least one, got {shares}")
+    if image_a.shape != image_b.shape or image_a.dim() != 3:
+        raise ValueError(
+            f"image_a and image_b must share one shape (C, H, W), got {tuple(image_a.shape)} "
+            f"and {tuple(image_b.shape)}"
+        )
+    a, b = pixels(torch.stack([image_a, image_b]), mean, std)
+    gap = 0.05
+    width = min((WIDTH - 0.2 - gap * (len(shares) - 1)) / len(shares), 1.6)
+    height = width * a.shape[0] / a.shape[1]
+    side = (WIDTH - len(shares) * width - gap * (len(shares) - 1)) / 2
+    with style():
+        figure = canvas(height + 0.72)
+        for k, share in enumerate(shares):
+            left = side + k * (width + gap)
+            tile(figure, left, 0.1, width, height, share * a + (1 - share) * b)
+            share_bar(figure, left, height + 0.15, width, [(share, TEAL, ""), (1 - share, AMBER, HATCHES[1])])
+            text = number(share)
+            write(figure, left + width / 2, height + 0.29, text, ha="center", va="top", size=7.5)
+        first, last = (names, (TEAL, AMBER)) if shares[0] >= shares[-1] else (names[::-1], (AMBER, TEAL))
+        write(figure, side, height + 0.48, first[0], ha="left", va="top", color=last[0], weight="bold")
+        write(
+            figure, WIDTH - side, height + 0.48, first[1], ha="right", va="top", color=last[1], weight="bold"
+        )
+        text = f"λ, the share of {names[0]}"
+        write(figure, WIDTH / 2, height + 0.48, text, ha="center", va="top", size=7.5, color=INK)
+    said = ", ".join(number(share) for share in shares)
+    return Picture(figure, f"{names[0]} and {names[1]} mixed at {len(shares)} shares of {names[0]}: {said}.")
