@@ -3,8 +3,9 @@
     python data/make_emoji.py FOLDER            # FOLDER holds, or will hold, the packages
     python data/make_emoji.py FOLDER --check    # make it anew and compare with data/SHA256SUMS
 
-Needs numpy, pillow (written with 13.0.0, libwebp 1.6.0) and resvg_py 0.5.0. What is missing in FOLDER is fetched by
-`npm pack NAME@VERSION` for each of PACKAGES, and `apt-get download gcompris-qt-data` (3.1-2) followed by `dpkg -x`.
+Needs numpy, pillow (written with 13.0.0, libwebp 1.6.0) and resvg_py 0.5.0. What is missing in FOLDER is
+fetched by `npm pack NAME@VERSION` for each of PACKAGES, and by `apt-get download gcompris-qt-data` (3.1-2),
+which `dpkg -x` unpacks. The same versions give the same bytes.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import re
 import subprocess
 import tarfile
+import tempfile
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -46,13 +48,33 @@ CONTRAST = 40  # grey levels between the drawing and what it covers; up to TRIES
 TRIES = 6
 
 # names in older sets that neither Unicode nor today's sets use
-OLDER = dict(
-    line.split()
-    for line in """aubergine 1f346|bolt 26a1|bunny 1f430|bunnyside 1f407|dromedarycamel 1f42a|evergreen 1f332|hampster 1f439
-    multiplemusicalnotes 1f3b6|racecar 1f3ce|raincloud 1f327|ringingbell 1f514|sheep 1f411|snowcloud 1f328|stormcloud 1f329
-    studiomic 1f399|sunrays 2600|sunraincloud 1f326|tie 1f454|toykotower 1f5fc|mooncakes 1f96e|speaker3soundwaves 1f50a
-    frenchfries 1f35f|leaffluttering 1f343|earofmaize 1f33d|flatshoe 1f97f""".replace("\n", "|").split("|")
-)
+OLDER = {
+    "aubergine": "1f346",
+    "bolt": "26a1",
+    "bunny": "1f430",
+    "bunnyside": "1f407",
+    "dromedarycamel": "1f42a",
+    "earofmaize": "1f33d",
+    "evergreen": "1f332",
+    "flatshoe": "1f97f",
+    "frenchfries": "1f35f",
+    "hampster": "1f439",
+    "leaffluttering": "1f343",
+    "mooncakes": "1f96e",
+    "multiplemusicalnotes": "1f3b6",
+    "racecar": "1f3ce",
+    "raincloud": "1f327",
+    "ringingbell": "1f514",
+    "sheep": "1f411",
+    "snowcloud": "1f328",
+    "speaker3soundwaves": "1f50a",
+    "stormcloud": "1f329",
+    "studiomic": "1f399",
+    "sunraincloud": "1f326",
+    "sunrays": "2600",
+    "tie": "1f454",
+    "toykotower": "1f5fc",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,11 @@ def read_classes() -> dict[str, list[list[tuple[str, str]]]]:
 def read_dropped() -> set[tuple[str, str]]:
     """Drawings left out after a look at each: (set, code point)."""
     lines = (HERE / "emoji_dropped.txt").read_text(encoding="utf8").splitlines()
-    return {(name, code) for name, *codes in (line.split() for line in lines if line[:1] not in ("", "#")) for code in codes}
+    return {
+        (name, code)
+        for name, *codes in (line.split() for line in lines if line[:1] not in ("", "#"))
+        for code in codes
+    }
 
 
 def read_regions() -> list[Region]:
@@ -111,7 +137,9 @@ class Packages:
             if not archive.exists():
                 subprocess.run(["npm", "pack", f"{package}@{version}"], cwd=folder, check=True)
             with tarfile.open(archive) as tar:
-                wanted = (m for m in tar if m.isfile() and m.name.endswith((".webp", "icons.json", "chars.json")))
+                wanted = (
+                    m for m in tar if m.isfile() and m.name.endswith((".webp", "icons.json", "chars.json"))
+                )
                 files = {m.name.removeprefix("package/"): tar.extractfile(m).read() for m in wanted}
             if "icons.json" in files:
                 self.icons[name] = json.loads(files["icons.json"])
@@ -121,12 +149,19 @@ class Packages:
         if not list(folder.rglob("clickgame.rcc")):
             if not list(folder.glob("gcompris-qt-data_*.deb")):
                 subprocess.run(["apt-get", "download", "gcompris-qt-data"], cwd=folder, check=True)
-            subprocess.run(["dpkg", "-x", next(folder.glob("gcompris-qt-data_*.deb")), folder / "gcompris"], check=True)
+            subprocess.run(
+                ["dpkg", "-x", next(folder.glob("gcompris-qt-data_*.deb")), folder / "gcompris"], check=True
+            )
         self.archives = next(folder.rglob("clickgame.rcc")).parent
 
     def find(self, classes: dict[str, list[list[tuple[str, str]]]]) -> list[Drawing]:
         """Every drawing of every concept, in a fixed order."""
-        concepts = {code: (label, name) for label, groups in enumerate(classes.values()) for group in groups for code, name in group}
+        concepts = {
+            code: (label, name)
+            for label, groups in enumerate(classes.values())
+            for group in groups
+            for code, name in group
+        }
         names = {name: code for code, (_, name) in concepts.items()}
         for code in concepts:
             official = unicodedata.name(chr(int(code, 16)), "").lower()
@@ -141,21 +176,30 @@ class Packages:
                     if icon in names:
                         found.setdefault(names[icon], icon)
             else:
-                found = {code: path for code in concepts for path in (f"assets/{code}.webp", f"assets/{code}-fe0f.webp") if path in self.files[name]}
+                found = {
+                    code: path
+                    for code in concepts
+                    for path in (f"assets/{code}.webp", f"assets/{code}-fe0f.webp")
+                    if path in self.files[name]
+                }
             for code, (label, concept) in concepts.items():
                 if code in found and (name, code) not in dropped:
                     drawings.append(Drawing(label, code, concept, name, found[code]))
         return drawings
 
-    @cache
+    @cache  # noqa: B019 (one object, which lives as long as the script)
     def draw(self, drawing: Drawing) -> Image.Image:
         """The drawing at 384 pixels, cut to what is visible, with premultiplied alpha."""
         if drawing.set in self.icons:
             data = self.icons[drawing.set]
             icon = data["icons"].get(drawing.icon) or data["icons"][data["aliases"][drawing.icon]["parent"]]
             left, top = icon.get("left", data.get("left", 0)), icon.get("top", data.get("top", 0))
-            width, height = icon.get("width", data.get("width", 16)), icon.get("height", data.get("height", 16))
-            svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{left} {top} {width} {height}">{icon["body"]}</svg>'
+            width, height = (
+                icon.get("width", data.get("width", 16)),
+                icon.get("height", data.get("height", 16)),
+            )
+            spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            svg = f'<svg {spaces} viewBox="{left} {top} {width} {height}">{icon["body"]}</svg>'
             png = resvg_py.svg_to_bytes(svg_string=svg, width=384, skip_system_fonts=True)
         else:
             png = self.files[drawing.set][drawing.icon]
@@ -163,11 +207,15 @@ class Packages:
         box = picture.getchannel("A").point(lambda a: 255 * (a > 12)).getbbox()
         return picture.crop(box).convert("RGBa")
 
-    @cache
+    @cache  # noqa: B019 (one object, which lives as long as the script)
     def archive(self, name: str) -> dict[str, bytes]:
-        return {path: content for path, content in entries((self.archives / f"{name}.rcc").read_bytes()) if path.endswith((".webp", "README"))}
+        return {
+            path: content
+            for path, content in entries((self.archives / f"{name}.rcc").read_bytes())
+            if path.endswith((".webp", "README"))
+        }
 
-    @cache
+    @cache  # noqa: B019 (one object, which lives as long as the script)
     def photograph(self, name: str) -> Image.Image:
         files = self.archive(name.split("/")[0])
         return Image.open(io.BytesIO(next(c for p, c in files.items() if p.endswith(name)))).convert("RGB")
@@ -176,11 +224,16 @@ class Packages:
         """Author, licence and source of a photograph, from the README beside it."""
         files = self.archive(name.split("/")[0])
         path = next(p for p in files if p.endswith(name))
-        readme = max((p for p in files if p.endswith("README") and path.startswith(p.removesuffix("README"))), key=len)
+        readme = max(
+            (p for p in files if p.endswith("README") and path.startswith(p.removesuffix("README"))), key=len
+        )
         inside = path.removeprefix(readme.removesuffix("README"))
         for block in re.split(r"\n\s*\n", files[readme].decode().replace("\r", "")):
             if re.search(rf"(^|\s){re.escape(inside)}\s*$", block, re.M):
-                author, licence, source = (re.search(rf"^{key}:\s*(.+)$", block, re.M)[1].strip() for key in ("Copyright", "License", "Source"))
+                author, licence, source = (
+                    re.search(rf"^{key}:\s*(.+)$", block, re.M)[1].strip()
+                    for key in ("Copyright", "License", "Source")
+                )
                 if not re.search("public domain|CC0", licence, re.I):
                     raise ValueError(f"{name} is {licence}, neither public domain nor CC0")
                 return author, licence, source
@@ -202,7 +255,7 @@ def split_concepts(classes: dict[str, list[list[tuple[str, str]]]], rng: np.rand
 def background(photograph: Image.Image, region: Region, rng: np.random.Generator) -> np.ndarray:
     """A blurred square of the region, (DRAWN, DRAWN, 3) float."""
     width, height = photograph.size
-    x0, y0, x1, y1 = (v * side // 100 for v, side in zip(region.part, (width, height, width, height)))
+    x0, y0, x1, y1 = (v * side // 100 for v, side in zip(region.part, (width, height) * 2, strict=True))
     side = int(min(x1 - x0, y1 - y0) * rng.uniform(0.6, 1.0))
     x, y = int(rng.integers(x0, x1 - side + 1)), int(rng.integers(y0, y1 - side + 1))
     square = photograph.crop((x, y, x + side, y + side)).resize((DRAWN, DRAWN), Image.Resampling.BICUBIC)
@@ -213,11 +266,14 @@ def background(photograph: Image.Image, region: Region, rng: np.random.Generator
 
 
 def place(drawing: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """The drawing turned a little, scaled and set anywhere in the frame, (DRAWN, DRAWN, 4) float, premultiplied."""
+    """The drawing, turned and scaled, anywhere in the frame: (DRAWN, DRAWN, 4) float, premultiplied."""
     turned = drawing.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC, expand=True)
     turned = turned.crop(turned.getchannel("a").point(lambda a: 255 * (a > 12)).getbbox())
     scale = DRAWN * rng.uniform(0.62, 0.96) / max(turned.size)
-    turned = turned.resize(tuple(max(1, round(side * scale)) for side in turned.size), Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
+    turned = turned.resize(
+        tuple(max(1, round(side * scale)) for side in turned.size),
+        Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC,
+    )
     x, y = (int(rng.integers(0, DRAWN - side + 1)) for side in turned.size)
     front = np.zeros((DRAWN, DRAWN, 4), np.float32)
     front[y : y + turned.height, x : x + turned.width] = np.asarray(turned)
@@ -239,11 +295,13 @@ def contrast(front: np.ndarray, behind: np.ndarray) -> float:
 
 
 def pack(picture: np.ndarray) -> bytes:
-    """The three planes of YCoCg, one above the other, as one grey WebP: WebP's own colours have half the resolution."""
+    """The planes Y, Co, Cg, one above the other, as a grey WebP: its own colours have half the resolution."""
     r, g, b = picture.astype(np.int16).transpose(2, 0, 1)
     planes = [(r + 2 * g + b + 2) // 4, 128 + (r - b) // 2, 128 + (2 * g - r - b) // 4]
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(planes).clip(0, 255).astype(np.uint8)).save(file, "webp", quality=QUALITY, method=6)
+    Image.fromarray(np.concatenate(planes).clip(0, 255).astype(np.uint8)).save(
+        file, "webp", quality=QUALITY, method=6
+    )
     return file.getvalue()
 
 
@@ -295,23 +353,53 @@ def make(folder: Path, out: Path) -> None:
         write = csv.writer(file, delimiter="\t", lineterminator="\n").writerow
         write(["drawing", "class", "concept", "code point", "set", "package", "version", "file"])
         for k, d in enumerate(drawings):
-            write([k, list(classes)[d.label], d.concept.replace("-", " "), f"U+{d.code.upper()}", d.set, *PACKAGES[d.set][:2], d.icon])
+            write(
+                [
+                    k,
+                    list(classes)[d.label],
+                    d.concept.replace("-", " "),
+                    f"U+{d.code.upper()}",
+                    d.set,
+                    *PACKAGES[d.set][:2],
+                    d.icon,
+                ]
+            )
     with open(out / "backgrounds.tsv", "w", encoding="utf8", newline="") as file:
         write = csv.writer(file, delimiter="\t", lineterminator="\n").writerow
         write(["background", "splits", "photograph", "part", "author", "licence", "source"])
         for k, region in enumerate(regions):
             splits = "concepts, designers" if region.photograph in kept else "train"
-            write([k, splits, region.photograph, " ".join(map(str, region.part)), *packages.credit(region.photograph)])
+            write(
+                [
+                    k,
+                    splits,
+                    region.photograph,
+                    " ".join(map(str, region.part)),
+                    *packages.credit(region.photograph),
+                ]
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "emoji")
+    parser.add_argument("--check", action="store_true", help="make it elsewhere and compare with SHA256SUMS")
     args = parser.parse_args()
-    make(args.folder.resolve(), args.out)
-    for file in sorted(args.out.iterdir()):
-        print(hashlib.sha256(file.read_bytes()).hexdigest(), f"{file.stat().st_size:>9}", file.name)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        out = Path(elsewhere) if args.check else args.out
+        make(args.folder.resolve(), out)
+        expected = dict(line.split()[::-1] for line in (HERE / "SHA256SUMS").read_text().splitlines())
+        differ = []
+        for file in sorted(out.iterdir()):
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+            print(f"{found}  emoji/{file.name}", f"({file.stat().st_size} bytes)")
+            if found != expected.get(f"emoji/{file.name}"):
+                differ.append(file.name)
+    if args.check and differ:
+        raise SystemExit(f"differs from data/SHA256SUMS: {', '.join(differ)}")
 
 
 if __name__ == "__main__":

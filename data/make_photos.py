@@ -2,9 +2,10 @@
 
     python data/make_photos.py FOLDER        # FOLDER holds the photographs and their CREDITS.tsv
 
-Needs numpy, pillow and opencv-python-headless (written with 5.0.0). The photographs are those of Debian's gcompris-qt-data 3.1-2
-(`data/rcc.py` unpacks them); CREDITS.tsv names file, licence, author and source of each. photo_crops.tsv, beside this
-script, holds the cuts and hand-drawn outlines; within an outline GrabCut (Rother et al. 2004) finds the edge.
+Needs numpy, pillow and opencv-python-headless (written with 13.0.0 and 5.0.0). The photographs are those of
+Debian's gcompris-qt-data 3.1-2 (`data/rcc.py` unpacks them); CREDITS.tsv names file, licence, author and
+source of each, tab-separated. photo_crops.tsv, beside this script, holds the cuts and hand-drawn outlines; within an
+outline GrabCut (Rother, Kolmogorov and Blake 2004) finds the edge.
 """
 
 import argparse
@@ -21,7 +22,7 @@ ROUNDS = 6
 
 
 def extended(photograph: np.ndarray, rows: int, strip: int) -> np.ndarray:
-    """The photograph with rows more below: its lowest strip again and again, mirrored, moved sideways, blended in."""
+    """More rows below: the lowest strip again and again, mirrored, moved sideways, blended in."""
     fade = strip // 3
     weight = np.linspace(0, 1, fade)[:, None, None]
     whole, turn = photograph.astype(np.float64), 0
@@ -58,7 +59,15 @@ def segment(picture: np.ndarray, outline: str, inside: str, outside: str) -> np.
     state[filled(inside)] = cv2.GC_FGD
     state[filled(outside)] = cv2.GC_BGD
     cv2.setRNGSeed(0)
-    cv2.grabCut(picture[..., ::-1].copy(), state, None, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        picture[..., ::-1].copy(),
+        state,
+        None,
+        np.zeros((1, 65)),
+        np.zeros((1, 65)),
+        ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )
     animal = np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     animal = cv2.medianBlur(animal * 255, 5)
     count, parts, facts, _ = cv2.connectedComponentsWithStats(animal)
@@ -70,7 +79,9 @@ def segment(picture: np.ndarray, outline: str, inside: str, outside: str) -> np.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "photos")
     args = parser.parse_args()
@@ -88,10 +99,21 @@ def main() -> None:
             cut_out = Image.fromarray(square(photograph, [int(v) for v in cut.split()]))
             small = cut_out.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
             small.save(args.out / f"{name}.webp", quality=92, method=6)
-            mask = segment(np.asarray(cut_out.resize((WORK, WORK), Image.Resampling.LANCZOS)), outline, inside, outside)
+            mask = segment(
+                np.asarray(cut_out.resize((WORK, WORK), Image.Resampling.LANCZOS)), outline, inside, outside
+            )
             Image.fromarray(mask).save(args.out / f"{name}.mask.png", optimize=True)
             credit = credits[name]
-            write([name, shown, credit["licence"], credit["author"], credit["source"], "cut to a square, made smaller" + (", extended below" if len(cut.split()) > 3 else "")])
+            write(
+                [
+                    name,
+                    shown,
+                    credit["licence"],
+                    credit["author"],
+                    credit["source"],
+                    "cut to a square, made smaller" + (", extended below" if len(cut.split()) > 3 else ""),
+                ]
+            )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,13 @@ def halve(images: Tensor) -> Tensor:
     [[[[15]]]]
     """
     n, c, h, w = images.shape
-    return images.view(n, c, h // 2, 2, w // 2, 2).sum((3, 5), dtype=torch.int32).add_(2).div_(4, rounding_mode="floor").byte()
+    return (
+        images.view(n, c, h // 2, 2, w // 2, 2)
+        .sum((3, 5), dtype=torch.int32)
+        .add_(2)
+        .div_(4, rounding_mode="floor")
+        .byte()
+    )
 
 
 def tight_boxes(masks: Tensor) -> Tensor:
@@ -95,9 +101,9 @@ def _decode(path: Path, sha256: str) -> dict[str, Tensor]:
         blob, ends, packed = arrays["pictures"].tobytes(), arrays["ends"].tolist(), arrays["masks"]
         rest = {key: torch.from_numpy(arrays[key]) for key in ("labels", "drawings", "backgrounds")}
     planes = numpy.empty((len(ends), 3, SIZE, SIZE), numpy.uint8)
-    for k, (start, end) in enumerate(zip([0, *ends], ends)):
-        picture = image.open(io.BytesIO(blob[start:end])).convert("RGB").getchannel("R")
-        planes[k] = numpy.asarray(picture).reshape(3, SIZE, SIZE)
+    for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        picture = image.open(io.BytesIO(blob[start:end])).convert("RGB")  # grey: the three are equal
+        planes[k] = numpy.asarray(picture)[..., 0].reshape(3, SIZE, SIZE)
     masks = torch.from_numpy(packed)[:, None] * 17  # sixteen steps of cover
     return {"images": _to_rgb(torch.from_numpy(planes)), "masks": masks, **rest}
 
@@ -105,7 +111,7 @@ def _decode(path: Path, sha256: str) -> dict[str, Tensor]:
 def _to_rgb(planes: Tensor) -> Tensor:
     """Planes Y, Co + 128, Cg + 128 to red, green, blue; all (N, 3, H, W) uint8."""
     images = torch.empty_like(planes)
-    for chunk, out in zip(planes.split(1024), images.split(1024)):
+    for chunk, out in zip(planes.split(1024), images.split(1024), strict=True):
         y, orange, green = chunk.short().unbind(1)
         orange, green = orange - 128, green - 128
         rest = y - green
@@ -130,7 +136,7 @@ def _part(
         masks=part["masks"],
         boxes=tight_boxes(part["masks"]),
         names=tuple(row["concept"] for row in shown),
-        sources=[{**a, **b} for a, b in zip(shown, behind)],
+        sources=[{**a, **b} for a, b in zip(shown, behind, strict=True)],
     )
 
 

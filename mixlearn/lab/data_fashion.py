@@ -69,7 +69,8 @@ def _find(root: str | Path | None) -> Path:
     except Exception as problem:
         raise ConnectionError(
             f"Fashion-MNIST could not be fetched ({problem}). Put {', '.join(SHA256)} into {raw}, or give "
-            'their folder: ml.data.load("fashion", root=...). The checkout of mixlearn has them in data/fashion.'
+            'their folder: ml.data.load("fashion", root=...). The checkout of mixlearn has them '
+            "in data/fashion."
         ) from problem
     return raw
 

@@ -40,7 +40,11 @@ def digest(path: Path, method: str = "sha256") -> str:
 @lru_cache(maxsize=256)
 def _digest(path: Path, method: str, size: int, changed: int) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, method).hexdigest() if hasattr(hashlib, "file_digest") else _read(file, method)
+        return (
+            hashlib.file_digest(file, method).hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _read(file, method)
+        )
 
 
 def _read(file: Iterable[bytes], method: str) -> str:  # Python 3.10 has no file_digest
