@@ -31,16 +31,12 @@ class Card:
         facts = [run["environment"] for run in record.runs]
         memory = record.peak_memory / 2**20
         found = [(name.replace("_", " "), str(value)) for name, value in record.settings.items()]
-        found.append(
-            ("data", f"{record.data['name']}, sha256 {str(record.data.get('sha256', ''))[:12] or 'unknown'}")
-        )
+        digest = str(record.data.get("sha256", ""))[:12] or "unknown"
+        found.append(("data", f"{record.data['name']}, sha256 {digest}"))
         found += [(_label(name), value) for name, value in self.measures()]
         found += [
             ("seeds", ", ".join(str(seed) for seed in record.seeds)),
-            (
-                "time",
-                f"{duration(record.seconds)} in all, {duration(record.seconds / len(record.runs))} a seed",
-            ),
+            ("time", f"{duration(record.seconds)} in all, {duration(record.seconds / len(facts))} a seed"),
             ("peak memory", f"{memory:,.0f} MiB".replace(",", " ")),
             ("device", _each(facts, "device")),
             ("threads", _each(facts, "threads")),
@@ -68,16 +64,26 @@ class Card:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        head, cell = _css(_HEAD), _css(_CELL)
         lines = "".join(
-            f'<tr><th scope="row" style="text-align:left;font-weight:600;padding:.1em 1em .1em 0">{escape(name)}</th>'
-            f'<td style="text-align:left;overflow-wrap:anywhere">{escape(value)}</td></tr>'
+            f'<tr><th scope="row" {head}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>'
             for name, value in self.rows()
         )
+        title = f"Run record <code>{escape(self.record.name)}</code>"
         return (
-            '<table class="mixlearn-card" style="border:1px solid currentColor;padding:.5em;color:inherit;'
-            f'background:transparent"><caption style="text-align:left">Run record <code>{escape(self.record.name)}'
-            f"</code></caption><tbody>{lines}</tbody></table>"
+            f'<table class="mixlearn-card" {_css(_TABLE)}><caption style="text-align:left">{title}</caption>'
+            f"<tbody>{lines}</tbody></table>"
         )
+
+
+# Colours are the page's own, so that a card is legible on light and on dark ground.
+_TABLE = ("border:1px solid currentColor", "color:inherit", "background:transparent", "padding:.5em")
+_HEAD = ("text-align:left", "font-weight:600", "padding:.1em 1em .1em 0")
+_CELL = ("text-align:left", "overflow-wrap:anywhere")
+
+
+def _css(rules: tuple[str, ...]) -> str:
+    return f'style="{";".join(rules)}"'
 
 
 def shown(name: str, value: object) -> str:

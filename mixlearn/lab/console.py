@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_RECIPES = [name for name in recipes.__all__ if name not in ("Outcome", "train")]
+_RECIPES = list(recipes.__all__)
 _TARGETS = f"Experiments: {', '.join(experiments.__all__)}. Recipes: {', '.join(_RECIPES)}."
 
 
@@ -96,7 +96,7 @@ def evaluate(
     place, settings = state["place"], state["settings"]
     if place["epoch"] < settings["epochs"]:
         raise ValueError(
-            f"{checkpoint.name} has done {place['epoch']} of {settings['epochs']} epochs; finish it with train"
+            f"{checkpoint.name} has done {place['epoch']} of {settings['epochs']} epochs; finish it"
         )
     function = _recipe(recipe)
     known = inspect.signature(function).parameters

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from mixlearn.lab.recipes import Outcome, emoji, fashion
+from mixlearn.lab.recipes import emoji, fashion
+from mixlearn.lab.training import Outcome
 from mixlearn.methods.mixup import mixup
 
 Experiment = dict[str, Callable[..., Outcome]]
@@ -25,7 +26,7 @@ def embedded() -> Experiment:
 
 
 def sweep() -> Experiment:
-    """Where mixing begins to pay: epochs × width × images on Fashion-MNIST, with and without, cheapest first."""
+    """Where mixing begins to pay: epochs × width × images on Fashion-MNIST, cheapest first."""
     mix = partial(mixup, alpha=1.0)
     grid = [
         (images, epochs, width) for images in (500, 2000) for epochs in (10, 40, 160) for width in (8, 16)

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     images: Tensor
     labels: Tensor
-    index: Tensor | None
+    ids: Tensor | None
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -208,20 +210,25 @@ def _launch(fabric: Any, job: Job) -> History:
         if isinstance(history, Interrupted):
             raise KeyboardInterrupt(history.words)
         return history
-    with Interrupts():  # the processes take Ctrl-C, save and come back; this one waits for them
-        result, weights, learnt = fabric.launch(_in_process, job)
-    job.model.load_state_dict(weights)
-    if learnt is not None:
-        job.learner.load_state_dict(learnt)
-    if isinstance(result, Interrupted):
-        raise KeyboardInterrupt(result.words)
-    history = result
-    return history
+    # Weights come back through a file: the launcher's pipe holds 64 KiB and is read only at the end.
+    with tempfile.TemporaryDirectory() as folder, Interrupts():  # the processes take Ctrl-C, save and return
+        fabric.launch(_in_process, job, Path(folder))
+        state = torch.load(Path(folder) / "result.pt", weights_only=True)
+    job.model.load_state_dict(state["model"])
+    if state["learner"] is not None:
+        job.learner.load_state_dict(state["learner"])
+    if state["words"] is not None:
+        raise KeyboardInterrupt(state["words"])
+    return History(**state["history"])
 
 
-def _in_process(fabric: Any, job: Job) -> Any:
-    from mixlearn.lab.loop import train
+def _in_process(fabric: Any, job: Job, folder: Path) -> None:
+    from mixlearn.lab.loop import Interrupted, train
 
     result = train(fabric, job)
-    learnt = job.learner.state_dict() if isinstance(job.learner, nn.Module) else None
-    return result, job.model.state_dict(), learnt
+    if fabric.global_rank == 0:
+        words = result.words if isinstance(result, Interrupted) else None
+        history = {} if isinstance(result, Interrupted) else dict(vars(result))
+        learnt = job.learner.state_dict() if isinstance(job.learner, nn.Module) else None
+        state = {"words": words, "history": history, "model": job.model.state_dict(), "learner": learnt}
+        torch.save(state, folder / "result.pt")

@@ -94,7 +94,7 @@ def image_grid(
     """The first images of a batch side by side, columns × columns at most.
 
     Args:
-        images: (B, C, H, W), normalised by `mean` and `std`; without these the values are stretched to [0, 1].
+        images: (B, C, H, W), normalised by `mean` and `std`; without these they are stretched to [0, 1].
         mean, std: one number a channel.
         columns: images in a row.
 

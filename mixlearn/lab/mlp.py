@@ -23,10 +23,10 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [inputs, *hidden]
         with quiet_draws():
-            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
-            self.head = nn.Linear(sizes[-1], num_classes)
+            layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+            self.layers, self.head = nn.ModuleList(layers), nn.Linear(sizes[-1], num_classes)
         self.stages = ("input", *(f"layer{i + 1}" for i in range(len(hidden))))
-        for layer in self.layers:
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.head.weight, 0.0, sizes[-1] ** -0.5, generator=generator)

@@ -116,14 +116,15 @@ def resnet(
     """A residual network by its depth, with the stem for small images (3×3, stride 1, no pooling).
 
     Depth 18, 34 and 50 are the published four-stage networks (64-128-256-512 channels). Depth 6n + 2
-    (8, 14, 20, 32, 44, 56, 110 …) is the three-stage CIFAR family (16-32-64 channels, here with projection shortcuts).
+    (8, 14, 20, 32, 44, 56, 110 …) is the three-stage CIFAR family (16-32-64 channels), here with
+    projections where a shortcut changes size.
 
     Args:
         depth: layers with weights.
         num_classes: length of the logits.
         width: channels of the first stage; None takes 64 for 18, 34 and 50, otherwise 16.
         channels: channels of the images, 1 for grey and 3 for colour.
-        stem: `cifar_stem`, or `imagenet_stem` (7×7, stride 2, max-pool), or any function of (channels, width).
+        stem: `cifar_stem`, `imagenet_stem` (7×7, stride 2, max-pool) or any function of (channels, width).
         zero_init: start every block as the identity.
         generator: source of the initial weights; None uses torch's default one.
 

@@ -5,36 +5,18 @@ Each takes the mixing (None trains on the images as they are), a seed, and any o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
-from mixlearn.core.plan import Mixed
 from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.fit import History, Optimizer, fit, sgd
-from mixlearn.lab.learners import Mixing, Plain
-from mixlearn.lab.loop import measure_all
-from mixlearn.lab.nets import imagenet_stem, parameter_count, preact_resnet, resnet
-from mixlearn.lab.schedules import Schedule, cosine, one_cycle, steps
+from mixlearn.lab.fit import sgd
+from mixlearn.lab.nets import imagenet_stem, preact_resnet, resnet
+from mixlearn.lab.schedules import cosine, one_cycle, steps
+from mixlearn.lab.training import Mix, Outcome, train
 
-Mix = Callable[..., Mixed]
-
-__all__ = ["Outcome", "cifar100", "cifar10_paper", "emoji", "fashion", "imagenet", "train"]
-
-
-@dataclass
-class Outcome:
-    """A trained network, its history, its final measures on each test set, and the settings in words."""
-
-    model: nn.Module
-    history: History
-    final: dict[str, dict[str, float]]
-    settings: dict[str, Any]
-    data: dict[str, str]
+__all__ = ["cifar100", "cifar10_paper", "emoji", "fashion", "imagenet"]
 
 
 def fashion(
@@ -49,7 +31,7 @@ def fashion(
     data: Any = None,
     **options: Any,
 ) -> Outcome:
-    """Fashion-MNIST on a CPU: a ResNet-8, one-cycle SGD, few enough images that the network learns them by heart.
+    """Fashion-MNIST on a CPU: a ResNet-8 and so few images that it learns them by heart.
 
     Args:
         mix: such as `ml.mixup` or `partial(ml.mixup, alpha=0.2)`; None trains on the images as they are.
@@ -238,86 +220,6 @@ def imagenet(
         schedule=cosine,
         **options,
     )
-
-
-def train(
-    net: nn.Module,
-    data: Any,
-    mix: Mix | None = None,
-    *,
-    network: str,
-    images: int | None = None,
-    loader: Any = None,
-    test: Any = None,
-    seed: int = 0,
-    epochs: int,
-    batch_size: int,
-    augment: Any = None,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    measure_every: int | None = None,
-    dry: bool = False,
-    **options: Any,
-) -> Outcome:
-    """What all recipes share: choose the images, fit, and measure on every test set.
-
-    Args:
-        net: the network, trained in place.
-        data: a loaded data set.
-        mix: as for `fashion`.
-        network: the network in words, for the record.
-        images: a stratified choice of so many training images; None takes all.
-        loader, test: DataLoaders in place of `data.train` and `data.tests`.
-        measure_every: measure the first test set each so many epochs too; None only at the end.
-        dry: do not train; the outcome holds the settings alone.
-        seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
-    """
-    choice = torch.Generator().manual_seed(seed)
-    train_set = data.train if images is None else data.train.subset(images, generator=choice)
-    settings = {
-        "network": network,
-        "parameters": parameter_count(net),
-        "mix": "none" if mix is None else in_words(mix),
-        "images": len(train_set),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "augment": "none" if augment is None else in_words(augment),
-        "optimizer": in_words(optimizer),
-        "schedule": in_words(schedule),
-        "precision": str(options.get("precision", "32-true")),
-    }
-    source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
-    if dry:
-        return Outcome(net, History(), {}, settings, source)
-    sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
-    if measure_every is not None:
-        options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
-    history = fit(
-        net,
-        train_set if loader is None else loader,
-        Plain(len(data.classes)) if mix is None else Mixing(mix, len(data.classes)),
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        augment=augment,
-        optimizer=optimizer,
-        schedule=schedule,
-        **options,
-    )
-    final = {name: measure_all(net, part) for name, part in sets.items()}
-    return Outcome(net, history, final, settings, source)
-
-
-def in_words(function: Any) -> str:
-    """A function, or one with options set by `partial`, as it would be written.
-
-    >>> in_words(partial(sgd, lr=0.1))
-    'sgd(lr=0.1)'
-    """
-    if isinstance(function, partial):
-        options = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
-        return f"{in_words(function.func)}({options})"
-    return str(getattr(function, "__name__", None) or repr(function))
 
 
 def _weights(seed: int) -> torch.Generator:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixlearn.lab import runs
 from mixlearn.lab.environment import environment
-from mixlearn.lab.recipes import Outcome
+from mixlearn.lab.training import Outcome
 
 
 def record(
@@ -25,7 +25,7 @@ def record(
     keep: bool = False,
     **options: Any,
 ) -> runs.Record:
-    """Train a recipe once a seed; the record is written after each, and seeds it already holds are not run again.
+    """Train a recipe once a seed. The record is written after each; seeds it already holds are kept.
 
     Args:
         name: of the record.
@@ -59,8 +59,8 @@ def record(
             if changed:
                 key = changed[0]
                 raise runs.RecordError(
-                    f"the record {name!r} has other {what}: {key} was {then.get(key)!r}, is now {now.get(key)!r}; "
-                    "give it another name, or begin it again"
+                    f"the record {name!r} has other {what}: {key} was {then.get(key)!r}, is now "
+                    f"{now.get(key)!r}; give it another name, or begin it again"
                 )
         done = list(old.runs)
     result = None

@@ -1,4 +1,4 @@
-"""Run records: what was run, on what, and what came of it. Every number of the book about a run is one of these.
+"""Run records: what was run, on what, and what came of it. The book's numbers on training come from them.
 
 A record is a JSON file in `book/results`. The wheel carries the same files.
 """
@@ -51,7 +51,8 @@ class Record:
         command: what to type to get it again.
         settings: the network, the optimiser, the mixing and so on, as words and numbers.
         data: name of the data set and sha256 of its files.
-        runs: for each seed: environment, seconds, peak_memory (bytes), epochs, final measures of each test set.
+        runs: for each seed: environment, seconds, peak_memory (bytes), epochs, and `final`, the measures
+            of each test set.
         summary: for each final measure its `Interval` over the seeds. Measures of the first test set stand
             under their own name ("accuracy"), those of all sets also under "set/accuracy".
     """

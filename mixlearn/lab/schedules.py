@@ -69,7 +69,7 @@ def steps(
 
 
 def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, end: float = 0.0) -> float:
-    """Half a cosine up from `start` to 1 over the fraction `rise` of the run, then half a cosine down to `end`.
+    """Half a cosine up from `start` to 1 in the first `rise` of the run, then half a cosine down to `end`.
 
     Args:
         step, total: as for `cosine`.

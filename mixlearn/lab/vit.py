@@ -18,13 +18,13 @@ class Layer(nn.Module):
         super().__init__()
         self.heads = heads
         self.attend_norm, self.qkv, self.merge = (
-            nn.LayerNorm(dim),
+            nn.LayerNorm(dim, eps=1e-6),
             nn.Linear(dim, 3 * dim),
             nn.Linear(dim, dim),
         )
         hidden = int(dim * mlp_ratio)
         self.think_norm, self.widen, self.narrow = (
-            nn.LayerNorm(dim),
+            nn.LayerNorm(dim, eps=1e-6),
             nn.Linear(dim, hidden),
             nn.Linear(hidden, dim),
         )
@@ -60,7 +60,7 @@ class ViT(nn.Module):
             self.token = nn.Parameter(torch.zeros(1, 1, dim))
             self.position = nn.Parameter(torch.zeros(1, 1 + (size // patch) ** 2, dim))
             self.layers = nn.ModuleList(Layer(dim, heads, mlp_ratio) for _ in range(depth))
-            self.norm = nn.LayerNorm(dim)
+            self.norm = nn.LayerNorm(dim, eps=1e-6)
             self.head = nn.Linear(dim, num_classes)
         self.features = dim
         self.stages = ("input", "patches", *(f"block{i + 1}" for i in range(depth)), "pool")

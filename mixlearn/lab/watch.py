@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,17 +33,27 @@ def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
     return torch.stack([value.float() for value in kept]).sum()
 
 
-def check_images(batch: Batch, where: str) -> None:
-    """Raise where an image holds NaN or infinity, naming the batch and the images."""
-    good = torch.isfinite(batch.images).flatten(1).all(1)
+def finite(images: Tensor) -> Tensor:
+    """(B,) whether each image holds neither NaN nor infinity; on the images' device, without a wait."""
+    return torch.isfinite(images).flatten(1).all(1)
+
+
+def check_images(good: Tensor, ids: Tensor | None, where: str) -> None:
+    """Raise where an image is not finite, naming the batch and the images."""
     if bool(good.all()):
         return
     bad = (~good).nonzero().flatten().tolist()
-    names = bad if batch.index is None else batch.index[bad].tolist()
-    kind = "batch" if batch.index is None else "data set"
-    raise ValueError(
-        f"images must be finite, got NaN or infinity in {where}: images {names[:8]} of the {kind}"
-    )
+    names = bad if ids is None else ids[bad].tolist()
+    kind = "batch" if ids is None else "data set"
+    shown = ", ".join(str(name) for name in names[:8]) + (" …" if len(names) > 8 else "")
+    raise ValueError(f"images must be finite, got NaN or infinity in {where}: image {shown} of the {kind}")
+
+
+class _Step(NamedTuple):
+    where: str
+    ids: Tensor | None
+    good: Tensor
+    terms: dict[str, Tensor]
 
 
 class Watch:
@@ -57,30 +68,32 @@ class Watch:
         self.every = every
         self.sums: dict[str, Tensor] = {}
         self.images = 0
-        self._unseen: list[tuple[str, dict[str, Tensor]]] = []
+        self._unseen: list[_Step] = []
 
-    def add(self, where: str, terms: dict[str, Tensor], images: int) -> None:
-        """Note the terms of one step, taken over so many images."""
+    def add(self, where: str, batch: Batch, good: Tensor, terms: dict[str, Tensor]) -> None:
+        """Note the terms of one step, and which of its images are finite."""
         noted = {name: value.detach().float() for name, value in terms.items()}
+        count = len(batch.images)
         for name, value in noted.items():
-            self.sums[name] = self.sums[name] + value * images if name in self.sums else value * images
-        self.images += images
-        self._unseen.append((where, noted))
+            self.sums[name] = self.sums[name] + value * count if name in self.sums else value * count
+        self.images += count
+        self._unseen.append(_Step(where, batch.ids, good, noted))
         if len(self._unseen) >= self.every:
             self.look()
 
     def look(self) -> None:
-        """Raise `Diverged` at the first step whose terms are not all finite."""
+        """Raise at the first step whose images or terms are not all finite."""
         unseen, self._unseen = self._unseen, []
         if not unseen:
             return
-        table = torch.stack([torch.stack(list(noted.values())) for _, noted in unseen])
+        table = torch.stack([torch.stack(list(step.terms.values())).sum() for step in unseen])
         if bool(torch.isfinite(table).all()):
             return
-        for where, noted in unseen:
-            if not all(bool(torch.isfinite(value)) for value in noted.values()):
-                shown = ", ".join(f"{name} = {float(value):.4g}" for name, value in noted.items())
-                raise Diverged(f"the loss is not finite in {where}: {shown}")
+        for step in unseen:
+            if not all(bool(torch.isfinite(value)) for value in step.terms.values()):
+                check_images(step.good.cpu(), step.ids, step.where)
+                shown = ", ".join(f"{name} = {float(value):.4g}" for name, value in step.terms.items())
+                raise Diverged(f"the loss is not finite in {step.where}: {shown}")
 
     def means(self) -> dict[str, float]:
         """The mean of each term over the images of the epoch so far."""

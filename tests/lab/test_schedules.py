@@ -1,0 +1,69 @@
+"""Schedules against their closed forms."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from mixlearn.lab.schedules import constant, cosine, one_cycle, steps
+
+
+def test_cosine_is_torchs() -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=50, eta_min=0.1)
+    for step in range(51):
+        assert cosine(step, 50, floor=0.1) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-9)
+        optimiser.step()
+        theirs.step()
+
+
+def test_one_cycle_is_torchs() -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=1.0, total_steps=101, pct_start=0.31, div_factor=25, final_div_factor=1e9
+    )
+    # torch's turning points are 0.31 · 101 − 1 = 30.31 and 100 steps
+    for step in range(101):
+        assert one_cycle(step, 100, rise=0.3031) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-6)
+        optimiser.step()
+        if step < 100:
+            theirs.step()
+
+
+@pytest.mark.parametrize("shape", [constant, cosine, steps])
+def test_warmup_rises_linearly_to_one(shape) -> None:
+    factors = [shape(step, 100, warmup=0.1) for step in range(11)]
+    assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factors[10] == 1.0
+
+
+def test_cosine_after_warmup_is_half_a_cosine_of_the_rest() -> None:
+    for step in range(10, 101):
+        expected = (1 + math.cos(math.pi * (step - 10) / 90)) / 2
+        assert cosine(step, 100, warmup=0.1) == pytest.approx(expected)
+
+
+def test_steps_drop_where_the_mixup_paper_drops() -> None:
+    per_epoch = 3
+    factors = {epoch: steps(epoch * per_epoch, 200 * per_epoch) for epoch in range(200)}
+    assert all(factors[e] == 1 for e in range(100))
+    assert all(factors[e] == pytest.approx(0.1) for e in range(100, 150))
+    assert all(factors[e] == pytest.approx(0.01) for e in range(150, 200))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (partial(cosine, 11, 10), "step must lie in 0 … 10, got 11"),
+        (partial(cosine, 0, 10, warmup=1.0), r"warmup must be a fraction of the run in \[0, 1\), got 1.0"),
+        (partial(cosine, 0, 10, floor=2.0), r"floor must lie in \[0, 1\], got 2.0"),
+        (partial(steps, 0, 10, at=(150,)), r"at must hold fractions of the run in \[0, 1\], got \[150\]"),
+        (partial(one_cycle, 0, 10, rise=-1.0), r"rise must lie in \[0, 1\], got -1.0"),
+    ],
+)
+def test_errors_say_what_came(call, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
