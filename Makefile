@@ -33,7 +33,7 @@ $(READY): requirements.txt pyproject.toml hatch_build.py
 
 # ---------------------------------------------------------------------------------------- the book
 book: $(READY)
-	@$(BIN)/python book/_tools/build.py
+	@$(BIN)/python book/_tools/build_book.py
 
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C ends it)"

@@ -3,7 +3,7 @@
 In a page's source `@REPOSITORY@` stands for the address set in _config.yml, `@VERSION@` for the package's
 version, `@RESULTS@` for the tables made from the run records and `@REFERENCE@` for the public names with
 their docstrings. The fingerprint is a setting that changes with the package, the records and the pins (see
-book/_tools/build.py), so that Sphinx reads every page anew when one of them has changed. At the end of a
+book/_tools/build_book.py), so that Sphinx reads every page anew when one of them has changed. At the end of a
 build `_build/executed.json` says which notebooks were executed, and in how many seconds.
 """
 
@@ -33,9 +33,9 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     text = text.replace("@REPOSITORY@", app.config.html_theme_options["repository_url"])
     text = text.replace("@VERSION@", mixlearn.__version__)
     if "@RESULTS@" in text:
-        import results
+        from mixlearn.lab import results, runs
 
-        text = text.replace("@RESULTS@", results.page())
+        text = text.replace("@RESULTS@", results.page(runs.all()))
     if "@REFERENCE@" in text:
         import api
 
