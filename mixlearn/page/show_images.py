@@ -18,6 +18,7 @@ from mixlearn.page.style import (
     TEAL,
     WIDTH,
     canvas,
+    fit,
     number,
     place,
     style,
@@ -144,9 +145,9 @@ def images(
             left, top = side + column * (width + gap), 0.1 + row * (height + words + gap)
             tile(figure, left, top, width, height, shown[k])
             if titles is not None:
-                write(
-                    figure, left + width / 2, top + height + 0.05, titles[k], ha="center", va="top", size=7.5
-                )
+                middle = left + width / 2
+                title = write(figure, middle, top + height + 0.05, titles[k], ha="center", va="top", size=7.5)
+                fit(title, width + gap)
     said = "" if titles is None else ": " + ", ".join(titles)
     return Picture(figure, f"{count} images in {rows} row{'s' * (rows > 1)}{said}.")
 

@@ -110,6 +110,17 @@ def write(figure: Figure, left: float, top: float, text: str, **words: Any) -> A
     return figure.text(left / across, 1 - top / down, text, **words)
 
 
+def fit(text: Any, width: float) -> None:
+    """Make a text of the figure small enough for `width` inches, or shorten it where that is not enough."""
+    room = width * text.figure.dpi
+    for _ in range(12):
+        if text.get_window_extent().width <= room or text.get_fontsize() < 5.5:
+            break
+        text.set_fontsize(text.get_fontsize() - 0.25)
+    while text.get_window_extent().width > room and len(text.get_text()) > 4:
+        text.set_text(text.get_text().rstrip("…")[:-1].rstrip() + "…")
+
+
 def spread(wanted: Sequence[float], apart: float) -> list[float]:
     """Places for labels: as near to the wanted ones as can be, no two closer than `apart`, order kept.
 
