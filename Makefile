@@ -1,5 +1,6 @@
 # make book    build the book, notebooks executed          make serve   build, then serve it on http://localhost:8000
 # make test    everything that CI runs                     make lint    format, lint, types
+# make results print the table of the run records
 # make address write the repository's address, set in _config.yml, into the files that must repeat it
 # make clean   remove what was built (the virtual environment stays; make distclean removes it too)
 #
@@ -17,11 +18,11 @@ export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
-.PHONY: help book serve test lint types unit browser-tests js-tests notebooks address screenshot clean distclean
+.PHONY: help book serve test lint unit browser-tests js-tests results address screenshot clean distclean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 # ---------------------------------------------------------------------------------------- environment
 $(READY): requirements.txt pyproject.toml hatch_build.py
@@ -38,6 +39,9 @@ book: $(READY)
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+results: $(READY)
+	@$(BIN)/python -c 'from mixlearn.lab import results, runs; print(results.page(runs.all()))'
 
 address: $(READY)
 	@$(BIN)/python book/_tools/address.py
