@@ -137,7 +137,7 @@ def plan(
             axes = tile(figure, left, top, width, height, image, **shades)
             if image.shape == (1, 1):  # one share for all pixels
                 dark = float(image[0, 0]) > 0.5
-                colours = {"color": PAPER if dark else INK, "ha": "center", "va": "center"}
+                colours: dict[str, Any] = {"color": PAPER if dark else INK, "ha": "center", "va": "center"}
                 axes.text(0, 0, number(float(image[0, 0])), size=11, **colours)
             middle = left + width / 2
             write(figure, middle, top - 0.05, above, ha="center", va="bottom", size=10)

@@ -1,0 +1,26 @@
+"""All figures of the book. Each takes what is to be seen and returns a `Picture` that says it in words.
+
+>>> import torch, mixlearn as ml
+>>> images = torch.rand(2, 3, 32, 32)
+>>> ml.figures.plan(images, ml.mixup(images, lam=0.6, partner=torch.tensor([1, 0])), names=["cat", "dog"])
+Picture: An equation of pictures: cat times its mask plus dog times its mask is the mixture, 60 % ...
+"""
+
+from mixlearn.page.picture import Picture
+from mixlearn.page.show_draws import beta_density, beta_family, label_lines, lam_histogram
+from mixlearn.page.show_images import images, strip
+from mixlearn.page.show_plan import batch, plan
+from mixlearn.page.style import style
+
+__all__ = [
+    "Picture",
+    "batch",
+    "beta_density",
+    "beta_family",
+    "images",
+    "label_lines",
+    "lam_histogram",
+    "plan",
+    "strip",
+    "style",
+]
