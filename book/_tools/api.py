@@ -25,13 +25,18 @@ ROOMS = {
 }
 
 
+def documented(value: Any) -> bool:
+    """Classes and functions have docstrings; aliases of types have none."""
+    return inspect.isclass(value) or inspect.isfunction(value)
+
+
 def public(module: ModuleType) -> list[str]:
     """The names that a module offers: its `__all__`, else what it defines without a leading underscore."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
 
     def own(value: Any) -> bool:
-        return (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
+        return documented(value) and value.__module__ == module.__name__
 
     return [name for name, value in vars(module).items() if not name.startswith("_") and own(value)]
 
@@ -47,7 +52,8 @@ def entries() -> dict[str, list[str]]:
             except ModuleNotFoundError:
                 continue
             if isinstance(value, ModuleType):
-                found[title] += [f"{value.__name__}.{inner}" for inner in public(value)]
+                inners = [inner for inner in public(value) if documented(getattr(value, inner))]
+                found[title] += [f"{value.__name__}.{inner}" for inner in inners]
             else:
                 found[title].append(f"mixlearn.{name}")
     return found

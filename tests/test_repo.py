@@ -1,0 +1,420 @@
+"""The repository as a whole: what is pinned, shipped, documented, cited, and where its address is set."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mixlearn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "book" / "_tools"))
+
+import address  # noqa: E402
+import api  # noqa: E402
+import toc  # noqa: E402
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+MEBIBYTE = 2**20
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def tracked() -> list[Path]:
+    """Every file that git keeps, or would keep."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+# ------------------------------------------------------------------------------------------ versions and pins
+def pins() -> dict[str, str]:
+    lines = [line.partition("#")[0].strip() for line in read("requirements.txt").splitlines()]
+    parsed = [Requirement(line) for line in lines if line]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in parsed}
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def test_pins_are_exact_and_each_once() -> None:
+    lines = [line for line in read("requirements.txt").splitlines() if line and not line.startswith("#")]
+    for line in lines:
+        assert re.fullmatch(r"[\w.-]+==[\w.]+(; .+)?", line), line
+    assert len(lines) == len(pins())
+
+
+def test_environment_yml_reads_the_pins() -> None:
+    wanted = yaml.safe_load(read("environment.yml"))["dependencies"][-1]["pip"]
+    assert "-r requirements.txt" in wanted
+    assert not any("==" in line for line in wanted)
+
+
+def test_pins_meet_the_lower_bounds() -> None:
+    declared = [*project()["dependencies"]]
+    for extra in project()["optional-dependencies"].values():
+        declared += extra
+    for one in map(Requirement, declared):
+        name = canonicalize_name(one.name)
+        if name == "mixlearn":
+            continue
+        assert name in pins(), f"{one.name} is declared but not pinned"
+        assert one.specifier.contains(pins()[name]), f"{one.name}: {pins()[name]} is outside {one.specifier}"
+        assert "==" not in str(one.specifier), f"{one.name}: a reader's install must not be pinned"
+
+
+def test_the_package_alone_needs_torch_alone() -> None:
+    assert [canonicalize_name(Requirement(line).name) for line in project()["dependencies"]] == ["torch"]
+
+
+def test_pre_commit_uses_the_pinned_versions() -> None:
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    for line in (line for hook in hooks for line in hook["additional_dependencies"] if "==" in line):
+        name, _, version = line.partition("==")
+        assert pins().get(canonicalize_name(name), version) == version, line
+
+
+def test_one_version() -> None:
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["version"] == mixlearn.__version__
+    newest = re.search(r"^## (\S+), (\S+)", read("CHANGELOG.md"), re.M)
+    assert newest and newest.groups() == (mixlearn.__version__, str(citation["date-released"]))
+
+
+# ------------------------------------------------------------------------------------------ the address
+def test_the_address_is_carried_everywhere() -> None:
+    url, branch = address.address(), address.branch()
+    for name in address.REPEATING:
+        assert address.with_address(read(name), url, branch) == read(name), "run make address"
+
+
+def test_the_address_is_nowhere_else() -> None:
+    slug = "/".join(address.address().split("/")[-2:])
+    allowed = {ROOT / "_config.yml", *(ROOT / name for name in address.REPEATING), *address.notebooks()}
+    for path in set(tracked()) - allowed:
+        if path.suffix in {
+            ".md",
+            ".py",
+            ".yml",
+            ".toml",
+            ".cff",
+            ".txt",
+            ".js",
+            ".css",
+            ".json",
+            ".html",
+            "",
+        }:
+            assert slug not in path.read_text(encoding="utf-8", errors="ignore"), path.relative_to(ROOT)
+    for path in address.notebooks():
+        sources = [
+            "".join(cell["source"]) for cell in yaml.safe_load(path.read_text(encoding="utf-8"))["cells"]
+        ]
+        assert sum(slug in source for source in sources) == 1, "only the set-up cell names the address"
+
+
+def test_another_address_reaches_every_place(tmp_path: Path) -> None:
+    for name in ("_config.yml", *address.REPEATING):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in address.notebooks():
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    config = tmp_path / "_config.yml"
+    old = address.address()
+    config.write_text(config.read_text().replace(old, "https://github.com/someone/her-fork"))
+    changed = address.carry(tmp_path)
+    assert len(changed) == len(address.REPEATING) + len(address.notebooks())
+    for path in changed:
+        text = path.read_text(encoding="utf-8")
+        assert "someone/her-fork" in text
+        assert "/".join(old.split("/")[-2:]) not in text
+    assert address.carry(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------ bibliography, pages
+def page_text() -> str:
+    paths = [*(ROOT / "book").glob("*.md"), *address.notebooks()]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def test_every_reference_is_cited_and_every_citation_is_there() -> None:
+    keys = re.findall(r"^@\w+\{([^,\s]+),", read("book/references.bib"), re.M)
+    assert len(keys) == len(set(keys))
+    groups = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", page_text())
+    cited = {key.strip() for group in groups for key in group.split(",")}
+    assert cited - set(keys) == set(), "cited, not in references.bib"
+    assert set(keys) - cited == set(), "in references.bib, not cited"
+
+
+def test_every_reference_names_author_title_year_and_place() -> None:
+    for entry in re.split(r"\n(?=@)", read("book/references.bib").strip()):
+        fields = dict(re.findall(r"^\s+(\w+)\s*=\s*\{(.*)\},?$", entry, re.M))
+        assert {"author", "title", "year"} <= set(fields), entry[:80]
+        assert re.fullmatch(r"(19|20)\d\d", fields["year"])
+        place = {"booktitle", "journal", "publisher", "institution", "note"}
+        assert place & set(fields), f"{entry[:60]} appeared nowhere"
+
+
+def test_every_page_is_in_the_book() -> None:
+    pages = {path.stem for path in (ROOT / "book").glob("*.md")}
+    assert pages <= set(toc.pages())
+
+
+def test_british_spelling() -> None:
+    """The words that slip most often, in the book's prose and the readable files."""
+    american = re.compile(
+        r"\b(colou?r(?<!colour)s?|gray|behavior|center|neighbor\w*|favorite|analyz\w+|optimiz\w+|normaliz\w+"
+        r"|regulariz\w+|visualiz\w+|summariz\w+|generaliz\w+|recogniz\w+|labeled|modeling)\b"
+    )
+    titles = {"regularization", "generalization", "recognition"}
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"book/{path.name}" for path in (ROOT / "book").glob("*.md")),
+    ):
+        prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", read(name), flags=re.S)
+        found = [word for word in american.findall(prose) if word.lower() not in titles]
+        assert not found, f"{name}: {found}"
+
+
+# ------------------------------------------------------------------------------------ the package's rooms
+MODULES = sorted((ROOT / "mixlearn").rglob("*.py"))
+BELOW = {
+    "core": {"core"},
+    "methods": {"core", "methods"},
+    "measure": {"core", "methods", "lab", "measure"},
+    "lab": {"core", "methods", "lab", "measure"},
+    "page": {"core", "methods", "lab", "measure", "page"},
+    "course": {"core", "methods", "lab", "measure", "page", "course"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_file_is_short_and_imports_downwards(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+    parts = path.relative_to(ROOT / "mixlearn").parts
+    if len(parts) == 1:
+        return
+    rooms = {name.split(".")[1] for name in imported(path) if name.startswith("mixlearn.")} & set(BELOW)
+    assert rooms <= BELOW[parts[0]], f"{parts[0]} must not import {rooms - BELOW[parts[0]]}"
+    if parts[0] in ("core", "methods"):
+        outside = {name.split(".")[0] for name in imported(path)} - {"mixlearn", "torch", "__future__"}
+        assert outside <= sys.stdlib_module_names
+
+
+# ------------------------------------------------------------------------------------------ public names
+ENTRIES = [name for names in api.entries().values() for name in names]
+
+
+def test_every_name_that_the_package_offers_is_on_the_reference_page() -> None:
+    listed = {name for names in api.ROOMS.values() for name in names}
+    assert set(mixlearn.__all__) <= listed
+
+
+@pytest.mark.parametrize("dotted", ENTRIES)
+def test_public_name_is_documented(dotted: str) -> None:
+    value = api.value_of(dotted)
+    text = inspect.getdoc(value) or ""
+    assert len(text.splitlines()[0] if text else "") >= 15, "no one-line purpose"
+    callables = [value] if inspect.isfunction(value) else []
+    if inspect.isclass(value):
+        callables = [
+            method
+            for name, method in vars(value).items()
+            if inspect.isfunction(method) and (not name.startswith("_") or name == "__call__")
+        ]
+    for function in callables:
+        for parameter in inspect.signature(function).parameters.values():
+            bare = parameter.annotation is inspect.Parameter.empty
+            assert not bare or parameter.name in ("self", "cls"), f"{function.__qualname__}: {parameter.name}"
+
+
+@pytest.mark.parametrize("dotted", [name for name in ENTRIES if inspect.isfunction(api.value_of(name))])
+def test_public_function_says_what_each_argument_is(dotted: str) -> None:
+    function = api.value_of(dotted)
+    text = inspect.getdoc(function) or ""
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    if len(names) > 1:
+        missing = [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)]
+        assert not missing, f"{dotted} says nothing of {missing}"
+
+
+# ------------------------------------------------------------------------------------------ what is shipped
+def test_the_repository_stays_small() -> None:
+    assert sum(path.stat().st_size for path in tracked()) < 60 * MEBIBYTE
+
+
+def test_licences_are_there() -> None:
+    assert read("LICENSE").startswith("MIT License")
+    assert "Creative Commons Attribution 4.0 International Public License" in read("LICENSE-TEXT")
+    assert "Apache License" in read("book/_assets/mathjax/LICENSE")
+    assert (ROOT / "data" / "LICENSES.md").exists()
+
+
+ABSENT = (
+    "numpy PIL matplotlib torchvision torchmetrics lightning lightning_fabric pytorch_lightning tqdm typer "
+    "ipywidgets anywidget traitlets IPython scipy tensorboard timm kornia pandas yaml requests"
+)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the checkout."""
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel's content and nothing else."""
+    target = tmp_path_factory.mktemp("installed")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+        str(wheel),
+    ]
+    subprocess.run(command, check=True)
+    return target
+
+
+def run_installed(installed: Path, folder: Path, code: str) -> str:
+    """Run code in an empty folder, where `mixlearn` is the installed wheel and the home is empty too."""
+    folder.mkdir(exist_ok=True)
+    assert not list(folder.iterdir())
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(installed),
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder),
+    }
+    environment.pop("MIXLEARN_DATA", None)
+    check = f"import mixlearn; assert mixlearn.__file__.startswith({str(installed)!r}), mixlearn.__file__\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code if "find_spec" in code else check + code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_is_small_and_holds_what_it_must(wheel: Path) -> None:
+    assert wheel.stat().st_size < 20_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    for source in ("data/emoji", "data/photos", "book/results"):
+        target = "_results" if source == "book/results" else f"_data/{Path(source).name}"
+        for path in (ROOT / source).iterdir():
+            if path.suffix != ".py" and not path.name.startswith("."):
+                assert f"mixlearn/{target}/{path.name}" in names
+    assert "mixlearn/py.typed" in names
+    assert "mixlearn/_data/LICENSES.md" in names
+    assert not [name for name in names if name.startswith(("tests/", "book/", "data/"))]
+    assert sum("licenses/LICENSE" in name for name in names) == 2
+
+
+def test_importing_the_wheel_needs_torch_alone(installed: Path, tmp_path: Path) -> None:
+    code = f"""
+import sys
+
+class OnlyTorch:
+    banned = set("{ABSENT}".split())
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.banned:
+            raise ImportError(f"{{name}} is not installed")
+
+sys.meta_path.insert(0, OnlyTorch())
+import warnings
+warnings.simplefilter("ignore")
+import torch
+import mixlearn as ml
+assert ml.__file__.startswith({str(installed)!r}), ml.__file__
+mixed = ml.mixup(torch.rand(4, 3, 8, 8), torch.arange(4), num_classes=4)
+ml.soft_cross_entropy(torch.zeros(4, 4), mixed.targets)
+print(mixed.plan.describe(0))
+try:
+    ml.figures
+except ImportError as error:
+    print(error)
+else:
+    raise SystemExit("figures came without matplotlib")
+"""
+    said = run_installed(installed, tmp_path / "empty", code)
+    assert "%" in said.splitlines()[0]
+    assert "mixlearn[lab]" in said
+
+
+def test_wheel_brings_its_data_and_records(installed: Path, tmp_path: Path) -> None:
+    code = """
+import mixlearn as ml
+emoji = ml.data.load("emoji")
+print(len(emoji.train), len(emoji.test), len(ml.data.photos().names), len(ml.runs.all()))
+"""
+    counts = [int(word) for word in run_installed(installed, tmp_path / "empty", code).split()]
+    import mixlearn as ml
+
+    emoji = ml.data.load("emoji")
+    assert counts == [len(emoji.train), len(emoji.test), len(ml.data.photos().names), len(ml.runs.all())]
+
+
+def test_importing_is_quick_in_what_it_loads() -> None:
+    """Rooms load when first used: `import mixlearn` adds nothing heavy to torch."""
+    code = "import torch, sys; had = set(sys.modules); import mixlearn; print(*set(sys.modules) - had)"
+    added = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    tops = {name.partition(".")[0] for name in added.split()} - sys.stdlib_module_names
+    assert tops <= {"mixlearn"}
+    assert not [
+        name
+        for name in added.split()
+        if name.startswith(("mixlearn.lab", "mixlearn.page", "mixlearn.measure"))
+    ]
+
+
+def test_every_module_can_be_imported() -> None:
+    for path in MODULES:
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if not dotted.endswith("__main__"):
+            importlib.import_module(dotted)
