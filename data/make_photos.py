@@ -4,8 +4,8 @@
 
 Needs numpy, pillow and opencv-python-headless (written with 13.0.0 and 5.0.0). The photographs are those of
 Debian's gcompris-qt-data 3.1-2 (`data/rcc.py` unpacks them); CREDITS.tsv names file, licence, author and
-source of each, tab-separated. photo_crops.tsv, beside this script, holds the cuts and hand-drawn outlines; within an
-outline GrabCut (Rother, Kolmogorov and Blake 2004) finds the edge.
+source of each, tab-separated. photo_crops.tsv, beside this script, holds the cuts and outlines drawn by hand;
+within an outline GrabCut (Rother, Kolmogorov and Blake 2004) finds the edge.
 """
 
 import argparse

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tarfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -163,3 +165,21 @@ def _continue(url: str, part: Path) -> bool:
     if length is not None and received < int(length):
         raise ConnectionError(f"the connection broke after {received} of {length} bytes")
     return True
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .zip or .tar archive into a folder; members that would leave it are refused."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+        return
+    with tarfile.open(archive) as tar:
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+            return
+        for member in tar:  # early releases of Python 3.10 know no filter
+            if not (folder / member.name).resolve().is_relative_to(folder.resolve()) or not (
+                member.isfile() or member.isdir()
+            ):
+                raise DamagedFile(f"{archive} holds {member.name!r}, which would leave {folder}")
+            tar.extract(member, folder)

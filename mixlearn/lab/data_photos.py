@@ -80,7 +80,9 @@ def photos(size: int = SIZE) -> Photos:
     if not 1 <= size <= SIZE:
         raise ValueError(f"size must be between 1 and {SIZE} pixels, got {size}")
     stems = [name.replace(" ", "_") for name in NAMES]
-    files = shipped("photos", ["CREDITS.tsv", *(f"{s}.webp" for s in stems), *(f"{s}.mask.png" for s in stems)])
+    files = shipped(
+        "photos", ["CREDITS.tsv", *(f"{s}.webp" for s in stems), *(f"{s}.mask.png" for s in stems)]
+    )
     with open(files["CREDITS.tsv"], encoding="utf8", newline="") as file:
         credits = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
     numpy: Any = need("numpy", "reading the photographs")
