@@ -364,7 +364,7 @@ class OnlyTorch:
     banned = set("{ABSENT}".split())
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.banned:
-            raise ImportError(f"{{name}} is not installed")
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, OnlyTorch())
 import warnings
@@ -376,11 +376,11 @@ mixed = ml.mixup(torch.rand(4, 3, 8, 8), torch.arange(4), num_classes=4)
 ml.soft_cross_entropy(torch.zeros(4, 4), mixed.targets)
 print(mixed.plan.describe(0))
 try:
-    ml.figures
+    ml.data.load("emoji")
 except ImportError as error:
     print(error)
 else:
-    raise SystemExit("figures came without matplotlib")
+    raise SystemExit("data came without numpy")
 """
     said = run_installed(installed, tmp_path / "empty", code)
     assert "%" in said.splitlines()[0]
