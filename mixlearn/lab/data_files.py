@@ -128,15 +128,21 @@ def fetch(url: str, target: Path, expected: str, method: str = "md5", attempts: 
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     problem: Exception | None = None
+    whole = False
     for _ in range(attempts):
         try:
-            if _continue(url, part):
-                break
-        except (OSError, urllib.error.URLError) as error:
+            _continue(url, part)
+            whole = True
+        except urllib.error.HTTPError as error:
             problem = error
-            if isinstance(error, urllib.error.HTTPError) and error.code == 416:  # nothing is left to send
+            whole = error.code == 416  # nothing is left to send
+            if whole or error.code in (401, 403, 404, 410):  # asking again would not help
                 break
-    else:
+        except OSError as error:
+            problem = error
+        if whole:
+            break
+    if not whole:
         raise ConnectionError(
             f"{url} could not be fetched ({problem}). Call again to go on where it stopped, give another "
             f"host with mirror=, or put {target.name} into {target.parent} by hand."
@@ -150,8 +156,8 @@ def fetch(url: str, target: Path, expected: str, method: str = "md5", attempts: 
     return target
 
 
-def _continue(url: str, part: Path) -> bool:
-    """Append what is missing of a file; True when the host has sent all of it."""
+def _continue(url: str, part: Path) -> None:
+    """Append what is missing of a file, up to its end."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -164,7 +170,6 @@ def _continue(url: str, part: Path) -> bool:
                 received += len(chunk)
     if length is not None and received < int(length):
         raise ConnectionError(f"the connection broke after {received} of {length} bytes")
-    return True
 
 
 def unpack(archive: Path, folder: Path) -> None:
