@@ -68,7 +68,10 @@ def _take(values: Tensor, source: Tensor) -> Tensor:
 
 
 def _channels_last(values: Tensor) -> bool:
-    return values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    """Whether values (B, C, H, W) keep their channels together. One channel, or one pixel, is both layouts
+    at once and counts as plain: other strides for it make some convolutions of torch write out of bounds."""
+    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    return last and not values.is_contiguous()
 
 
 def _wants_graph(*tensors: Tensor) -> bool:
