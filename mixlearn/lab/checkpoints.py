@@ -39,17 +39,20 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: no such file.
     """
     target = Path(path)
+    size = target.stat().st_size
+    try:
+        with zipfile.ZipFile(target) as archive:
+            spoiled = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError) as wrong:
+        raise CheckpointError(f"{target} is truncated or no checkpoint of mixlearn ({size} bytes)") from wrong
+    if spoiled is not None:
+        raise CheckpointError(f"{target} is damaged: its part {spoiled} fails its checksum")
     try:
         state = torch.load(target, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as wrong:
-        if zipfile.is_zipfile(target):
-            raise CheckpointError(
-                f"{target} is damaged, or no checkpoint of mixlearn: {_first_line(wrong)}"
-            ) from wrong
-        size = target.stat().st_size
-        raise CheckpointError(f"{target} is truncated or no checkpoint of mixlearn ({size} bytes)") from wrong
+    except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as wrong:
+        raise CheckpointError(
+            f"{target} is damaged, or no checkpoint of mixlearn: {_first_line(wrong)}"
+        ) from wrong
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
         raise CheckpointError(

@@ -18,7 +18,9 @@ def _published(depth: int) -> nn.Module:
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_parameters_are_torchvisions_with_either_stem(depth: int) -> None:
     theirs = _published(depth)
-    assert nets.parameter_count(nets.resnet(depth, 100, stem=nets.imagenet_stem)) == nets.parameter_count(theirs)
+    assert nets.parameter_count(nets.resnet(depth, 100, stem=nets.imagenet_stem)) == nets.parameter_count(
+        theirs
+    )
     small = nn.Conv2d(3, 64, 3, bias=False)
     expected = nets.parameter_count(theirs) - theirs.conv1.weight.numel() + small.weight.numel()
     assert nets.parameter_count(nets.resnet(depth, 100)) == expected

@@ -1,0 +1,26 @@
+"""Run a function in a fresh process, as a test that kills or forks must: torch cannot train in a fork of
+a process that has trained. The fork server imports everything once and never trains."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(["lightning.fabric", "mixlearn.lab.loop", "tests.lab.sets"])
+
+
+def apart(function: Callable[..., Any], *args: Any) -> int | None:
+    """Run `function(*args)` in a process of its own and return its exit code (negative: the signal)."""
+    child = _server.Process(target=_quiet, args=(function, *args))
+    child.start()
+    child.join()
+    return child.exitcode
+
+
+def _quiet(function: Callable[..., Any], *args: Any) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    function(*args)
