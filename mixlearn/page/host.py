@@ -1,0 +1,86 @@
+"""One ES module, two hosts: a live kernel through anywidget, and a built page with no kernel at all."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mixlearn.lab.extras import need
+
+_ASSETS = Path(__file__).parent / "assets"
+_IMPORT = re.compile(r"^import .*? from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
+_COUNT = itertools.count(1)
+
+
+@cache
+def bundle(name: str) -> str:
+    """The module of a widget with everything it needs inside: its style, the shared maths, the shared controls.
+
+    Args:
+        name: of the file in assets, without ".js".
+
+    >>> "import " in bundle("lambda_mixer")
+    False
+    """
+    css = re.sub(r"\s*\n\s*", " ", (_ASSETS / "kit.css").read_text(encoding="utf-8"))
+    parts = [
+        _IMPORT.sub("", (_ASSETS / f"{part}.js").read_text(encoding="utf-8")) for part in ("mix", "kit", name)
+    ]
+    return f"const CSS = {json.dumps(css)};\n" + _EXPORT.sub("", "\n".join(parts))
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element: no text in it can close the element or open a comment.
+
+    >>> script_json("</script><b>")
+    '"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e"'
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def standalone(name: str, state: dict[str, Any], still: str, alt: str) -> str:
+    """The widget as HTML that needs no kernel, no network and no other file.
+
+    Args:
+        name: of the widget's module.
+        state: what its traits hold.
+        still: a picture (data URL) shown where scripts do not run.
+        alt: the picture in words.
+
+    Two calls never give the same element id, so a page may show a widget twice.
+    """
+    element = f"mixlearn-{name.replace('_', '-')}-{next(_COUNT)}"
+    host = (_ASSETS / "host.js").read_text(encoding="utf-8")
+    filled = {
+        "ID": script_json(element),
+        "STATE": script_json(state),
+        "MODULE": script_json(bundle(name)),
+    }
+    host = re.sub(r"\b(ID|STATE|MODULE)\b", lambda found: filled[found[0]], host)
+    picture = (
+        f'<img src="{html.escape(still)}" alt="{html.escape(alt)}" style="max-width:100%">' if still else ""
+    )
+    return (
+        f'<div id="{element}" class="mixlearn-widget">{picture}'
+        f"<noscript><p>{html.escape(alt)} (Scripts are off, so this figure stands still.)</p></noscript></div>\n"
+        f'<script type="module">\n{host}</script>'
+    )
+
+
+def png(pixels: Any) -> str:
+    """A PNG as a data URL, from uint8 pixels (H, W, 3)."""
+    image = need("PIL.Image", "a widget").fromarray(pixels)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
