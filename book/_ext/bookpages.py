@@ -82,7 +82,7 @@ def exists(dotted: str) -> bool:
 
 
 def escape(app: Sphinx, what: str, name: str, value: Any, options: dict[str, Any], lines: list[str]) -> None:
-    """Docstrings are written plainly: keep |x|, *args and name_ from being read as markup."""
+    """Docstrings are written plainly: |x|, *args and name_ are no markup, and `Name`s is a word."""
     for paragraph in paragraphs(lines):
         prose = "".join(part for index in paragraph for part in lines[index].split("`")[::2])
         stars = "**" in prose or prose.count("*") % 2 == 1
@@ -92,6 +92,8 @@ def escape(app: Sphinx, what: str, name: str, value: Any, options: dict[str, Any
                 parts[place] = re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", parts[place])
                 if stars:
                     parts[place] = parts[place].replace("*", "\\*")
+                if place and parts[place][:1].isalnum():  # as in `ImageSet`s
+                    parts[place] = "\\ " + parts[place]
             lines[index] = "`".join(parts)
 
 

@@ -47,10 +47,7 @@ def entries() -> dict[str, list[str]]:
     for title, names in ROOMS.items():
         found[title] = []
         for name in names:
-            try:  # TEMPORARY until every room is there
-                value = value_of(f"mixlearn.{name}")
-            except ModuleNotFoundError:
-                continue
+            value = value_of(f"mixlearn.{name}")
             if isinstance(value, ModuleType):
                 inners = [inner for inner in public(value) if documented(getattr(value, inner))]
                 found[title] += [f"{value.__name__}.{inner}" for inner in inners]
