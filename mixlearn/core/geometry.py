@@ -42,7 +42,7 @@ def box_area(boxes: Tensor) -> Tensor:
 
 
 def boxes_to_masks(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Masks that are 1 inside the boxes and 0 outside; boxes (n, 4) → float32 (n, 1, H, W).
+    """Masks that are 1 inside the boxes and 0 outside; boxes (n, 4) → float32 (n, 1, height, width).
 
     Two comparisons with the pixel indices, so nothing loops and an accelerator need not wait.
 
@@ -99,7 +99,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, height: int, width: int) -> Tensor:
-    """Put patches back; (B, N, C, patch, patch) → (B, C, H, W). The inverse of `patchify`.
+    """Put patches back; (B, N, C, patch, patch) → (B, C, height, width). The inverse of `patchify`.
 
     >>> images = torch.arange(32.).view(2, 1, 4, 4)
     >>> unpatchify(patchify(images, 2), 4, 4).equal(images)

@@ -22,12 +22,12 @@ def convolution(inside: int, outside: int, size: int = 3, stride: int = 1) -> nn
 
 
 def cifar_stem(channels: int, width: int) -> nn.Module:
-    """3×3 convolution with stride 1 and no pooling: small images keep their size."""
+    """3×3 convolution with stride 1 and no pooling: small images keep their size; channels → width."""
     return nn.Sequential(convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
 
 def imagenet_stem(channels: int, width: int) -> nn.Module:
-    """7×7 convolution with stride 2, then 3×3 max-pooling with stride 2: a quarter of height and width."""
+    """7×7 convolution and 3×3 max-pooling, stride 2 each: a quarter of the size; channels → width."""
     return nn.Sequential(
         convolution(channels, width, 7, 2),
         nn.BatchNorm2d(width),

@@ -155,6 +155,13 @@ def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
 def write(record: Record, where: str | os.PathLike[str] | None = None) -> Path:
     """Write a record whole or not at all.
 
+    Args:
+        record: its name is the file's.
+        where: another folder than the book's.
+
+    Returns:
+        The file's path.
+
     Raises:
         RecordError: a record that would not load again, or that names this machine or a folder of it.
     """

@@ -15,6 +15,11 @@ Schedule = Callable[[int, int], float]
 def constant(step: int, total: int, *, warmup: float = 0.0) -> float:
     """The full rate after a linear warm-up.
 
+    Args:
+        step: from 0.
+        total: number of steps of the whole training.
+        warmup: share of them in which the rate rises.
+
     >>> [constant(step, 4, warmup=0.5) for step in range(4)]
     [0.5, 1.0, 1.0, 1.0]
     """

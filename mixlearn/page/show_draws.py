@@ -31,6 +31,10 @@ from mixlearn.page.style import (
 def beta_density(lam: Tensor, alpha: float) -> Tensor:
     """The density of Beta(α, α) at λ in (0, 1).
 
+    Args:
+        lam: where, any shape; the density has the same.
+        alpha: α > 0.
+
     >>> beta_density(torch.tensor([0.25, 0.5]), 1.0)
     tensor([1., 1.])
     >>> beta_density(torch.tensor([0.5]), 2.0)
