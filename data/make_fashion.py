@@ -2,9 +2,10 @@
 
     python data/make_fashion.py FOLDER        # FOLDER holds, or will hold, the package
 
-What is missing in FOLDER is fetched by `apt-get download dataset-fashion-mnist` (0.0~git20200523.55506a9-1)
-and unpacked by `dpkg -x`. Debian took name and time out of the heads of the gzip files; put back, they are the
-published files again, byte for byte: their md5 are those of the authors' page and of torchvision.
+What is missing in FOLDER is fetched by `apt-get download dataset-fashion-mnist`
+(0.0~git20200523.55506a9-1) and unpacked by `dpkg -x`. Debian took name and time out of the heads of the gzip
+files; put back, they are the published files again, byte for byte: their md5 are those of the authors'
+page and of torchvision.
 """
 
 import argparse
