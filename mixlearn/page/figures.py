@@ -7,20 +7,32 @@ Picture: An equation of pictures: cat times its mask plus dog times its mask is 
 """
 
 from mixlearn.page.picture import Picture
+from mixlearn.page.show_boundary import boundary
+from mixlearn.page.show_calibration import reliability
+from mixlearn.page.show_comparison import Cell, comparison, differences
 from mixlearn.page.show_draws import beta_density, beta_family, label_lines, lam_histogram
+from mixlearn.page.show_frontier import frontier
 from mixlearn.page.show_images import images, strip
 from mixlearn.page.show_plan import batch, plan
+from mixlearn.page.show_runs import curves
 from mixlearn.page.style import style
 
 __all__ = [
+    "Cell",
     "Picture",
     "batch",
     "beta_density",
     "beta_family",
+    "boundary",
+    "comparison",
+    "curves",
+    "differences",
+    "frontier",
     "images",
     "label_lines",
     "lam_histogram",
     "plan",
+    "reliability",
     "strip",
     "style",
 ]

@@ -22,12 +22,12 @@ _COUNT = itertools.count(1)
 
 @cache
 def bundle(name: str) -> str:
-    """The module of a widget with everything it needs inside: its style, the shared maths, the shared controls.
+    """The module of a widget with all it needs inside: its style, the shared maths, the shared controls.
 
     Args:
         name: of the file in assets, without ".js".
 
-    >>> "import " in bundle("lambda_mixer")
+    >>> "./kit.js" in bundle("lambda_mixer")
     False
     """
     css = re.sub(r"\s*\n\s*", " ", (_ASSETS / "kit.css").read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def standalone(name: str, state: dict[str, Any], still: str, alt: str) -> str:
     )
     return (
         f'<div id="{element}" class="mixlearn-widget">{picture}'
-        f"<noscript><p>{html.escape(alt)} (Scripts are off, so this figure stands still.)</p></noscript></div>\n"
+        f"<noscript><p>{html.escape(alt)} (Scripts are off: a still picture.)</p></noscript></div>\n"
         f'<script type="module">\n{host}</script>'
     )
 

@@ -114,7 +114,7 @@ def beta_explorer(alpha: float = 0.4, other: float = 2.0, *, compare: bool = Fal
 
 
 class StandaloneWidget:
-    """A widget where anywidget is not installed: HTML alone. Its traits can be read, and set before it is shown."""
+    """A widget where anywidget is not installed: HTML alone, with the same traits as plain attributes."""
 
     def __init__(self, name: str, state: dict[str, Any], still: str, alt: str) -> None:
         self.__dict__.update(state)
@@ -144,7 +144,7 @@ def _live_class(name: str, keys: tuple[str, ...]) -> Any:
     import anywidget
     import traitlets
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "photos": traitlets.List,
         "lam": lambda: traitlets.Float(min=0.0, max=1.0),
         "alpha": lambda: traitlets.Float(min=1e-3),

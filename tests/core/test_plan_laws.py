@@ -2,13 +2,10 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixlearn as ml
-
-settings.register_profile("laws", deadline=None, max_examples=60)
-settings.load_profile("laws")
 
 
 @st.composite

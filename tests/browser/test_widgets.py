@@ -1,0 +1,109 @@
+"""The widgets on a bare page, offline, by mouse and keyboard, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mixlearn as ml
+from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+
+OpenPage = Callable[..., Any]
+EVIL = "</script><img src=x onerror=\"document.title='hacked'\">"
+
+
+def bare(tmp_path: Path, *widgets: Any, theme: str = "light", head: str = "") -> Path:
+    body = "\n".join(widget.html() for widget in widgets)
+    place = tmp_path / "page.html"
+    place.write_text(
+        f'<!doctype html><html data-theme="{theme}"><head><meta charset="utf-8"><title>bare</title>{head}'
+        f'<meta name="viewport" content="width=device-width"></head><body><main>{body}</main></body></html>',
+        encoding="utf-8",
+    )
+    return place
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_both_widgets_answer(tmp_path: Path, open_page: OpenPage, width: int, theme: str) -> None:
+    place = bare(tmp_path, ml.widgets.lambda_mixer(0.63), ml.widgets.beta_explorer(0.4), theme=theme)
+    with open_page(place, width=width, theme=theme) as page:
+        drive_lambda_mixer(page)
+        drive_beta_explorer(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.troubles == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str) -> None:
+    """Text against the widget's ground: at least 4.5 to 1, in the theme that the page names."""
+    ratio = """root => {
+        const part = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+        const light = colour => { const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
+            return .2126 * part(r) + .7152 * part(g) + .0722 * part(b); };
+        const ground = light(getComputedStyle(root).backgroundColor);
+        return [...root.querySelectorAll("p, label, legend, button, summary, th, td, figcaption, output")]
+            .filter(node => node.textContent.trim() && node.offsetParent)
+            .map(node => { const ink = light(getComputedStyle(node).color);
+                return (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05); });
+    }"""
+    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), theme=theme), theme="light") as page:
+        page.wait_for_selector("[data-ready]")
+        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
+        assert min(page.locator(".mlw").evaluate(ratio)) >= 4.5
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.wait_for_selector(".mlw[data-mode=dark]")
+
+
+def test_fingers_find_what_they_press(tmp_path: Path, open_page: OpenPage) -> None:
+    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()), width=390) as page:
+        page.wait_for_selector("#main, [data-ready]")
+        sizes = page.locator(".mlw-button, .mlw input[type=range], .mlw select").evaluate_all(
+            "nodes => nodes.filter(n => n.offsetParent).map(n => n.getBoundingClientRect().height)"
+        )
+        assert sizes and min(sizes) >= 44
+
+
+def test_two_on_one_page_do_not_touch_each_other(tmp_path: Path, open_page: OpenPage) -> None:
+    widget = ml.widgets.beta_explorer(0.4)
+    with open_page(bare(tmp_path, widget, widget)) as page:
+        page.wait_for_function("document.querySelectorAll('[data-ready]').length === 2")
+        page.locator("[data-name=draw100]").first.click()
+        bars = [page.locator("[data-name=density]").nth(i).locator("rect").count() for i in range(2)]
+        assert bars[0] > 0 and bars[1] == 0
+
+
+def test_hostile_names_are_shown_as_text(tmp_path: Path, open_page: OpenPage) -> None:
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    widget = ml.widgets.lambda_mixer(0.5, images=images, names=[EVIL, "dog"], pair=(EVIL, "dog"))
+    with open_page(bare(tmp_path, widget)) as page:
+        page.wait_for_selector("[data-ready]")
+        assert page.locator("figcaption").first.inner_text() == f"image: {EVIL}"
+        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
+        page.locator("[data-name=copy]").click()
+        code = page.locator("pre.mlw-code").inner_text()
+        compile(code, "copied", "exec")
+        assert page.troubles == []
+
+
+def test_a_strict_page_is_told_in_words(tmp_path: Path, open_page: OpenPage) -> None:
+    """A Content-Security-Policy without blob: stops the module; the still picture and a sentence remain."""
+    policy = (
+        '<meta http-equiv="Content-Security-Policy" content="script-src \'unsafe-inline\'; img-src data:">'
+    )
+    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), head=policy)) as page:
+        page.wait_for_selector("text=could not start here")
+        assert page.locator(".mixlearn-widget img").is_visible()
+
+
+def test_without_scripts_the_picture_stays(tmp_path: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(bare(tmp_path, ml.widgets.lambda_mixer()).as_uri())
+    assert page.locator(".mixlearn-widget img").is_visible()
+    assert "still picture" in page.locator("noscript").inner_text()
+    context.close()

@@ -1,0 +1,90 @@
+"""The Python side of the widgets: state, HTML, errors."""
+
+import json
+import re
+import sys
+
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.page import widgets
+from mixlearn.page.host import bundle, script_json
+
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize("name", ["lambda_mixer", "beta_explorer"])
+def test_a_module_stands_alone_and_is_small(name):
+    module = bundle(name)
+    assert "\nimport " not in module and module.count("export ") == 1 and "export default" in module
+    assert "http:" not in module.replace("http://www.w3.org/2000/svg", "") and "https:" not in module
+    assert len(module.encode()) < 60_000
+
+
+def test_html_without_the_photographs_is_small():
+    for widget in (ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()):
+        without = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", widget.html())
+        assert len(without.encode()) < 60_000
+
+
+def test_two_equal_widgets_have_different_ids():
+    widget = ml.widgets.beta_explorer()
+    ids = {re.search(r'id="([^"]+)"', widget.html())[1] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_hostile_names_stay_text():
+    images = torch.rand(2, 3, 8, 8)
+    widget = ml.widgets.lambda_mixer(images=images, names=[EVIL, "dog"], pair=(EVIL, "dog"))
+    page = widget.html()
+    assert EVIL not in page and "<img src=x" not in page
+    assert page.count("</script>") == 1
+    assert json.loads(script_json(EVIL)) == EVIL
+
+
+def test_a_still_picture_stands_in_the_html():
+    page = ml.widgets.lambda_mixer(0.63).html()
+    assert re.search(
+        r'<img src="data:image/png;base64,[^"]+" alt="λ mixer: a mixture of 63 % dog and 37 % cat"', page
+    )
+    assert "<noscript>" in page
+
+
+def test_one_bundle_holds_the_live_view_and_the_html():
+    widget = ml.widgets.lambda_mixer(0.4)
+    data, _ = widget._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert '"lam": 0.4' in data["text/html"]
+    widget.lam = 0.8  # what a kernel sets, the next rendering shows
+    assert '"lam": 0.8' in widget.html()
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]), "lam")
+    widget.set_state({"lam": 0.25})  # what the page sends
+    assert seen == [0.25] and widget.lam == 0.25
+    with pytest.raises(Exception, match="lam"):
+        widget.lam = 1.5
+
+
+def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
+    widgets._live_class.cache_clear()
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    widget = ml.widgets.beta_explorer(0.3)
+    assert isinstance(widget, widgets.StandaloneWidget) and widget.alpha == 0.3
+    assert set(widget._repr_mimebundle_()) == {"text/html", "text/plain"}
+    widgets._live_class.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
+        ({"alpha": 0}, "alpha must be positive and finite, got 0"),
+        ({"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
+        ({"images": torch.rand(2, 3, 4, 5)}, r"shape \(N, 3, S, S\), got \(2, 3, 4, 5\)"),
+        ({"images": torch.rand(2, 3, 4, 4), "names": ["a"]}, "one name for each of 2 images, got 1"),
+    ],
+)
+def test_errors_name_what_came(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        ml.widgets.lambda_mixer(**arguments)
