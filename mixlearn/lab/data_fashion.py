@@ -67,8 +67,9 @@ def _find(root: str | Path | None) -> Path:
     try:
         datasets.FashionMNIST(str(cache_folder()), download=True)
     except Exception as problem:
+        reason = " ".join(str(problem).split())
         raise ConnectionError(
-            f"Fashion-MNIST could not be fetched ({problem}). Put {', '.join(SHA256)} into {raw}, or give "
+            f"Fashion-MNIST could not be fetched ({reason}). Put {', '.join(SHA256)} into {raw}, or give "
             'their folder: ml.data.load("fashion", root=...). The checkout of mixlearn has them '
             "in data/fashion."
         ) from problem

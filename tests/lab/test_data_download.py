@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 import mixlearn as ml
+from mixlearn.lab import data_fashion
 from mixlearn.lab.data_files import DamagedFile, fetch, unpack
 
 
@@ -225,3 +226,32 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
     with pytest.raises((tarfile.TarError, DamagedFile)):
         unpack(tmp_path / "evil.tar", tmp_path / "inner")
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host) -> Path:
+    """As after an installation without the checkout, with a host of this test as the only mirror."""
+    monkeypatch.setattr(data_fashion, "shipped_folders", lambda: [tmp_path / "nothing"])
+    monkeypatch.setattr(FashionMNIST, "mirrors", [f"{host.url}/"])
+    monkeypatch.setenv("MIXLEARN_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_fashion_mnist_is_downloaded_and_checked_by_the_same_sums(alone: Path, host: Host) -> None:
+    checkout = Path(__file__).parents[2] / "data" / "fashion"
+    host.files = {f"/{name}": (checkout / name).read_bytes() for name in data_fashion.SHA256}
+    data = ml.data.load("fashion")
+    assert (len(data.train), len(data.test)) == (60000, 10000)
+    assert data.sha256 == ml.data.load("fashion", root=checkout).sha256
+    asked = len(host.asked)
+    ml.data.load("fashion")
+    assert len(host.asked) == asked
+    file = alone / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DamagedFile, match="t10k-labels-idx1-ubyte.gz is damaged"):
+        ml.data.load("fashion")
+
+
+def test_fashion_mnist_that_cannot_be_downloaded_leaves_instructions(alone: Path, host: Host) -> None:
+    with pytest.raises(ConnectionError, match=rf"Put train-images.*into {alone}/FashionMNIST/raw.*root="):
+        ml.data.load("fashion")
