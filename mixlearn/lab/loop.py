@@ -19,7 +19,7 @@ from mixlearn.lab.logs import as_logs, image_grid
 from mixlearn.lab.measuring import measure_all, peak_memory
 from mixlearn.lab.processes import Shared, any_process, average_gradients
 from mixlearn.lab.progress import Progress
-from mixlearn.lab.saving import own_randomness, restore, save, set_rng
+from mixlearn.lab.saving import own_randomness, restore, save, seed_rng, set_rng
 from mixlearn.lab.watch import Watch, check_images, finite, total_loss
 
 
@@ -74,7 +74,7 @@ class Loop:
             with Interrupts() as interrupts, own_randomness(self.device):
                 while self.epoch < job.epochs:
                     started = time.perf_counter()
-                    torch.manual_seed(epoch_seed(job.seed, self.epoch) + self.rank)
+                    seed_rng(epoch_seed(job.seed, self.epoch) + self.rank, self.device)
                     if not self._one_epoch(bar, interrupts, started):
                         return self._interrupted()
                     bar.epoch(self.epoch, job.epochs, self.history.last)

@@ -98,6 +98,14 @@ def own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
+def seed_rng(seed: int, device: torch.device) -> None:
+    """Seed torch's default generators of the CPU and of the device, and no other."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
 def set_rng(state: dict[str, Tensor], device: torch.device, rank: int) -> None:
     """Put torch's default generators where a checkpoint found them."""
     mine = {name: value[rank] if value.dim() == 2 else value for name, value in state.items()}

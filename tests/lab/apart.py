@@ -1,5 +1,5 @@
-"""Run a function in a fresh process, as a test that kills or forks must: torch cannot train in a fork of
-a process that has trained. The fork server imports everything once and never trains."""
+"""Run a function in a fresh process, for tests that kill it or let it fork. The fork server imports
+everything once and does no more, so that no thread or lock of the test runner comes along."""
 
 from __future__ import annotations
 

@@ -1,0 +1,155 @@
+"""Run records: intervals, what is refused, the card and the results page."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from pathlib import Path
+
+import pytest
+import scipy.stats
+
+from mixlearn.lab import results, runs
+from mixlearn.lab.environment import environment
+from mixlearn.lab.intervals import interval, t_cdf, t_quantile
+from mixlearn.lab.runs import Record, RecordError
+
+
+def _run(seed: int, accuracy: float, **more) -> dict:
+    final = {"concepts": {"accuracy": accuracy, "nll": 1.0, "ece": 0.05, "gap": -0.02}}
+    final["designers"] = {"accuracy": accuracy - 0.1, "nll": 1.2, "ece": 0.06, "gap": 0.01}
+    base = {"seed": seed, "environment": environment("cpu"), "seconds": 75.0, "peak_memory": 2**30}
+    return base | {"epochs": [{"epoch": 1, "loss": 2.0}], "final": final} | more
+
+
+def _record(name: str = "emoji-mixup", **change) -> Record:
+    given = {
+        "name": name,
+        "command": "python -m mixlearn train embedded --seeds 0 1 2",
+        "settings": {"network": "ResNet-8", "mix": "mixup(alpha=1.0)", "images": 7200, "epochs": 15},
+        "data": {"name": "emoji", "sha256": "ab" * 32},
+        "runs": tuple(_run(seed, accuracy) for seed, accuracy in enumerate((0.80, 0.82, 0.81))),
+    }
+    return Record(**(given | change))
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30])
+def test_t_is_scipys(freedom: int) -> None:
+    for t in (-3.0, 0.0, 0.5, 2.0, 20.0):
+        assert t_cdf(t, freedom) == pytest.approx(scipy.stats.t.cdf(t, freedom), abs=1e-12)
+    assert t_quantile(0.975, freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=1e-9)
+
+
+def test_interval_is_scipys_and_one_run_has_none() -> None:
+    values = [0.3, 0.5, 0.45, 0.38]
+    low, high = scipy.stats.t.interval(0.95, 3, sum(values) / 4, scipy.stats.sem(values))
+    found = interval(values)
+    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high), rel=1e-9)
+    assert math.isnan(interval([0.5]).half) and str(interval([0.5])) == "0.500"
+    assert interval([-0.012, -0.012]).percent() == "−1.2 ± 0.0"
+    with pytest.raises(ValueError, match="at least one number, got none"):
+        interval([])
+
+
+def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    record = _record()
+    path = runs.write(record, tmp_path)
+    assert path.name == "emoji-mixup.json"
+    again = runs.load("emoji-mixup", tmp_path)
+    assert again == record
+    assert again.summary["accuracy"].mean == pytest.approx(0.81)
+    assert again.summary["designers/accuracy"].half == pytest.approx(again.summary["accuracy"].half)
+    assert [one.name for one in runs.all(tmp_path)] == runs.names(tmp_path) == ["emoji-mixup"]
+    assert json.loads(path.read_text())["summary"]["accuracy"]["n"] == 3
+
+
+def _damage(body: dict, path: str, value) -> dict:
+    *way, last = path.split("/")
+    place = body
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return body
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("command", None, "emoji-mixup.json: the field 'command' is missing"),
+        ("settings", [], "the field 'settings' has the wrong type, list"),
+        ("format", "2", "format must be 'mixlearn run 1', got '2'"),
+        ("name", "other", "holds the record 'other'"),
+        ("runs", [], "runs must hold at least one seed"),
+        ("runs/1/seconds", None, "a run: the field 'seconds' is missing"),
+        ("runs/1/seed", True, "a run: the field 'seed' has the wrong type, bool"),
+        ("runs/1/seed", 0, r"seeds must differ, got \[0, 0, 2\]"),
+        ("runs/2/final/concepts/nll", None, "seed 2 has other final measures than the seeds before"),
+        ("runs/2/final/concepts/accuracy", 0.99, "summary 'concepts/accuracy|summary 'accuracy'"),
+        ("summary/accuracy/mean", 0.99, "summary 'accuracy' says mean = 0.99, its runs give 0.81"),
+        ("summary/accuracy", None, "summary 'accuracy' says mean = None"),
+    ],
+)
+def test_a_damaged_record_is_refused_by_name_and_field(path: str, value, words: str, tmp_path: Path) -> None:
+    file = runs.write(_record(), tmp_path)
+    file.write_text(json.dumps(_damage(json.loads(file.read_text()), path, value)))
+    with pytest.raises(RecordError, match=words):
+        runs.load("emoji-mixup", tmp_path)
+
+
+def test_half_a_file_and_no_file(tmp_path: Path) -> None:
+    file = runs.write(_record(), tmp_path)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(RecordError, match="emoji-mixup.json is no readable JSON"):
+        runs.load("emoji-mixup", tmp_path)
+    with pytest.raises(FileNotFoundError, match="no run record 'emoji'; there are: emoji-mixup"):
+        runs.load("emoji", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/home/someone/data", "--root=/data/imagenet/x", "C:\\data\\x", f"on {platform.node() or 'x:/y/z'}"],
+)
+def test_a_record_names_no_machine_and_no_folder(text: str, tmp_path: Path) -> None:
+    if len(platform.node()) <= 3 and text.startswith("on"):
+        text = "at /tmp/somewhere/else"
+    with pytest.raises(RecordError, match="must not name a machine or an absolute path"):
+        runs.write(_record(command=text), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_books_own_records_load_and_name_clean_commits() -> None:
+    for record in runs.all():
+        for run in record.runs:
+            assert run["environment"]["dirty"] is False and len(run["environment"]["commit"]) == 40
+        assert len(record.data["sha256"]) == 64
+
+
+def test_card_says_all_in_text_and_in_html() -> None:
+    card = _record(settings={"network": "</script><img onerror=alert(1)>"}).card()
+    text, page = str(card), card._repr_html_()
+    for words in (
+        "81.0 ± 2.5",
+        "3 min 45 s in all, 1 min 15 s a seed",
+        "1 024 MiB",
+        "train embedded",
+        "0, 1, 2",
+    ):
+        assert words in text and words in page
+    assert "designers: accuracy (%)" in text
+    assert "<img" not in page and "&lt;img onerror" in page
+
+
+def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
+    page = results.page([_record("a"), _record("b", data={"name": "fashion", "sha256": "0" * 64})])
+    lines = page.splitlines()
+    assert sum(line.startswith("| `a` | ResNet-8 | 7200 | 15 |") for line in lines) == 2
+    assert any(
+        "| designers | 3 | 71.0 ± 2.5 | 1.200 ± 0.000 | 6.0 ± 0.0 | 1.0 ± 0.0 |" in line for line in lines
+    )
+    assert "## emoji" in lines and "## fashion" in lines
+    assert any(line.startswith("| `b` | `python -m mixlearn train embedded") for line in lines)
+    assert "There is no run record yet." in results.page([])
