@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "book" / "_tools"))
 
@@ -138,6 +140,21 @@ def test_footer_names_the_version(site: Path) -> None:
     import mixlearn
 
     assert f"mixlearn {mixlearn.__version__}" in (site / "intro.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("kind", "drive"), [("lambda-mixer", drive_lambda_mixer), ("beta-explorer", drive_beta_explorer)]
+)
+def test_widget_answers_in_the_built_page(
+    site: Path, open_page: OpenPage, kind: str, drive: Callable[[Any], None], width: int, theme: str
+) -> None:
+    holding = [name for name in NOTEBOOKS if f'id="mixlearn-{kind}' in (site / f"{name}.html").read_text()]
+    assert holding, f"no chapter holds a {kind}"
+    with open_page(site / f"{holding[-1]}.html", width=width, theme=theme) as page:
+        drive(page)
+        assert page.troubles == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
