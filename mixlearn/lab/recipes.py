@@ -13,6 +13,7 @@ import torch
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import imagenet_stem, preact_resnet, resnet
+from mixlearn.lab.processes import torchrun
 from mixlearn.lab.schedules import cosine, one_cycle, steps
 from mixlearn.lab.training import Mix, Outcome, train
 
@@ -203,8 +204,9 @@ def imagenet(
     net = resnet(
         50, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=_weights(seed)
     )
-    count = options.get("devices", 1)
-    share = batch_size // (count if isinstance(count, int) else max(1, torch.cuda.device_count()))
+    share, rest = divmod(batch_size, _processes(options.get("devices", 1)))
+    if rest or not share:
+        raise ValueError(f"batch_size must be a multiple of the number of processes, got {batch_size}")
     loader = DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True)
     return train(
         net,
@@ -224,6 +226,16 @@ def imagenet(
 
 def _weights(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed + 7919)
+
+
+def _processes(devices: Any) -> int:
+    """How many processes share a batch: those of torchrun, else those asked for."""
+    spread = torchrun()
+    if spread is not None:
+        return spread[0] * spread[1]
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    return max(1, torch.cuda.device_count())
 
 
 def _load(name: str, data: Any) -> Any:

@@ -141,6 +141,11 @@ def test_measures_during_training_where_asked() -> None:
     assert outcome.history.last["accuracy"] == outcome.final["same"]["accuracy"]
 
 
+def test_imagenets_batch_is_shared_among_processes() -> None:
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the number of processes, got 6"):
+        recipes.imagenet(width=8, data=Tiny(), batch_size=6, devices=4)
+
+
 def test_in_words() -> None:
     assert (
         in_words(partial(partial(ml.mixup, alpha=0.2), per_image=True)) == "mixup(alpha=0.2, per_image=True)"
