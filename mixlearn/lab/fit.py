@@ -120,6 +120,7 @@ def fit(
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.
+            Gradients are those of one process on the whole batch (`mixlearn.lab.processes` says how).
         ema: decay of a moving average of the weights, e.g. 0.999.
         clip: largest norm of all gradients together.
         seed: of the order, the draws and the network's own randomness (dropout).

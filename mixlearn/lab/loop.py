@@ -47,7 +47,6 @@ class Loop:
         self.stepper = fabric.setup_optimizers(self.optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.model = Shared(wrapped, self.rank, self.world) if self.world > 1 else wrapped
-        self.wrapped = wrapped
         self.feed = as_feed(job.data, job.batch_size, job.seed, self.rank, self.world, self.device)
         self.total = job.epochs * len(self.feed)
         self.average = None if job.ema is None else WeightAverage(job.model, job.ema)
@@ -57,7 +56,6 @@ class Loop:
         self.watch = self._new_watch()
         self.rng: dict[str, Any] | None = None
         self.logs = as_logs(job.log) if self.rank == 0 else []
-        self.shown: Tensor | None = None
 
     def _new_watch(self) -> Watch:
         return Watch(1 if self.device.type == "cpu" else 16)
@@ -175,7 +173,7 @@ class Loop:
         job, means = self.job, self.watch.means()
         kept = sum(value for name, value in means.items() if name not in job.ablate)
         rate = self.optimizer.param_groups[0]["lr"]
-        found: dict[str, float] = {"epoch": self.epoch + 1, "loss": kept, **means, "rate": rate}
+        found: dict[str, float] = {"epoch": self.epoch + 1, **means, "loss": kept, "rate": rate}
         self.epoch, self.batch, self.watch = self.epoch + 1, 0, self._new_watch()
         if job.validate is not None and (self.epoch % job.validate_every == 0 or self.epoch == job.epochs):
             found.update(self._validated())

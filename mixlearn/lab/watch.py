@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mixlearn.lab.feeds import Batch
 
+_RESERVED = ("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap")
+
 
 class Diverged(FloatingPointError):
     """The loss is NaN or infinite."""
@@ -20,10 +22,13 @@ def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
 
     Raises:
         TypeError: a learner that returns no dict of scalar tensors.
-        ValueError: an ablated term that the learner does not have, or no term left.
+        ValueError: an ablated term that the learner does not have, no term left, or a name of the log's own.
     """
     if not isinstance(terms, dict) or not all(isinstance(t, Tensor) and t.dim() == 0 for t in terms.values()):
         raise TypeError("a learner must return a dict of scalar tensors, one a loss term")
+    taken = [name for name in terms if name in _RESERVED and not (name == "loss" and len(terms) == 1)]
+    if taken:
+        raise ValueError(f"a loss term must not be called {taken[0]!r}: the log keeps that name for itself")
     unknown = [name for name in ablate if name not in terms]
     if unknown:
         raise ValueError(f"ablate names {unknown}, but the learner's terms are {list(terms)}")

@@ -16,6 +16,7 @@ from mixlearn.lab.averages import WeightAverage
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.learners import Mixing, Plain
 from mixlearn.lab.logs import Files, TensorBoard, image_grid
+from mixlearn.lab.schedules import cosine
 from tests.lab.sets import Blobs, weights
 
 quick = partial(ml.fit, epochs=2, batch_size=16, accelerator="cpu", progress=False)
@@ -72,7 +73,7 @@ def test_rate_follows_the_schedule() -> None:
         return made
 
     quick(_net(), Blobs(40), Plain(), optimizer=optimizer)
-    assert seen == pytest.approx([0.2 * ml.fit.__globals__["cosine"](step, 6) for step in range(6)])
+    assert seen == pytest.approx([0.2 * cosine(step, 6) for step in range(6)])
 
 
 def test_dataset_loader_and_memory_all_train() -> None:
@@ -113,6 +114,19 @@ def test_every_term_is_logged_and_any_can_be_ablated() -> None:
         quick(_net(), data, Two(), ablate=("sise",))
     with pytest.raises(ValueError, match="at least one loss term must be left"):
         quick(_net(), data, Two(), ablate=("size", "labels"))
+
+
+def test_the_logs_own_names_are_not_for_terms() -> None:
+    def learner(model, images, labels, *, generator, name="rate"):
+        return {"labels": nn.functional.cross_entropy(model(images), labels), name: torch.tensor(1.0)}
+
+    for name in ("rate", "loss"):
+        with pytest.raises(ValueError, match=f"must not be called '{name}'"):
+            quick(_net(), Blobs(8), partial(learner, name=name))
+    alone = quick(
+        _net(), Blobs(8), lambda m, x, y, *, generator: {"loss": nn.functional.cross_entropy(m(x), y)}
+    )
+    assert alone.last["loss"] > 0
 
 
 def test_a_learners_own_parameters_are_trained() -> None:
