@@ -144,7 +144,7 @@ def _shade(surface: Tensor) -> Any:
     count = surface.shape[2]
     lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
     ground = torch.tensor(rgb(PAPER))
-    return (ground + 0.6 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1).numpy()
+    return (ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1).numpy()
 
 
 def _lines(axes: Axes, x: Tensor, y: Tensor, surface: Tensor) -> None:

@@ -147,7 +147,7 @@ def beta_family(alphas: Sequence[float] = (0.1, 0.2, 0.4, 1.0, 2.0, 8.0)) -> Pic
 
 
 def label_lines(
-    epsilon: float = 0.0, num_classes: int = 10, names: tuple[str, str] = ("own", "partner")
+    epsilon: float = 0.0, num_classes: int = 10, names: tuple[str, str] = ("own class", "partner’s class")
 ) -> Picture:
     """The soft label of a pair against λ, with label smoothing and without.
 

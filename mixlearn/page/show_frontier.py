@@ -74,7 +74,7 @@ def frontier(rows: Sequence[Cell] | Sequence[tuple[int, int, int, float, float]]
                 mine = [cell for cell in cells if cell.images == images and cell.width == width]
                 if not mine:
                     continue
-                shift = 1.035 ** (k - (len(many) - 1) / 2)
+                shift = 1.07 ** (k - (len(many) - 1) / 2)
                 at = [cell.epochs * shift for cell in mine]
                 middle = [100 * cell.mean for cell in mine]
                 dots: dict[str, Any] = {"marker": MARKERS[k], "markersize": 5, "markeredgecolor": PAPER}

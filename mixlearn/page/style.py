@@ -16,8 +16,8 @@ WIDTH = 7.0  # inches: a text column of 700 px
 DENSITY = 200  # dots an inch: two pixels of the file for one of the page
 
 PAPER, INK, MUTED, FAINT = "#fdfcf7", "#21262c", "#62625e", "#dedacd"
-TEAL, AMBER, INDIGO, ROSE, OLIVE = "#0f766e", "#c2590a", "#3c3a9e", "#c23a75", "#7a7416"
-COLOURS = (TEAL, AMBER, INDIGO, ROSE, OLIVE, INK)
+TEAL, AMBER, INDIGO, VIOLET, BROWN = "#0f766e", "#bd5508", "#2f3192", "#9a4be0", "#5f3209"
+COLOURS = (TEAL, AMBER, INDIGO, VIOLET, BROWN, INK)  # apart for every kind of colour vision
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = (
     "-",
