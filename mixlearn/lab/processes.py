@@ -87,9 +87,14 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 def gather_rows(rows: Tensor, world: int) -> Tensor:
     """Rows that a distributed sampler dealt out in turn, back in the order of one process."""
-    parts = [torch.empty_like(rows) for _ in range(world)]
-    dist.all_gather(parts, rows.contiguous())
-    return torch.stack(parts, 1).flatten(0, 1)
+    return stack_all(rows, world).transpose(0, 1).flatten(0, 1)
+
+
+def stack_all(value: Tensor, world: int) -> Tensor:
+    """The values of all processes, equal in shape, along a new first axis."""
+    parts = [torch.empty_like(value) for _ in range(world)]
+    dist.all_gather(parts, value.contiguous())
+    return torch.stack(parts)
 
 
 def torchrun() -> tuple[int, int] | None:

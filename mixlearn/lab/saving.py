@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab import checkpoints
+from mixlearn.lab.processes import stack_all
 
 if TYPE_CHECKING:
     from mixlearn.lab.loop import Loop
@@ -37,7 +38,7 @@ def save(loop: Loop) -> None:
     loop.watch.look()
     rng = _get_rng(loop.device)
     if loop.world > 1:
-        rng = {name: loop.fabric.all_gather(value.to(loop.device)).cpu() for name, value in rng.items()}
+        rng = {name: stack_all(value.to(loop.device), loop.world).cpu() for name, value in rng.items()}
     if loop.rank == 0:
         checkpoints.save(
             loop.job.checkpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -105,6 +106,41 @@ def test_several_steps_stay_together_and_resume(tmp_path: Path) -> None:
     torch.testing.assert_close(first["weights"], _trained(tmp_path, "memory-1")["weights"], rtol=0, atol=1e-5)
     with pytest.raises(CheckpointError, match="belongs to a run with processes = 2, this one has 1"):
         train("memory", tmp_path, 1, epochs=2, resume=True)
+
+
+class Stopping(Manifold):
+    """Sends Ctrl-C to all processes of its session in the seventh step, from the second process alone."""
+
+    calls = 0
+
+    def forward(self, model, images, labels, *, generator):
+        self.calls += 1
+        if self.calls == 7 and os.environ.get("LOCAL_RANK") == "1":
+            os.killpg(0, signal.SIGINT)
+        return super().forward(model, images, labels, generator=generator)
+
+
+def _interrupted(folder: Path, learner: nn.Module, code: int) -> None:
+    os.setsid()
+    net = _net()
+    given = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_fork", "progress": False, "epochs": 3}
+    given["optimizer"] = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
+    try:
+        ml.fit(net, Blobs(16), learner, batch_size=4, checkpoint=folder / "run.pt", resume=True, **given)
+    except KeyboardInterrupt as stop:
+        assert str(stop).startswith("stopped after 7 of 12 steps")
+        sys.exit(code)
+    torch.save(torch.cat([weights(net), weights(learner)]), folder / "end.pt")
+
+
+def test_ctrl_c_stops_both_after_the_same_step(tmp_path: Path) -> None:
+    assert apart(_interrupted, tmp_path, Stopping(), 42) == 42
+    assert checkpoints.load(tmp_path / "run.pt")["place"] == {"step": 7, "epoch": 1, "batch": 3}
+    assert apart(_interrupted, tmp_path, Manifold(), 0) == 0
+    resumed = torch.load(tmp_path / "end.pt")
+    (tmp_path / "run.pt").unlink()
+    assert apart(_interrupted, tmp_path, Manifold(), 0) == 0
+    assert torch.equal(resumed, torch.load(tmp_path / "end.pt"))
 
 
 def test_torchrun_gives_the_same(tmp_path: Path) -> None:
