@@ -183,7 +183,7 @@ def main() -> None:
                 torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {arguments.threads} threads"
             )
             print(
-                f"\n{shape} on {where}: time, over the limit (quartiles), over a copy; peak memory over the result"
+                f"\n{shape} on {where}: time; over the limit (quartiles); over a copy; memory over the result"
             )
             for row in rows:
                 print(

@@ -14,7 +14,7 @@ def test_every_candidate_is_measured():
     assert all(row["milliseconds"] > 0 and row["over limit"] > 0 for row in rows.values())
     name, ratio = mixing.fastest_peer(list(rows.values()))
     assert name.split()[0] in ("torchvision", "kornia") and ratio > 0
-    # not a time, so it does not depend on the machine: nothing the size of the batch is made beside the result
+    # memory does not depend on the machine: nothing as large as the batch is made beside the result
     assert 1.0 <= rows["mixlearn mixup"]["peak over result"] < 1.1
     assert rows["the formula, λ x + (1 − λ) x[partner]"]["peak over result"] > 2
 
