@@ -7,6 +7,7 @@ Picture: An equation of pictures: cat times its mask plus dog times its mask is 
 """
 
 from mixlearn.page.picture import Picture
+from mixlearn.page.show_bars import bars
 from mixlearn.page.show_boundary import boundary
 from mixlearn.page.show_calibration import reliability
 from mixlearn.page.show_comparison import Cell, comparison, differences
@@ -20,6 +21,7 @@ from mixlearn.page.style import style
 __all__ = [
     "Cell",
     "Picture",
+    "bars",
     "batch",
     "beta_density",
     "beta_family",

@@ -103,7 +103,7 @@ def boundary(
             right = (here.argmax(1) == labels).double().mean().item()
             unsure = (surface.max(2).values < SURE).double().mean().item()
             text = f"less than {percent(SURE)} sure on {percent(unsure)} of the plane"
-            fit(axes.text(0, -0.03, text, transform=axes.transAxes, va="top", size=7.5, color=MUTED), size)
+            fit(axes.text(0, -0.03, text, transform=axes.transAxes, va="top", size=8, color=MUTED), size)
             hits = round(right * len(points))
             said.append(
                 f"{name}: {hits} point{'s' * (hits != 1)} on {'their' if hits != 1 else 'its'} right side "
@@ -176,4 +176,4 @@ def _key(figure: Figure, classes: Sequence[str], two: bool) -> None:
     marks.append(lines([], [], color=INK, linewidth=1.3, label="undecided"))
     if two:
         marks.append(lines([], [], color=INK, linewidth=0.8, linestyle=":", label=f"{percent(SURE)} sure"))
-    axes.legend(handles=marks, loc="center", ncols=len(marks), fontsize=7.5, handletextpad=0.5)
+    axes.legend(handles=marks, loc="center", ncols=len(marks), fontsize=8, handletextpad=0.5)

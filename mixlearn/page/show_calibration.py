@@ -77,9 +77,9 @@ def reliability(found: Calibration | Mapping[str, Calibration]) -> Picture:
             write(figure, left, top - 0.08, text, va="bottom")
             if column == 0:
                 axes.set_ylabel("accuracy")
-                below.set_ylabel("share", size=7.5)
+                below.set_ylabel("share", size=8)
                 for labelled in (axes, below):
-                    labelled.yaxis.set_label_coords(-0.36 / size, 0.5)
+                    labelled.yaxis.set_label_coords(-0.41 / size, 0.5)
             else:
                 axes.set_yticklabels([])
                 below.set_yticklabels([])
@@ -99,7 +99,7 @@ def _bins(axes: Axes, one: Calibration) -> None:
         axes.bar(sure[b], right[b] - sure[b], width, bottom=sure[b], edgecolor=PAPER, linewidth=0, **how)
     line: dict[str, Any] = {"color": INK, "linewidth": 0.9, "marker": "o", "markersize": 2.8}
     axes.plot([sure[b] for b in full], [right[b] for b in full], **line)
-    words: dict[str, Any] = {"size": 7, "color": MUTED}
+    words: dict[str, Any] = {"size": 7.5, "color": MUTED}
     axes.text(0.97, 0.03, "overconfident", ha="right", va="bottom", **words)
     axes.text(0.03, 0.97, "underconfident", va="top", **words)
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]

@@ -68,9 +68,13 @@ def comparison(
                 if not math.isnan(half):
                     axes.plot([middle - reach, middle + reach], [row, row], color=colour, linewidth=1.8)
                     text += f" ± {number(reach, digits)}"
-                dot = {"marker": MARKERS[row % len(MARKERS)], "markersize": 5.5, "markeredgecolor": PAPER}
+                dot: dict[str, Any] = {
+                    "marker": MARKERS[row % len(MARKERS)],
+                    "markersize": 5.5,
+                    "markeredgecolor": PAPER,
+                }
                 axes.plot([middle], [row], color=colour, linestyle="", **dot)
-                over: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "size": 7}
+                over: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "size": 7.5}
                 over["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
                 axes.annotate(text, (middle, row), ha="center", va="bottom", color=colour, **over)
                 said.append(f"{name} {text}")
@@ -85,7 +89,7 @@ def comparison(
             if better:
                 below = 0.36 + tall + 0.27
                 axes_right = side + k * (width + gap) + width
-                write(figure, axes_right, below, better, ha="right", va="top", size=7, color=MUTED)
+                write(figure, axes_right, below, better, ha="right", va="top", size=7.5, color=MUTED)
             told.append(f"{title(measure)}: {', '.join(said)}")
         for row, name in enumerate(names):
             down = 0.36 + tall * (row + 0.75) / (len(names) + 0.2)

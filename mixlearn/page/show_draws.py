@@ -90,7 +90,7 @@ def lam_histogram(lams: Tensor | Sequence[float], alpha: float | None = None, bi
         axes.axvline(mean, color=AMBER, linestyle=LINES[1], linewidth=1.2)
         axes.set(xlim=(0, 1), ylim=(0, 1.12 * top), xlabel="λ, the image’s own share", ylabel="density")
         beside: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        axes.annotate(f"mean {number(mean)}", (mean, 1), (4, -2), color=AMBER, va="top", size=7.5, **beside)
+        axes.annotate(f"mean {number(mean)}", (mean, 1), (4, -2), color=AMBER, va="top", size=8, **beside)
     return Picture(
         figure,
         f"Histogram of {draws.numel()} draws of λ, mean {number(mean)}{',' if said else ''}{said}: "
@@ -128,7 +128,7 @@ def beta_family(alphas: Sequence[float] = (0.1, 0.2, 0.4, 1.0, 2.0, 8.0)) -> Pic
         for k, height in enumerate(spread(middle, 0.055 * top)):
             # on its line, as heights stand on a map; above it where that would hide a peak
             ground: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
-            label: dict[str, Any] = {"color": COLOURS[k], "size": 7.5, "ha": "center"}
+            label: dict[str, Any] = {"color": COLOURS[k], "size": 8, "ha": "center"}
             if alphas[k] > 1:
                 axes.text(
                     0.5, max(height, middle[k]) + 0.015 * top, f"α = {alphas[k]:g}", va="bottom", **label
@@ -176,8 +176,8 @@ def label_lines(
             axes.plot([0, 1], [high, low], color=AMBER, linestyle=LINES[1], linewidth=1)
             axes.axhline(low, color=MUTED, linestyle=LINES[2], linewidth=1)
             note = f"every other class, smoothed by ε = {epsilon:g}"
-            axes.annotate(note, (0.5, low), (0, 7), size=7, color=MUTED, ha="center", **ends)
-            axes.annotate("smoothed", (1, high), (6, 0), size=7, color=TEAL, **ends)
+            axes.annotate(note, (0.5, low), (0, 7), size=7.5, color=MUTED, ha="center", **ends)
+            axes.annotate("smoothed", (1, high), (6, 0), size=7.5, color=TEAL, **ends)
         axes.plot([0, 1], [0, 1], color=TEAL)
         axes.plot([0, 1], [1, 0], color=AMBER)
         axes.annotate(names[0], (1, 1), (6, 0), color=TEAL, **ends)

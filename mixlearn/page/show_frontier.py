@@ -99,7 +99,7 @@ def frontier(rows: Sequence[Cell] | Sequence[tuple[int, int, int, float, float]]
                 axes.yaxis.set_major_formatter(_points)
                 axes.set_ylabel("accuracy, mixing − none (points)")
                 above = 0.98 * high + 0.02 * low
-                axes.text(0.02, above, "mixing pays", color=MUTED, size=7.5, **{**words, "va": "top"})
+                axes.text(0.02, above, "mixing pays", color=MUTED, size=8, **{**words, "va": "top"})
             else:
                 axes.set_yticklabels([])
             if p == len(widths) - 1:
@@ -118,7 +118,7 @@ def frontier(rows: Sequence[Cell] | Sequence[tuple[int, int, int, float, float]]
     return Picture(figure, f"Accuracy with mixing minus without, in percentage points. {'. '.join(told)}.")
 
 
-def _points(value: float, _: int | None = None) -> str:
+def _points(value: float, _: float = 0) -> str:
     """A tick of the difference: zero is said in words."""
     return number(value, 0 if float(value).is_integer() else 1, signed=True) if value else "no effect"
 

@@ -146,7 +146,7 @@ def images(
             tile(figure, left, top, width, height, shown[k])
             if titles is not None:
                 middle = left + width / 2
-                title = write(figure, middle, top + height + 0.05, titles[k], ha="center", va="top", size=7.5)
+                title = write(figure, middle, top + height + 0.05, titles[k], ha="center", va="top", size=8)
                 fit(title, width + gap)
     said = "" if titles is None else ": " + ", ".join(titles)
     return Picture(figure, f"{count} images in {rows} row{'s' * (rows > 1)}{said}.")
@@ -201,13 +201,13 @@ def strip(
             tile(figure, left, 0.1, width, height, share * a + (1 - share) * b)
             share_bar(figure, left, height + 0.15, width, [(share, TEAL, ""), (1 - share, AMBER, HATCHES[1])])
             text = number(share)
-            write(figure, left + width / 2, height + 0.29, text, ha="center", va="top", size=7.5)
+            write(figure, left + width / 2, height + 0.29, text, ha="center", va="top", size=8)
         first, last = (names, (TEAL, AMBER)) if shares[0] >= shares[-1] else (names[::-1], (AMBER, TEAL))
         write(figure, side, height + 0.48, first[0], ha="left", va="top", color=last[0], weight="bold")
         write(
             figure, WIDTH - side, height + 0.48, first[1], ha="right", va="top", color=last[1], weight="bold"
         )
         text = f"λ, the share of {names[0]}"
-        write(figure, WIDTH / 2, height + 0.48, text, ha="center", va="top", size=7.5, color=INK)
+        write(figure, WIDTH / 2, height + 0.48, text, ha="center", va="top", size=8, color=INK)
     said = ", ".join(number(share) for share in shares)
     return Picture(figure, f"{names[0]} and {names[1]} mixed at {len(shares)} shares of {names[0]}: {said}.")

@@ -209,5 +209,5 @@ def _soft_label(
     share_bar(figure, left, top, width, _segments(shares))
     for row, (name, (part, share)) in enumerate(shares.items()):
         text, colour = f"{percent(share)} {name}", COLOURS[part % len(COLOURS)]
-        words = write(figure, left, top + 0.13 + 0.155 * row, text, va="top", size=7, color=colour)
+        words = write(figure, left, top + 0.13 + 0.155 * row, text, va="top", size=7.5, color=colour)
         fit(words, width + 0.04)

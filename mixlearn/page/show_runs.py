@@ -64,7 +64,7 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
         for k, key in enumerate(measures):
             axes = place(figure, side + k * (width + gap), 0.35, width, 1.9)
             factor = scale(key)
-            ends, said = [], []
+            ends, said, end = [], [], 0.0
             for c, (name, many) in enumerate(seeds.items()):
                 at, means = _over_epochs(many, key, name)
                 middle = [factor * mean.mean for mean in means]
@@ -72,9 +72,10 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
                 low = [m - h for m, h in zip(middle, half, strict=True)]
                 high = [m + h for m, h in zip(middle, half, strict=True)]
                 axes.fill_between(at, low, high, color=COLOURS[c], alpha=0.16, linewidth=0)
-                dots = {"marker": MARKERS[c], "markersize": 3.5} if len(at) <= 15 else {}
+                dots: dict[str, Any] = {"marker": MARKERS[c], "markersize": 3.5} if len(at) <= 15 else {}
                 axes.plot(at, middle, color=COLOURS[c], linestyle=LINES[c], clip_on=False, **dots)
                 ends.append(middle[-1])
+                end = max(end, at[-1])
                 digits = 1 if factor == 100 else 3
                 last = number(middle[-1], digits) + (f" ± {number(half[-1], digits)}" if half[-1] else "")
                 first = number(middle[0], digits)
@@ -84,12 +85,16 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
                 )
             axes.set_title(title(key))
             axes.set(xlabel="epoch")
-            axes.set_xlim(0, max(line.get_xdata()[-1] for line in axes.lines))
+            axes.set_xlim(0, end)
             axes.grid(axis="y")
             if k == count - 1:
-                low, high = axes.get_ylim()
-                for c, height in enumerate(spread(ends, 0.075 * (high - low))):
-                    label = {"transform": axes.get_yaxis_transform(), "va": "center", "color": COLOURS[c]}
+                bottom, top = axes.get_ylim()
+                for c, height in enumerate(spread(ends, 0.075 * (top - bottom))):
+                    label: dict[str, Any] = {
+                        "transform": axes.get_yaxis_transform(),
+                        "va": "center",
+                        "color": COLOURS[c],
+                    }
                     fit(axes.text(1.02, height, list(seeds)[c], **label), room - 0.1)
             told.append(f"{title(key)}. {'; '.join(said)}")
     return Picture(figure, f"Training curves, {'. '.join(told)}.")

@@ -77,6 +77,8 @@ EVERY: dict[str, Callable[[], Picture]] = {
     "curves": lambda: figures.curves({"plain": EPOCHS, "mixup": EPOCHS[0]}),
     "comparison": lambda: figures.comparison(ROWS),
     "frontier": lambda: figures.frontier(CELLS),
+    "bars": lambda: figures.bars({"flip": 0.9, "Mixup": 12.0}, "time in copies", marked=["Mixup"]),
+    "dots": lambda: figures.bars({"flip": 0.9, "many letters indeed": 900.0}, "time", logarithmic=True),
 }
 
 
@@ -683,3 +685,32 @@ class TestFrontier:
             figures.frontier([CELLS[0], CELLS[0]])
         with pytest.raises(ValueError, match="at most 6 numbers of images and 3 widths"):
             figures.frontier([Cell(500, 10, width, 0.0) for width in (1, 2, 3, 4)])
+
+
+class TestBars:
+    def test_lengths_are_the_values(self) -> None:
+        axes = figures.bars({"b": 2.0, "a": 0.5}, "time in copies of the batch").figure.axes[0]
+        assert [bar.get_width() for bar in axes.patches] == [2.0, 0.5]
+        low, high = axes.get_ylim()
+        assert low > high  # the first on top
+        assert [text.get_text() for text in axes.texts] == ["2.0", "0.50"]
+
+    def test_dots_on_a_logarithmic_axis(self) -> None:
+        axes = figures.bars({"b": 2.0, "a": 40.0}, "time in copies", logarithmic=True).figure.axes[0]
+        dots = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
+        assert dots == [[2.0, 0.0], [40.0, 1.0]]
+        assert axes.get_xscale() == "log" and not axes.patches
+
+    @pytest.mark.parametrize(
+        ("values", "marked", "logarithmic", "words"),
+        [
+            ({}, [], False, "at least one quantity"),
+            ({"a": -1.0}, [], False, r"values\['a'\] must be finite and 0 or more, got -1.0"),
+            ({"a": 0.0}, [], True, "finite and above 0, got 0.0"),
+            ({"a": math.inf}, [], False, "got inf"),
+            ({"a": 1.0}, ["b"], False, r"marked must be names of values, got \['b'\]"),
+        ],
+    )
+    def test_bad_input(self, values, marked, logarithmic: bool, words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            figures.bars(values, "time", marked=marked, logarithmic=logarithmic)
