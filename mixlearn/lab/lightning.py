@@ -82,7 +82,9 @@ class MixBatches(Callback):
     def _mixed(self, batch: Any, trainer: Any) -> Any:
         """A batch of the same kind with mixed images and soft labels. The batch itself is not changed."""
         if not isinstance(batch, (list, tuple, dict)):
-            raise TypeError(f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}")
+            raise TypeError(
+                f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}"
+            )
         kind, where = type(batch), range(-len(batch), len(batch))
         for name in (self.images, self.labels):
             if isinstance(batch, dict) and name not in batch:
