@@ -41,7 +41,7 @@ def bars(
         ValueError: no values, values that are not finite or too small, marked names that are not there.
 
     >>> bars({"flip": 0.95, "Mixup": 1.4, "rotate": 32.0}, "time in copies of the batch", marked=["Mixup"])
-    Picture: Time in copies of the batch: flip 0.95, Mixup 1.4, rotate 32.
+    Picture: Quantities by name, time in copies of the batch: flip 0.95, Mixup 1.4, rotate 32.
     """
     if not values:
         raise ValueError("values must hold at least one quantity, got none")
@@ -84,9 +84,10 @@ def bars(
             axes.set_xlim(0, 1.12 * high or 1)
             axes.spines["left"].set_color(MUTED)
         axes.set(ylim=(len(names) - 0.5, -0.5), yticks=[], xlabel=unit)
+        axes.xaxis.label.set_parse_math(False)
         axes.spines["left"].set_visible(not logarithmic)
     said = ", ".join(f"{name} {_short(value)}" for name, value in values.items())
-    return Picture(figure, f"{unit[:1].upper()}{unit[1:]}: {said}.")
+    return Picture(figure, f"Quantities by name, {unit}: {said}.")
 
 
 def _short(value: float) -> str:

@@ -99,7 +99,7 @@ def boundary(
             axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
             for spine in axes.spines.values():
                 spine.set(visible=True, color=MUTED, linewidth=0.5)
-            axes.set_title(name, weight="bold")
+            axes.set_title(name, weight="bold", parse_math=False)
             right = (here.argmax(1) == labels).double().mean().item()
             unsure = (surface.max(2).values < SURE).double().mean().item()
             text = f"less than {percent(SURE)} sure on {percent(unsure)} of the plane"
@@ -176,4 +176,6 @@ def _key(figure: Figure, classes: Sequence[str], two: bool) -> None:
     marks.append(lines([], [], color=INK, linewidth=1.3, label="undecided"))
     if two:
         marks.append(lines([], [], color=INK, linewidth=0.8, linestyle=":", label=f"{percent(SURE)} sure"))
-    axes.legend(handles=marks, loc="center", ncols=len(marks), fontsize=8, handletextpad=0.5)
+    legend = axes.legend(handles=marks, loc="center", ncols=len(marks), fontsize=8, handletextpad=0.5)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

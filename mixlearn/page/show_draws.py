@@ -168,6 +168,7 @@ def label_lines(
         raise ValueError(f"num_classes must be at least 2, got {num_classes}")
     low, high = epsilon / num_classes, 1 - epsilon + epsilon / num_classes
     ends: dict[str, Any] = {"xycoords": "data", "textcoords": "offset points", "va": "center"}
+    ends["parse_math"] = False
     with style():
         figure = canvas(2.6)
         axes = place(figure, 0.9, 0.2, 4.6, 1.9)

@@ -124,7 +124,7 @@ def images(
         TypeError, ValueError: images of another kind or shape, titles of another number, columns < 1.
 
     >>> images(torch.rand(2, 3, 32, 32), ["dog", "cat"])
-    Picture: 2 images in 1 row: dog, cat.
+    Picture: A grid of 2 images in 1 row: dog, cat.
     """
     shown = pixels(images, mean, std)
     count, high, wide = shown.shape[:3]
@@ -149,7 +149,9 @@ def images(
                 title = write(figure, middle, top + height + 0.05, titles[k], ha="center", va="top", size=8)
                 fit(title, width + gap)
     said = "" if titles is None else ": " + ", ".join(titles)
-    return Picture(figure, f"{count} images in {rows} row{'s' * (rows > 1)}{said}.")
+    return Picture(
+        figure, f"A grid of {count} image{'s' * (count > 1)} in {rows} row{'s' * (rows > 1)}{said}."
+    )
 
 
 def _even(count: int) -> int:

@@ -28,6 +28,7 @@ from mixlearn.page.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 ROW, SIGN = 0.85, 0.24  # inches: the words at the left of a row, a sign of the equation
 
 
@@ -72,6 +73,8 @@ def batch(
     bar = 0.1 + (parts + 1) * (height + gap)
     lines = max(len(_shares(plan, k, names)) for k in range(count))
     indent = max((WIDTH - ROW - count * (width + gap) + gap) / 2, 0.1)
+    many = f"{count} mixture{'s' * (count > 1)}"
+    above = "its image and partner" if parts == 2 else f"its {parts} parts"
     with style():
         figure = canvas(bar + 0.28 + 0.155 * lines)
         for row, word in enumerate([*rows, "mixture"]):
@@ -85,7 +88,7 @@ def batch(
             for row, image in enumerate([*sources, results[k]]):
                 tile(figure, left, 0.1 + row * (height + gap), width, height, image)
             _soft_label(figure, left, bar, width, _shares(plan, k, names))
-    return Picture(figure, f"{count} mixtures, each below its image and partner: {'; '.join(said)}.")
+    return Picture(figure, f"{many}, each below {above}: {'; '.join(said)}.")
 
 
 def plan(
@@ -140,7 +143,7 @@ def plan(
                 colours: dict[str, Any] = {"color": PAPER if dark else INK, "ha": "center", "va": "center"}
                 axes.text(0, 0, number(float(image[0, 0])), size=11, **colours)
             middle = left + width / 2
-            write(figure, middle, top - 0.05, above, ha="center", va="bottom", size=10)
+            write(figure, middle, top - 0.05, above, ha="center", va="bottom", size=10, parse_math=True)
             fit(write(figure, middle, top + height + 0.05, below, ha="center", va="top", color=colour), step)
             write(figure, left + width + SIGN / 2, top + height / 2, sign, ha="center", va="center", size=12)
 
@@ -177,7 +180,7 @@ def _name(source: int, names: Sequence[str] | None) -> str:
 def _symbols(k: int, pair: bool) -> tuple[str, str, str]:
     """How the book writes part k: its image, its mask, its weight."""
     if not pair:
-        return f"$x_{{s_{k + 1}}}$", f"$M_{k + 1}$", f"$w_{k + 1}$"
+        return f"$x_{{s_{{{k + 1}}}}}$", f"$M_{{{k + 1}}}$", "w" + str(k + 1).translate(_SUBSCRIPTS)
     return ("$x_i$", "$M$", "λ") if k == 0 else ("$x_j$", "$1 - M$", "1 − λ")
 
 

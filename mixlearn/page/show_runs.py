@@ -93,6 +93,7 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
                     label: dict[str, Any] = {
                         "transform": axes.get_yaxis_transform(),
                         "va": "center",
+                        "parse_math": False,
                         "color": COLOURS[c],
                     }
                     fit(axes.text(1.02, height, list(seeds)[c], **label), room - 0.1)

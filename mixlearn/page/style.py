@@ -105,7 +105,8 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def write(figure: Figure, left: float, top: float, text: str, **words: Any) -> Any:
-    """Text at a place of the figure: inches from its left and upper edges."""
+    """Text at a place of the figure: inches from its left and upper edges. Dollar signs are dollar signs."""
+    words.setdefault("parse_math", False)
     across, down = figure.get_size_inches()
     return figure.text(left / across, 1 - top / down, text, **words)
 

@@ -154,6 +154,28 @@ def as_array(images: torch.Tensor) -> np.ndarray:
     return images.permute(0, 2, 3, 1).numpy()
 
 
+class TestNames:
+    """Names are a reader's own: nothing in them is a formula or a command."""
+
+    @pytest.mark.parametrize("name", ["$1 or $2", r"$\frac$", "a_b^c", "</script><img onerror=alert(1)>"])
+    def test_any_name_is_drawn_as_it_is(self, name: str) -> None:
+        pictures = [
+            figures.images(IMAGES[:1], [name]),
+            figures.strip(IMAGES[0], IMAGES[1], [1.0, 0.0], names=(name, name)),
+            figures.batch(IMAGES, MIXED, [name] * 6),
+            figures.plan(IMAGES, boxed(), 0, [name] * 6),
+            figures.label_lines(names=(name, name)),
+            figures.reliability({name: CALIBRATION}),
+            figures.boundary({name: lambda x: x}, POINTS, torch.tensor([0, 1, 0, 1]), classes=[name, name]),
+            figures.curves({name: EPOCHS}),
+            figures.comparison({"accuracy": [(name, 0.5, 0.1)]}),
+            figures.bars({name: 1.0}, name),
+        ]
+        for picture in pictures:
+            assert name in picture.alt
+            assert picture.png().startswith(b"\x89PNG")
+
+
 class TestPicture:
     def test_too_few_words(self) -> None:
         with pytest.raises(ValueError, match="20 characters or more, got 'a plot'"):
@@ -300,11 +322,14 @@ class TestImages:
     def test_every_image_once_in_order(self) -> None:
         picture = figures.images(IMAGES, NAMES, columns=4)
         assert np.allclose(tiles(picture), as_array(IMAGES))
-        assert picture.alt == "6 images in 2 rows: dog, cat, owl, cat, koala, bison."
+        assert picture.alt == "A grid of 6 images in 2 rows: dog, cat, owl, cat, koala, bison."
         boxes = [axes.get_position() for axes in picture.figure.axes]
         assert boxes[4].x0 == boxes[0].x0 and boxes[4].y0 < boxes[0].y0
         wide, high = picture.figure.get_size_inches()
         assert boxes[0].width * wide / (boxes[0].height * high) == pytest.approx(16 / 12)
+
+    def test_one_image_without_a_title_still_has_words(self) -> None:
+        assert figures.images(IMAGES[:1]).alt == "A grid of 1 image in 1 row."
 
     def test_bad_titles_and_columns(self) -> None:
         with pytest.raises(ValueError, match="each of 6 images, got 1"):
