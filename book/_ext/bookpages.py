@@ -58,7 +58,12 @@ def resolve(
     PyTorch's and Python's have no inventory here. A name of this package that cannot be found stays
     unresolved, and so fails the build.
     """
-    if node.get("refdomain") != "py" or node.get("reftype") not in ("class", "exc", "obj", "data"):
+    if node.get("refdomain") != "py" or node.get("reftype") not in (
+        "class",
+        "exc",
+        "obj",
+        "data",
+    ):
         return None
     target = node["reftarget"]
     last = target.rpartition(".")[2]
@@ -66,7 +71,9 @@ def resolve(
     ours = [name for name in domain.objects if name.rpartition(".")[2] == last]  # type: ignore[attr-defined]
     if ours and (target == last or target.startswith("mixlearn.")):
         name = min(ours, key=len)
-        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
+        return domain.resolve_xref(
+            env, node["refdoc"], app.builder, "obj", name, node, contnode
+        )
     if target.startswith("mixlearn.") and not exists(target):
         return None
     return contnode
@@ -81,10 +88,19 @@ def exists(dotted: str) -> bool:
         return False
 
 
-def escape(app: Sphinx, what: str, name: str, value: Any, options: dict[str, Any], lines: list[str]) -> None:
+def escape(
+    app: Sphinx,
+    what: str,
+    name: str,
+    value: Any,
+    options: dict[str, Any],
+    lines: list[str],
+) -> None:
     """Docstrings are written plainly: |x|, *args and name_ are no markup, and `Name`s is a word."""
     for paragraph in paragraphs(lines):
-        prose = "".join(part for index in paragraph for part in lines[index].split("`")[::2])
+        prose = "".join(
+            part for index in paragraph for part in lines[index].split("`")[::2]
+        )
         stars = "**" in prose or prose.count("*") % 2 == 1
         for index in paragraph:
             parts = lines[index].split("`")
@@ -122,8 +138,12 @@ def executed(app: Sphinx, error: Exception | None) -> None:
                 "seconds": data["runtime"] if data else None,
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }
-    text = json.dumps({"fingerprint": app.config.mixlearn_fingerprint, "notebooks": found}, indent=1)
-    (Path(app.outdir).parent / "executed.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(
+        {"fingerprint": app.config.mixlearn_fingerprint, "notebooks": found}, indent=1
+    )
+    (Path(app.outdir).parent / "executed.json").write_text(
+        text + "\n", encoding="utf-8"
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

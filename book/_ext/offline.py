@@ -27,7 +27,11 @@ def without_thebe(scripts: list[Any]) -> list[Any]:
 
 
 def on_page(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+    app: Sphinx,
+    page: str,
+    template: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
 ) -> None:
     context["script_files"][:] = without_thebe(context["script_files"])
     context["css_files"][:] = without_thebe(context["css_files"])

@@ -25,19 +25,26 @@ if "google.colab" in sys.modules:
     %pip install --quiet "mixlearn[lab] @ git+{url}\""""
 SETUP_METADATA = {
     "cellView": "form",
-    "mystnb": {"code_prompt_show": "Set-up (for Google Colab)", "code_prompt_hide": "Hide the set-up"},
+    "mystnb": {
+        "code_prompt_show": "Set-up (for Google Colab)",
+        "code_prompt_hide": "Hide the set-up",
+    },
     "tags": ["setup", "hide-input"],
 }
 
 
 def address(root: Path = ROOT) -> str:
     """The repository's address, as _config.yml sets it."""
-    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"].rstrip("/")
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))[
+        "repository"
+    ]["url"].rstrip("/")
 
 
 def branch(root: Path = ROOT) -> str:
     """The branch that Colab opens notebooks from."""
-    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]["branch"]
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))[
+        "repository"
+    ]["branch"]
 
 
 def notebooks(root: Path = ROOT) -> list[Path]:
@@ -63,7 +70,11 @@ def setup_cell(url: str) -> dict[str, Any]:
 
 def with_setup(notebook: dict[str, Any], url: str) -> dict[str, Any]:
     """The notebook, its set-up cell right: after the title if it begins with one."""
-    cells = [cell for cell in notebook["cells"] if "setup" not in cell["metadata"].get("tags", [])]
+    cells = [
+        cell
+        for cell in notebook["cells"]
+        if "setup" not in cell["metadata"].get("tags", [])
+    ]
     place = 1 if cells and cells[0]["cell_type"] == "markdown" else 0
     return {**notebook, "cells": [*cells[:place], setup_cell(url), *cells[place:]]}
 
@@ -85,7 +96,12 @@ def carry(root: Path = ROOT) -> list[Path]:
     for path in notebooks(root):
         before = path.read_text(encoding="utf-8")
         after = (
-            json.dumps(with_setup(json.loads(before), url), indent=1, ensure_ascii=False, sort_keys=True)
+            json.dumps(
+                with_setup(json.loads(before), url),
+                indent=1,
+                ensure_ascii=False,
+                sort_keys=True,
+            )
             + "\n"
         )
         if json.loads(after) != json.loads(before):

@@ -10,11 +10,22 @@ from typing import Any
 ROOMS = {
     "The algebra of mixing": [
         *("MixPlan", "Mixed", "sample_lam", "sample_partner", "sample_boxes"),
-        *("one_hot", "smooth", "soft_cross_entropy", "pair_cross_entropy", "soft_bce", "mixed_accuracy"),
+        *(
+            "one_hot",
+            "smooth",
+            "soft_cross_entropy",
+            "pair_cross_entropy",
+            "soft_bce",
+            "mixed_accuracy",
+        ),
         *("box_area", "boxes_to_masks", "masks_to_boxes", "patchify", "unpatchify"),
     ],
     "Methods": ["mixup"],
-    "Mixing in a loop, in a loader, as a callback": ["RandomMix", "MixCollate", "lightning"],
+    "Mixing in a loop, in a loader, as a callback": [
+        "RandomMix",
+        "MixCollate",
+        "lightning",
+    ],
     "Data": ["data", "augment"],
     "Networks": ["nets"],
     "Training": ["fit", "lab.fit.History", "learners", "lab.schedules", "recipes"],
@@ -38,7 +49,11 @@ def public(module: ModuleType) -> list[str]:
     def own(value: Any) -> bool:
         return documented(value) and value.__module__ == module.__name__
 
-    return [name for name, value in vars(module).items() if not name.startswith("_") and own(value)]
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and own(value)
+    ]
 
 
 def entries() -> dict[str, list[str]]:
@@ -49,7 +64,11 @@ def entries() -> dict[str, list[str]]:
         for name in names:
             value = value_of(f"mixlearn.{name}")
             if isinstance(value, ModuleType):
-                inners = [inner for inner in public(value) if documented(getattr(value, inner))]
+                inners = [
+                    inner
+                    for inner in public(value)
+                    if documented(getattr(value, inner))
+                ]
                 found[title] += [f"{value.__name__}.{inner}" for inner in inners]
             else:
                 found[title].append(f"mixlearn.{name}")

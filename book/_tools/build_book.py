@@ -34,11 +34,18 @@ DEPENDENCIES = (
 
 def fingerprint(root: Path = ROOT) -> str:
     """Sixteen hexadecimal digits that change when anything besides the pages changes what they show."""
-    found = {path for pattern in DEPENDENCIES for path in root.glob(pattern) if path.is_file()}
+    found = {
+        path
+        for pattern in DEPENDENCIES
+        for path in root.glob(pattern)
+        if path.is_file()
+    }
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(found):
         if "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
+            digest.update(
+                f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode()
+            )
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -75,7 +82,10 @@ def report_failure(root: Path = ROOT) -> None:
     """Show the traceback of every notebook that failed, and have the next build read every page again."""
     reports = root / "_build" / "html" / "reports"
     for log in sorted(reports.glob("**/*.err.log")):
-        print(f"\n=== {log.relative_to(reports)} ===\n{log.read_text(encoding='utf-8')}", file=sys.stderr)
+        print(
+            f"\n=== {log.relative_to(reports)} ===\n{log.read_text(encoding='utf-8')}",
+            file=sys.stderr,
+        )
     (root / "_build" / ".doctrees" / "environment.pickle").unlink(missing_ok=True)
     print("\nThe book was not built: see the warnings above.", file=sys.stderr)
 
@@ -88,7 +98,9 @@ def main(root: Path = ROOT) -> int:
     if status:
         report_failure(root)
         return status
-    made = json.loads((root / "_build" / "executed.json").read_text(encoding="utf-8"))["notebooks"]
+    made = json.loads((root / "_build" / "executed.json").read_text(encoding="utf-8"))[
+        "notebooks"
+    ]
     for name, outcome in made.items():
         print(f"  {name}: its cells took {outcome['seconds']:.0f} s when last executed")
     print(f"Built in {time.monotonic() - started:.0f} s.")

@@ -21,19 +21,30 @@ TARGET = ROOT / "book" / "_assets" / "screenshot.png"
 def main() -> int:
     path = chromium.find()
     if path is None:
-        print("no Chromium was found: python tests/browser/chromium.py --install", file=sys.stderr)
+        print(
+            "no Chromium was found: python tests/browser/chromium.py --install",
+            file=sys.stderr,
+        )
         return 1
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
+        browser = playwright.chromium.launch(
+            executable_path=path, args=chromium.ARGUMENTS
+        )
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 860}, color_scheme="light"
+        )
         page.goto(PAGE.as_uri())
         widget = page.locator("[id^=mixlearn-lambda-mixer][data-ready]").first
         widget.wait_for(state="attached")
-        widget.evaluate("node => scrollTo(0, node.getBoundingClientRect().top + scrollY - 80)")
+        widget.evaluate(
+            "node => scrollTo(0, node.getBoundingClientRect().top + scrollY - 80)"
+        )
         page.wait_for_timeout(500)
         taken = page.screenshot()
         browser.close()
-    Image.open(io.BytesIO(taken)).convert("RGB").quantize(256).save(TARGET, optimize=True)
+    Image.open(io.BytesIO(taken)).convert("RGB").quantize(256).save(
+        TARGET, optimize=True
+    )
     print(f"wrote {TARGET.relative_to(ROOT)}, {TARGET.stat().st_size // 1024} KiB")
     return 0
 

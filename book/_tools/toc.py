@@ -21,5 +21,7 @@ def pages(root: Path = ROOT) -> list[str]:
         own = [node[key] for key in ("root", "file") if key in node]
         return own + [name for value in node.values() for name in walk(value)]
 
-    listed = walk(yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8")))
+    listed = walk(
+        yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    )
     return [name.removesuffix(".md").removesuffix(".ipynb") for name in listed]
