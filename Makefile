@@ -20,6 +20,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 
 .PHONY: help book serve test lint unit browser-tests js-tests results address screenshot clean distclean
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 help:
 	@sed -n 's/^# //p' Makefile | head -6
