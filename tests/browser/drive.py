@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from typing import Any
 
 import torch
+from playwright.sync_api import expect
 
 import mixlearn as ml
 
@@ -96,15 +98,17 @@ def drive_lambda_mixer(page: Any) -> None:
     canvas.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
-    place = root.locator("p.mlw-note").first.inner_text()
+    place = root.locator("[data-name=where]").inner_text()
     column, row = (int("".join(filter(str.isdigit, part))) for part in place.split(".")[0].split(","))
     mixed = run_code(copied(root))[0]["mixed"]
     for channel, text in enumerate(root.locator(".mlw-sum tr td").all_inner_texts()[:3]):
         total = int(text.rsplit("=", 1)[1])
         assert abs(total - float(mixed.images[0, channel, row, column]) * 255) <= 1
+    heard = root.locator("[aria-live=polite]")
+    expect(heard).to_contain_text(f"Column {column}, row {row}. red ")
     canvas.scroll_into_view_if_needed()
     canvas.hover(position={"x": 5, "y": 5})
-    assert root.locator("p.mlw-note").first.inner_text() != place
+    assert root.locator("[data-name=where]").inner_text() != place
 
     root.locator("[data-name=draw100]").click()  # draws
     assert root.locator("[data-name=tally]").inner_text().startswith("100 draws from Beta")
@@ -113,6 +117,9 @@ def drive_lambda_mixer(page: Any) -> None:
     assert root.locator("[data-name=tally]").inner_text().startswith("101 draws")
     page.mouse.move(0, 0)
     check_mixture(root)
+    root.locator("[data-name=alpha]").focus()
+    page.keyboard.press("ArrowLeft")
+    assert root.locator("[data-name=tally]").inner_text().startswith("Draw λ"), "draws of another α were kept"
 
     option = root.locator(".mlw-predict button").nth(2)  # the prediction explains itself
     option.click()
@@ -140,19 +147,21 @@ def drive_beta_explorer(page: Any) -> None:
 
     for name, count in (("draw1", 1), ("draw100", 101), ("draw1000", 1000)):
         root.locator(f"[data-name={name}]").click()
-        bars = root.locator("[data-name=density] rect").evaluate_all(
+        bars = root.locator("[data-name=density] rect[data-count]").evaluate_all(
             "nodes => nodes.map(node => Number(node.dataset.count))"
         )
         assert sum(bars) == count
     _, printed = run_code(copied(root))
-    mean, unmixed = (float(word) for word in printed.split())
+    numbers, counts = printed.splitlines()
+    mean, unmixed = (float(word) for word in numbers.split())
+    assert [count for count in json.loads(counts) if count] == bars
     assert abs(shown("drawn-mean") - mean) < 6e-4 and abs(shown("drawn-unmixed") - unmixed) < 2e-3
 
     slider.scroll_into_view_if_needed()  # by mouse, which throws the draws away
     box = slider.bounding_box()
     page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
     assert float(root.locator(".mlw-slider output").first.inner_text()) > alpha
-    assert root.locator("[data-name=density] rect").count() == 0
+    assert root.locator("[data-name=density] rect[data-count]").count() == 0
 
     compare = root.locator("[data-name=compare]")
     if compare.get_attribute("aria-pressed") == "false":

@@ -129,11 +129,21 @@ def test_theme_follows_the_system(site: Path, open_page: OpenPage, theme: str, b
         assert (level > 200) == (theme == "light")
 
 
-def test_print_leaves_out_the_furniture(site: Path, open_page: OpenPage) -> None:
-    with open_page(site / "intro.html") as page:
+def test_print_is_light_unfolded_and_without_furniture(site: Path, open_page: OpenPage) -> None:
+    with open_page(site / f"{NOTEBOOKS[0]}.html", theme="dark") as page:
+        assert page.locator("html[data-theme=dark]").count() == 1
+        folded = page.locator("details:not([open])").count()
+        assert folded > 0
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
         page.emulate_media(media="print")
         assert not page.locator(".bd-sidebar-primary").is_visible()
         assert page.locator("h1:visible").count() == 1
+        assert page.locator("html[data-theme=light]").count() == 1
+        assert page.locator("details:not([open])").count() == 0
+        page.emulate_media(media="screen")
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("html[data-theme=dark]").count() == 1
+        assert page.locator("details:not([open])").count() == folded
 
 
 def test_footer_names_the_version(site: Path) -> None:

@@ -61,11 +61,34 @@ def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str) ->
 
 def test_fingers_find_what_they_press(tmp_path: Path, open_page: OpenPage) -> None:
     with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()), width=390) as page:
-        page.wait_for_selector("#main, [data-ready]")
-        sizes = page.locator(".mlw-button, .mlw input[type=range], .mlw select").evaluate_all(
-            "nodes => nodes.filter(n => n.offsetParent).map(n => n.getBoundingClientRect().height)"
+        page.wait_for_function("document.querySelectorAll('[data-ready]').length === 2")
+        sizes = page.locator(
+            ".mlw button, .mlw input[type=range], .mlw select, .mlw summary, .mlw-radios label"
+        ).evaluate_all(
+            "nodes => nodes.filter(n => n.offsetParent).map(n => n.getBoundingClientRect())"
+            ".map(box => Math.min(box.width, box.height))"
         )
-        assert sizes and min(sizes) >= 44
+        assert len(sizes) > 20 and min(sizes) >= 44
+
+
+def test_keyboard_focus_is_seen_and_nothing_moves_for_who_asks(tmp_path: Path, open_page: OpenPage) -> None:
+    with open_page(bare(tmp_path, ml.widgets.lambda_mixer())) as page:
+        page.wait_for_selector("[data-ready]")
+        page.emulate_media(reduced_motion="reduce")
+        stops = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            tag, outline = page.evaluate(
+                "(n => [n.tagName, getComputedStyle(n).outlineStyle])(document.activeElement)"
+            )
+            if tag == "BODY":
+                break
+            stops.append(tag)
+            assert outline != "none", f"{tag} has the focus and does not show it"
+        assert {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"} <= set(stops)
+        assert page.locator(".mlw *").evaluate_all(
+            "nodes => nodes.every(n => getComputedStyle(n).transitionDuration === '0s')"
+        )
 
 
 def test_two_on_one_page_do_not_touch_each_other(tmp_path: Path, open_page: OpenPage) -> None:
@@ -73,7 +96,9 @@ def test_two_on_one_page_do_not_touch_each_other(tmp_path: Path, open_page: Open
     with open_page(bare(tmp_path, widget, widget)) as page:
         page.wait_for_function("document.querySelectorAll('[data-ready]').length === 2")
         page.locator("[data-name=draw100]").first.click()
-        bars = [page.locator("[data-name=density]").nth(i).locator("rect").count() for i in range(2)]
+        bars = [
+            page.locator("[data-name=density]").nth(i).locator("rect[data-count]").count() for i in range(2)
+        ]
         assert bars[0] > 0 and bars[1] == 0
 
 
