@@ -109,7 +109,8 @@ def seed_rng(seed: int, device: torch.device) -> None:
 
 def set_rng(state: dict[str, Tensor], device: torch.device, rank: int) -> None:
     """Put torch's default generators where a checkpoint found them."""
-    mine = {name: value[rank] if value.dim() == 2 else value for name, value in state.items()}
+    # A copy: torch reads past the end of a state that is a view into a larger tensor.
+    mine = {name: value[rank].clone() if value.dim() == 2 else value for name, value in state.items()}
     torch.set_rng_state(mine["cpu"])
     if "cuda" in mine and device.type == "cuda":
         torch.cuda.set_rng_state(mine["cuda"], device)
