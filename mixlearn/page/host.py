@@ -78,9 +78,9 @@ def standalone(name: str, state: dict[str, Any], still: str, alt: str) -> str:
     )
 
 
-def png(pixels: Any) -> str:
-    """A PNG as a data URL, from uint8 pixels (H, W, 3)."""
+def picture_url(pixels: Any) -> str:
+    """A lossless WebP as a data URL (a quarter smaller than PNG), from uint8 pixels (H, W, 3)."""
     image = need("PIL.Image", "a widget").fromarray(pixels)
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    image.save(file, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

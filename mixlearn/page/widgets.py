@@ -2,7 +2,8 @@
 
 In a kernel with anywidget a widget is an ipywidget: its traits (`lam`, `alpha` …) can be read and set. Its
 one mime bundle also carries the standalone HTML, which is what a built page shows; without anywidget the
-HTML is all there is, and the widget still works.
+HTML is all there is, and the widget still works. Colab draws each output in a frame of its own, where that
+HTML runs as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_alpha
-from mixlearn.page.host import bundle, png, standalone
+from mixlearn.page.host import bundle, picture_url, standalone
 
 SHOWN = ("dog", "cat", "owl", "kingfisher", "panda", "koala")
 SIZE = 128  # pixels of the shipped photographs in the widget
@@ -70,7 +71,9 @@ def lambda_mixer(
             raise ValueError(f"pair must name two of {', '.join(names)}, got {name!r}")
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     state = {
-        "photos": [{"name": name, "png": png(each)} for name, each in zip(names, pixels, strict=True)],
+        "photos": [
+            {"name": name, "url": picture_url(each)} for name, each in zip(names, pixels, strict=True)
+        ],
         "shipped": shipped,
         "lam": float(lam),
         "own_name": pair[0],
@@ -82,7 +85,8 @@ def lambda_mixer(
     own, partner = (images[names.index(name)] for name in pair)
     mixture = (torch.lerp(partner, own, float(lam)) * 255).round().to(torch.uint8)
     words = f"λ mixer: a mixture of {round(100 * lam)} % {pair[0]} and {round(100 * (1 - lam))} % {pair[1]}"
-    return _widget("lambda_mixer", state, png(mixture.permute(1, 2, 0).contiguous().numpy()), words)
+    still = picture_url(mixture.permute(1, 2, 0).contiguous().numpy())
+    return _widget("lambda_mixer", state, still, words)
 
 
 def beta_explorer(alpha: float = 0.4, other: float = 2.0, *, compare: bool = False, seed: int = 0) -> Any:
@@ -127,6 +131,11 @@ class StandaloneWidget:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("observe", "unobserve", "set_state", "send", "comm"):
+            raise AttributeError(f'{name} needs a live widget, so anywidget: pip install "mixlearn[lab]"')
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
 
 def _widget(name: str, state: dict[str, Any], still: str, alt: str) -> Any:
     try:
@@ -162,6 +171,15 @@ def _live_class(name: str, keys: tuple[str, ...]) -> Any:
 
         _esm = bundle(name)
         html = StandaloneWidget.html
+
+        @traitlets.validate("own_name", "partner_name")
+        def _is_there(self, proposal: Any) -> str:
+            there = [photo["name"] for photo in self.photos]
+            if there and proposal["value"] not in there:
+                raise traitlets.TraitError(
+                    f"{proposal['trait'].name} must be one of {', '.join(there)}, got {proposal['value']!r}"
+                )
+            return str(proposal["value"])
 
         def _repr_mimebundle_(self, **options: Any) -> Any:
             found = super()._repr_mimebundle_(**options)

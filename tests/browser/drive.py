@@ -79,8 +79,8 @@ def drive_lambda_mixer(page: Any) -> None:
     check_mixture(root)
 
     root.locator("[data-name=own]").select_option("owl")
-    root.locator(".mlw-thumbs button").nth(3).click()
-    assert float(slider.input_value()) == 0.3
+    root.locator('.mlw-thumbs button[aria-label$="0.4"]').click()
+    assert float(slider.input_value()) == 0.4
     check_mixture(root)
     root.locator("[data-name=swap]").focus()
     page.keyboard.press("Enter")

@@ -1,5 +1,6 @@
 """The arithmetic that runs in the page, in node, against Python."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -19,13 +20,10 @@ def in_node(body):
     node = shutil.which("node")
     if node is None:
         pytest.fail("the JavaScript of the widgets is tested with node, which was not found")
-    module = (_ASSETS / "mix.js").as_uri()
-    script = f"import * as mix from {json.dumps(module)};\nconsole.log(JSON.stringify((() => {{{body}}})()));"
+    module = "data:text/javascript;base64," + base64.b64encode((_ASSETS / "mix.js").read_bytes()).decode()
+    script = f'import * as mix from "{module}";\nconsole.log(JSON.stringify((() => {{{body}}})()));'
     done = subprocess.run(
-        [node, "--input-type=module", "--experimental-default-type=module", "-e", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [node, "--input-type=module"], input=script, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

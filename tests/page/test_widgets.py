@@ -24,8 +24,9 @@ def test_a_module_stands_alone_and_is_small(name):
 
 def test_html_without_the_photographs_is_small():
     for widget in (ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()):
-        without = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", widget.html())
+        without = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", widget.html())
         assert len(without.encode()) < 60_000
+    assert len(ml.widgets.lambda_mixer().html()) < 300_000  # with six photographs and the still one
 
 
 def test_two_equal_widgets_have_different_ids():
@@ -46,7 +47,7 @@ def test_hostile_names_stay_text():
 def test_a_still_picture_stands_in_the_html():
     page = ml.widgets.lambda_mixer(0.63).html()
     assert re.search(
-        r'<img src="data:image/png;base64,[^"]+" alt="λ mixer: a mixture of 63 % dog and 37 % cat"', page
+        r'<img src="data:image/webp;base64,[^"]+" alt="λ mixer: a mixture of 63 % dog and 37 % cat"', page
     )
     assert "<noscript>" in page
 
@@ -64,6 +65,10 @@ def test_one_bundle_holds_the_live_view_and_the_html():
     assert seen == [0.25] and widget.lam == 0.25
     with pytest.raises(Exception, match="lam"):
         widget.lam = 1.5
+    widget.partner_name = "owl"
+    with pytest.raises(Exception, match="own_name must be one of dog, cat.*got 'unicorn'"):
+        widget.own_name = "unicorn"
+    assert (widget.own_name, widget.partner_name) == ("dog", "owl")
 
 
 def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
@@ -72,6 +77,8 @@ def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
     widget = ml.widgets.beta_explorer(0.3)
     assert isinstance(widget, widgets.StandaloneWidget) and widget.alpha == 0.3
     assert set(widget._repr_mimebundle_()) == {"text/html", "text/plain"}
+    with pytest.raises(AttributeError, match=r'observe needs .*anywidget: pip install "mixlearn\[lab\]"'):
+        widget.observe(print, "alpha")
     widgets._live_class.cache_clear()
 
 

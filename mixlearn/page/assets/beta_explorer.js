@@ -1,5 +1,5 @@
 // The Beta explorer: how α decides between copies, traces and even mixtures.
-import { percent, uniform, betaDraw, betaDensity, meanSmallerShare, looksUnmixed } from "./mix.js";
+import { uniform, betaDraw, betaDensity, meanSmallerShare, looksUnmixed } from "./mix.js";
 import { make, frame, slider, button, sentence, python, predict } from "./kit.js";
 
 const LEAST = 0.95, BINS = 20, WIDTH = 330, HEIGHT = 190, LEFT = 26, BASE = 162, TOP = 10;
@@ -15,11 +15,11 @@ function render({ model, el }) {
   };
   const word = (v) => (2 ** Number(v)).toFixed(2);
   const first = slider({ label: "α", name: "alpha", min: -4.5, max: 3, step: 0.1, value: Math.log2(model.get("alpha")), show: word,
-    input: (v) => { draws = []; set({ alpha: Number(word(v)) }); } });
+    input: (v) => set({ alpha: Number(word(v)) }) });
   const second = slider({ label: "second α", name: "other", min: -4.5, max: 3, step: 0.1, value: Math.log2(model.get("other")), show: word,
     input: (v) => set({ other: Number(word(v)) }) });
   const toggle = button("Compare two α", () => set({ compare: !model.get("compare") }), { "data-name": "compare" });
-  const live = sentence();
+  const live = sentence(), key = make("span", { "data-name": "key" });
   const density = make("svg", { class: "mlw-plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "data-name": "density" });
   const smaller = make("svg", { class: "mlw-plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "data-name": "smaller" });
   const facts = make("tbody", { "data-name": "facts" });
@@ -30,9 +30,10 @@ function render({ model, el }) {
   };
   const copy = python(() => {
     const alpha = model.get("alpha");
-    const lam = draws.length ? `torch.tensor([${draws.join(", ")}])` : `ml.sample_lam(1000, alpha, generator=torch.Generator().manual_seed(0))`;
+    const lam = draws.length ? `torch.tensor([${draws.join(", ")}], dtype=torch.float64)` : `ml.sample_lam(1000, alpha, generator=torch.Generator().manual_seed(0))`;
     return `import torch, mixlearn as ml\n\nalpha = ${alpha}\nlam = ${lam}\nsmaller = torch.minimum(lam, 1 - lam)\n` +
-      `print(smaller.mean().item(), (smaller <= ${(1 - LEAST).toFixed(2)}).float().mean().item())\n`;
+      `print(smaller.mean().item(), (smaller <= ${(1 - LEAST).toFixed(2)}).float().mean().item())\n` +
+      `print(torch.histc(lam, ${BINS}, 0, 1).int().tolist())      # the bars\n`;
   });
   const question = predict({
     question: "At α = 1 every λ is equally likely. What share does the smaller part of a mixture have on average?",
@@ -46,21 +47,24 @@ function render({ model, el }) {
   root.append(question, first.node, hide, make("div", { class: "mlw-row" }, toggle), ...live.nodes,
     make("div", { class: "mlw-plots" },
       make("figure", {}, density, make("figcaption", {}, "λ, the share of the image itself")),
-      make("figure", {}, smaller, make("figcaption", {}, "min(λ, 1 − λ), the smaller share"))),
-    make("table", { class: "mlw-sum mlw-facts" },
-      make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col" }, "mean smaller share"), make("th", { scope: "col" }, "one image has 95 % or more"))), facts),
+      make("figure", {}, smaller, make("figcaption", {}, "min(λ, 1 − λ), the smaller share; dotted: its mean"))),
+    make("p", { class: "mlw-note" }, key),
     make("div", { class: "mlw-row" }, button("Draw 1", () => cast(1), { "data-name": "draw1" }), button("Draw 100", () => cast(100), { "data-name": "draw100" }),
       button("Draw 1000", () => cast(1000), { "data-name": "draw1000" }), button("Clear", () => { draws = []; draw(); })),
+    make("table", { class: "mlw-sum mlw-facts" },
+      make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col" }, "mean smaller share"), make("th", { scope: "col" }, "one image has 95 % or more"))), facts),
     copy.node);
 
   function plot(svg, to, densityAt, values) {
     svg.replaceChildren();
     const x = (v) => LEFT + (WIDTH - LEFT - 8) * v / to;
+    const zones = to === 1 ? [[0, 1 - LEAST], [LEAST, 1]] : [[0, 1 - LEAST]];
+    zones.forEach(([from, until]) => svg.append(make("rect", { class: "mlw-zone", x: x(from), width: x(until) - x(from), y: BASE + 1, height: 5 })));
     const points = Array.from({ length: 161 }, (_, i) => to * (0.0015 + 0.997 * i / 160));
     const top = Math.max(3, ...alphas().map((a) => Math.min(8, densityAt(a, points[80])))) * 1.1;
     const y = (v) => BASE - (BASE - TOP) * Math.min(1, v / top);
     const counts = Array(BINS).fill(0);
-    values.forEach((v) => { counts[Math.min(BINS - 1, Math.floor(v / to * BINS))] += 1; });
+    values.forEach((v) => { counts[Math.min(BINS - 1, Math.floor(v * BINS / to))] += 1; });
     counts.forEach((count, b) => {
       if (!count) return;
       const height = count / values.length * BINS / to;
@@ -90,16 +94,19 @@ function render({ model, el }) {
       facts.append(row(`α = ${list[0]}, ${draws.length} ${draws.length === 1 ? "draw" : "draws"}`, low.reduce((t, v) => t + v, 0) / low.length,
         low.filter((v) => v <= 1 - LEAST + 1e-9).length / low.length, "drawn"));
     }
-    const said = list.map((a) => `At α = ${a} the smaller part has ${percent(meanSmallerShare(a))} on average, and ${percent(looksUnmixed(a, LEAST))} of the mixtures look unmixed.`).join(" ");
+    const said = list.map((a) => `At α = ${a} the smaller part has ${tenth(meanSmallerShare(a))} on average, and ${tenth(looksUnmixed(a, LEAST))} of the mixtures look unmixed.`).join(" ");
     live.say(said);
     density.setAttribute("aria-label", `density of λ; ${said}`);
     smaller.setAttribute("aria-label", `density of the smaller share; ${said}`);
+    key.textContent = `Line${list.length > 1 ? `: density at α = ${list[0]}, dashed at α = ${list[1]}` : `: density at α = ${list[0]}`}.${draws.length ? " Bars: the draws." : ""} ` +
+      "Under the axis, the thick part: one image has 95 % or more. What rises above the frame is cut off.";
     toggle.setAttribute("aria-pressed", String(model.get("compare")));
     hide.hidden = !model.get("compare");
     first.set(Math.log2(model.get("alpha"))); second.set(Math.log2(model.get("other")));
     copy.refresh();
   }
-  for (const key of ["alpha", "other", "compare"]) model.on(`change:${key}`, draw);
+  model.on("change:alpha", () => { draws = []; draw(); }); // they were another Beta's
+  for (const key of ["other", "compare"]) model.on(`change:${key}`, draw);
   draw();
   return () => root.forget();
 }

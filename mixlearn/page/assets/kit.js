@@ -22,9 +22,9 @@ export function frame(el, css, label) {
   el.append(make("style", {}, css), root);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => {
-    const page = document.documentElement.dataset.theme || document.body.dataset.theme;
-    const lab = document.body.dataset.jpThemeLight;
-    const said = page === "dark" || page === "light" ? page : lab ? (lab === "false" ? "dark" : "light") : null;
+    const page = document.documentElement, { theme, jpThemeLight, vscodeThemeKind } = document.body.dataset;
+    const said = [page.dataset.theme, theme, page.getAttribute("theme"), vscodeThemeKind?.replace(/^vscode-/, ""),
+      jpThemeLight && (jpThemeLight === "false" ? "dark" : "light")].find((word) => word === "dark" || word === "light");
     root.dataset.mode = said || (dark.matches ? "dark" : "light");
     root.dispatchEvent(new Event("mlw-theme"));
   };
@@ -32,7 +32,7 @@ export function frame(el, css, label) {
   dark.addEventListener("change", follow);
   const watch = new MutationObserver(follow);
   for (const node of [document.documentElement, document.body]) {
-    watch.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-light"] });
+    watch.observe(node, { attributes: true, attributeFilter: ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"] });
   }
   root.forget = () => { watch.disconnect(); dark.removeEventListener("change", follow); };
   return root;
@@ -79,17 +79,20 @@ export function radios({ label, options, value, change, name }) {
   return { node: box, set: (key) => inputs.forEach((input) => { input.checked = input.value === key; }) };
 }
 
-/** A sentence that screen readers hear when it has rested for a moment. */
+/** A sentence that screen readers hear when it has rested for a moment; `whisper` is heard and not seen. */
 export function sentence() {
   const seen = make("p", { class: "mlw-sentence" });
   const heard = make("p", { class: "mlw-heard", "aria-live": "polite" });
   let timer;
-  const say = (text) => {
-    seen.textContent = text;
+  const whisper = (text) => {
     clearTimeout(timer);
     timer = setTimeout(() => { heard.textContent = text; }, 350);
   };
-  return { nodes: [seen, heard], say };
+  const say = (text) => {
+    if (seen.textContent && seen.textContent !== text) whisper(text); // a page that opens stays quiet
+    seen.textContent = text;
+  };
+  return { nodes: [seen, heard], say, whisper };
 }
 
 /** "Copy as Python": the call that makes what is in view. */
@@ -128,7 +131,7 @@ export function predict({ question, options }) {
   return make("div", { class: "mlw-predict" }, make("p", { class: "mlw-question" }, make("strong", {}, "Predict first. "), question), row, answer);
 }
 
-/** The 8-bit RGB channels of a PNG in a data URL. */
+/** The 8-bit channels of a picture in a data URL. */
 export async function pixels(url) {
   const image = new Image();
   image.src = url;

@@ -6,7 +6,7 @@ const LEAST = 0.95; // the larger share from which a mixture counts as one photo
 
 async function render({ model, el }) {
   const photos = {};
-  await Promise.all(model.get("photos").map(async ({ name, png }) => { photos[name] = await pixels(png); }));
+  await Promise.all(model.get("photos").map(async ({ name, url }) => { photos[name] = await pixels(url); }));
   const names = model.get("photos").map(({ name }) => name);
   const size = photos[names[0]].width;
   const root = frame(el, CSS, "λ mixer: mix two photographs");
@@ -23,18 +23,21 @@ async function render({ model, el }) {
   };
 
   const tile = (main) => {
-    const canvas = make("canvas", { width: size, height: size, style: main ? "image-rendering:pixelated" : "" });
+    const canvas = make("canvas", { width: size, height: size });
     const caption = make("figcaption");
     return { canvas, caption, node: make("figure", { class: main ? "mlw-main" : "" }, canvas, caption) };
   };
   const own = tile(false), mixture = tile(true), partner = tile(false);
-  Object.entries({ tabindex: "0", role: "img", "data-name": "mixture" }).forEach(([k, v]) => mixture.canvas.setAttribute(k, v));
+  Object.entries({ tabindex: "0", role: "application", "aria-roledescription": "picture to explore with the arrow keys", "data-name": "mixture" }).forEach(([k, v]) => mixture.canvas.setAttribute(k, v));
   const barOwn = make("span", { class: "mlw-own" }), barPartner = make("span", { class: "mlw-partner" });
   const rows = ["red", "green", "blue"].map((colour) => {
     const sum = make("td");
     return { sum, node: make("tr", {}, make("th", { scope: "row" }, colour), sum) };
   });
-  const where = make("p", { class: "mlw-note" });
+  const swatches = [0, 1, 2].map(() => make("span"));
+  const colours = make("tr", { class: "mlw-colours", "aria-hidden": "true" }, make("th"),
+    make("td", {}, swatches[0], "+", swatches[1], "=", swatches[2]));
+  const where = make("p", { class: "mlw-note", "data-name": "where" });
   const live = sentence();
 
   const lam = slider({ label: "λ", name: "lam", min: 0, max: 1, step: 0.01, value: model.get("lam"),
@@ -55,7 +58,7 @@ async function render({ model, el }) {
   const dots = make("canvas", { class: "mlw-dots", "aria-hidden": "true" });
   const tally = make("p", { class: "mlw-note", "data-name": "tally", role: "status" });
   const alpha = slider({ label: "α", name: "alpha", min: -3, max: 3, step: 0.1, value: Math.log2(model.get("alpha")),
-    show: (v) => (2 ** Number(v)).toFixed(2), input: (v) => { draws = []; set({ alpha: Number((2 ** v).toFixed(2)) }); } });
+    show: (v) => (2 ** Number(v)).toFixed(2), input: (v) => set({ alpha: Number((2 ** v).toFixed(2)) }) });
   const throwDraws = (n) => {
     for (let i = 0; i < n; i++) draws.push(betaDraw(model.get("alpha"), random));
     draws = draws.slice(-1000);
@@ -67,7 +70,8 @@ async function render({ model, el }) {
     const s = state(), pair = `${quoted(s.own)}, ${quoted(s.partner)}`;
     const images = model.get("shipped") ? `images = ml.data.photos(size=${size}).pick(${pair}).images\n`
       : `images = images[[${names.indexOf(s.own)}, ${names.indexOf(s.partner)}]]            # of those the widget was given\n`;
-    return `import torch, mixlearn as ml\n\n${images}` +
+    const note = model.get("weighs_own") || s.lam === s.share ? "" : `# kornia calls this λ = ${s.lam}: it weighs the partner\n`;
+    return `import torch, mixlearn as ml\n\n${images}${note}` +
       `mixed = ml.mixup(images, torch.tensor([0, 1]), num_classes=2, lam=${Number(s.share.toFixed(4))}, partner=[1, 0])\n` +
       `print(mixed.plan.describe(0, [${pair}]))\n`;
   });
@@ -83,7 +87,7 @@ async function render({ model, el }) {
     lam.node, ...live.nodes,
     make("div", { class: "mlw-bar", "aria-hidden": "true" }, barOwn, barPartner),
     make("h4", {}, "One pixel"), where,
-    make("table", { class: "mlw-sum" }, make("tbody", {}, ...rows.map((row) => row.node))),
+    make("table", { class: "mlw-sum" }, make("tbody", {}, ...rows.map((row) => row.node), colours)),
     make("h4", {}, "From λ = 0 to λ = 1"),
     make("div", { class: "mlw-strip" }, dots, make("div", { class: "mlw-thumbs" }, ...thumbs.map((t) => t.node))),
     make("div", { class: "mlw-row" }, alpha.node,
@@ -108,14 +112,15 @@ async function render({ model, el }) {
     dots.width = width * ratio; dots.height = 56 * ratio;
     const g = dots.getContext("2d"), style = getComputedStyle(root);
     g.scale(ratio, ratio);
+    const shown = thumbs.filter(({ node }) => node.offsetParent).length || thumbs.length;
+    const at = (lamValue) => width * (0.5 + (shown - 1) * lamValue) / shown;
     const piles = {};
-    const at = (lamValue) => width * (0.5 + 10 * lamValue) / 11;
-    draws.forEach((value) => {
-      const column = Math.round(at(value) / 5);
-      piles[column] = (piles[column] || 0) + 1;
-      g.fillStyle = style.getPropertyValue("--own");
-      g.globalAlpha = 0.65;
-      g.beginPath(); g.arc(column * 5, 52 - Math.min(48, (piles[column] - 1) * 4), 2.4, 0, 7); g.fill();
+    draws.forEach((value) => { const column = Math.round(at(value) / 5); piles[column] = (piles[column] || 0) + 1; });
+    const rise = Math.min(4, 46 / Math.max(...Object.values(piles), 1)); // every pile fits, and the heights compare
+    g.fillStyle = style.getPropertyValue("--own");
+    g.globalAlpha = 0.65;
+    Object.entries(piles).forEach(([column, pile]) => {
+      for (let i = 0; i < pile; i++) { g.beginPath(); g.arc(column * 5, 52 - i * rise, 2.4, 0, 7); g.fill(); }
     });
     g.globalAlpha = 1; g.strokeStyle = style.getPropertyValue("--partner"); g.lineWidth = 2;
     g.beginPath(); g.moveTo(at(model.get("lam")), 0); g.lineTo(at(model.get("lam")), 56); g.stroke();
@@ -127,9 +132,11 @@ async function render({ model, el }) {
   function drawSpot() {
     const s = state(), [x, y] = spot, k = 4 * (y * size + x);
     where.textContent = `Pixel in column ${x}, row ${y}. Point at the mixture, or focus it and use the arrow keys.`;
+    const trio = [photos[s.own].data, photos[s.partner].data].map((data) => [...data.slice(k, k + 3)]);
+    trio.push(mixBytes([0, 0, 0], trio[0], trio[1], s.share));
+    swatches.forEach((swatch, i) => { swatch.style.background = `rgb(${trio[i]})`; });
     rows.forEach(({ sum }, c) => {
-      const a = photos[s.own].data[k + c], b = photos[s.partner].data[k + c];
-      const out = mixBytes([0], [a], [b], s.share)[0];
+      const [a, b, out] = trio.map((colour) => colour[c]);
       sum.textContent = `${s.share.toFixed(2)} · ${a} + ${(1 - s.share).toFixed(2)} · ${b} = ${out}`;
     });
     const g = mixture.canvas.getContext("2d");
@@ -175,8 +182,10 @@ async function render({ model, el }) {
     const by = event.shiftKey ? 10 : 1;
     spot = spot.map((v, i) => Math.max(0, Math.min(size - 1, v + by * step[i])));
     drawSpot();
+    live.whisper(`Column ${spot[0]}, row ${spot[1]}. ` + rows.map(({ sum, node }) => `${node.firstChild.textContent} ${sum.textContent}`).join(", "));
   });
-  for (const key of ["lam", "alpha"]) model.on(`change:${key}`, draw);
+  model.on("change:lam", draw);
+  model.on("change:alpha", () => { draws = []; draw(); }); // they were another Beta's
   for (const key of ["own_name", "partner_name", "weighs_own"]) model.on(`change:${key}`, () => { drawStrip(); draw(); });
   root.addEventListener("mlw-theme", drawDots);
   const resized = new ResizeObserver(drawDots);
