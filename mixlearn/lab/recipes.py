@@ -45,22 +45,8 @@ def fashion(
 
     Source: settings of this book.
     """
-    data = _load("fashion", data)
-    net = resnet(8, len(data.classes), width=width, channels=1, generator=_weights(seed))
-    return train(
-        net,
-        data,
-        mix,
-        network=f"ResNet-8, width {width}",
-        images=images,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        augment=augment,
-        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-        schedule=one_cycle,
-        **options,
-    )
+    given = {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
+    return _resnet8(_load("fashion", data), mix, 1, width, seed, given | options)
 
 
 def emoji(
@@ -82,21 +68,19 @@ def emoji(
 
     Source: settings of this book.
     """
-    data = _load("emoji", data)
-    net = resnet(8, len(data.classes), width=width, channels=3, generator=_weights(seed))
+    given = {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
+    return _resnet8(_load("emoji", data), mix, 3, width, seed, given | options)
+
+
+def _resnet8(
+    data: Any, mix: Mix | None, channels: int, width: int, seed: int, options: dict[str, Any]
+) -> Outcome:
+    """What the two recipes of the shipped sets share: the network and one-cycle SGD."""
+    net = resnet(8, len(data.classes), width=width, channels=channels, generator=_weights(seed))
+    optimizer = partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    network = f"ResNet-8, width {width}"
     return train(
-        net,
-        data,
-        mix,
-        network=f"ResNet-8, width {width}",
-        images=images,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        augment=augment,
-        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-        schedule=one_cycle,
-        **options,
+        net, data, mix, network=network, seed=seed, optimizer=optimizer, schedule=one_cycle, **options
     )
 
 
