@@ -15,7 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner
+from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner, sample_squares
 from mixlearn.core.geometry import box_area, boxes_to_masks, masks_to_boxes, patchify, unpatchify
 from mixlearn.core.labels import (
     mixed_accuracy,
@@ -26,7 +27,11 @@ from mixlearn.core.labels import (
     soft_cross_entropy,
 )
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.cutout import cutout
+from mixlearn.methods.detection import Objects, mix_objects
 from mixlearn.methods.mixup import mixup
+from mixlearn.methods.resizemix import resizemix
 
 if TYPE_CHECKING:
     from mixlearn import measure
@@ -56,13 +61,17 @@ _NAMES = {
 }
 
 __all__ = [
+    "BoxPlan",
     "Mixed",
     "MixCollate",
     "MixPlan",
+    "Objects",
     "RandomMix",
     "augment",
     "box_area",
     "boxes_to_masks",
+    "cutmix",
+    "cutout",
     "data",
     "figures",
     "fit",
@@ -70,6 +79,7 @@ __all__ = [
     "lightning",
     "masks_to_boxes",
     "measure",
+    "mix_objects",
     "mixed_accuracy",
     "mixup",
     "nets",
@@ -77,10 +87,12 @@ __all__ = [
     "pair_cross_entropy",
     "patchify",
     "recipes",
+    "resizemix",
     "runs",
     "sample_boxes",
     "sample_lam",
     "sample_partner",
+    "sample_squares",
     "smooth",
     "soft_bce",
     "soft_cross_entropy",

@@ -9,7 +9,15 @@ from typing import Any
 
 ROOMS = {
     "The algebra of mixing": [
-        *("MixPlan", "Mixed", "sample_lam", "sample_partner", "sample_boxes"),
+        *(
+            "MixPlan",
+            "BoxPlan",
+            "Mixed",
+            "sample_lam",
+            "sample_partner",
+            "sample_boxes",
+            "sample_squares",
+        ),
         *(
             "one_hot",
             "smooth",
@@ -20,7 +28,7 @@ ROOMS = {
         ),
         *("box_area", "boxes_to_masks", "masks_to_boxes", "patchify", "unpatchify"),
     ],
-    "Methods": ["mixup"],
+    "Methods": ["mixup", "cutout", "cutmix", "resizemix", "mix_objects", "Objects"],
     "Mixing in a loop, in a loader, as a callback": [
         "RandomMix",
         "MixCollate",

@@ -113,3 +113,13 @@ def as_partner(partner: Sequence[int] | Tensor, batch: int) -> Tensor:
             wrong = low if low < 0 else high
             raise ValueError(f"partner must lie in 0…{batch - 1} for {batch} images, got {wrong}")
     return index.long()
+
+
+def check_pixels(images: Tensor) -> tuple[int, int]:
+    """Return (H, W) of images (B, …, H, W) after the checks of `check_images`."""
+    check_images(images)
+    if images.dim() < 3 or not images.shape[-1] or not images.shape[-2]:
+        raise ValueError(
+            f"images must have rows and columns, (B, …, H, W) with H, W ≥ 1, got {tuple(images.shape)}"
+        )
+    return images.shape[-2], images.shape[-1]

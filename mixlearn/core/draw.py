@@ -108,11 +108,46 @@ def sample_boxes(
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
     n = lam.numel() if isinstance(lam, Tensor) else 1
-    side = (1 - as_lam(lam, n).double().cpu()).sqrt()
-    corners = []
-    for size in (width, height):
-        length = (side * size).round().long()
-        start = torch.randint(0, size, (n,), generator=generator) - length // 2
-        corners.append((start.clamp(0, size), (start + length).clamp(0, size)))
-    (x0, x1), (y0, y1) = corners
-    return torch.stack([x0, y0, x1, y1], dim=1)
+    side = (1 - as_lam(lam, n).double().cpu()).sqrt_()
+    sizes = torch.tensor([[width], [height]])
+    return _placed((side * sizes).round_().long(), sizes, generator)
+
+
+def sample_squares(
+    n: int, size: int, height: int, width: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw n squares of one size, as Cutout erases them: centre uniform over the pixels, the rest cut off.
+
+    Args:
+        n: how many.
+        size: side in pixels, at least 0.
+        height, width: of the image, in pixels.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open.
+
+    Raises:
+        ValueError: a negative number or size, or an image side below 1.
+
+    Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
+
+    >>> box = sample_squares(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bool((box[0, 2:] - box[0, :2] <= 4).all())
+    True
+    """
+    check_generator(generator)
+    if n < 0 or size < 0 or height < 1 or width < 1:
+        raise ValueError(
+            "n and size must be at least 0, height and width at least 1, "
+            f"got n = {n}, size = {size} in {height} × {width}"
+        )
+    return _placed(torch.full((2, n), size), torch.tensor([[width], [height]]), generator)
+
+
+def _placed(lengths: Tensor, sizes: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Boxes of these widths and heights (2, n) around uniform centres, clipped to the sizes (2, 1)."""
+    centres = torch.rand(lengths.shape, generator=generator).mul_(sizes).long()  # 0…size−1
+    start = centres - lengths // 2
+    corners = torch.stack([start, start + lengths]).clamp_(min=0)  # (2, 2, n): from and to, across and down
+    return torch.minimum(corners, sizes).flatten(0, 1).T.contiguous()

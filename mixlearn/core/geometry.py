@@ -41,21 +41,27 @@ def box_area(boxes: Tensor) -> Tensor:
     return (x1 - x0) * (y1 - y0)
 
 
-def boxes_to_masks(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Masks that are 1 inside the boxes and 0 outside; boxes (n, 4) → float32 (n, 1, height, width).
+def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels lie in each box; boxes (n, 4) → bool (n, height, width).
 
     Two comparisons with the pixel indices, so nothing loops and an accelerator need not wait.
-
-    >>> boxes_to_masks(torch.tensor([[1, 0, 3, 1]]), 2, 4)[0, 0]
-    tensor([[0., 1., 1., 0.],
-            [0., 0., 0., 0.]])
     """
     x0, y0, x1, y1 = (corner[:, None] for corner in boxes.unbind(1))
     columns = torch.arange(width, device=boxes.device)
     rows = torch.arange(height, device=boxes.device)
     across = (columns >= x0) & (columns < x1)  # (n, W)
     down = (rows >= y0) & (rows < y1)  # (n, H)
-    return (down[:, None, :, None] & across[:, None, None, :]).float()
+    return down[:, :, None] & across[:, None, :]
+
+
+def boxes_to_masks(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Masks that are 1 inside the boxes and 0 outside; boxes (n, 4) → float32 (n, 1, height, width).
+
+    >>> boxes_to_masks(torch.tensor([[1, 0, 3, 1]]), 2, 4)[0, 0]
+    tensor([[0., 1., 1., 0.],
+            [0., 0., 0., 0.]])
+    """
+    return inside_boxes(boxes, height, width)[:, None].float()
 
 
 def masks_to_boxes(masks: Tensor) -> Tensor:

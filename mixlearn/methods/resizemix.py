@@ -1,0 +1,118 @@
+"""ResizeMix: the whole partner, made small, pasted into the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.checks import as_partner, check_generator, check_pixels
+from mixlearn.core.draw import sample_partner
+from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.methods.cutmix import as_boxes
+
+
+class ResizePlan(BoxPlan):
+    """A plan whose boxes hold the whole partner, resized to the box by nearest neighbour."""
+
+    def mix(self, images: Tensor) -> Tensor:
+        """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
+        self._check_pixels(images)
+        out = images.clone()
+        corners = cast(Tensor, self.boxes).tolist()
+        if self.shared:
+            out_rows = [(slice(None), self.partner, corners[0])] if corners else []
+        else:
+            out_rows = [
+                (slice(i, i + 1), source[None], box)
+                for i, (source, box) in enumerate(zip(self.partner, corners, strict=True))
+            ]
+        for where, source, (x0, y0, x1, y1) in out_rows:
+            rows = _nearest(y1 - y0, self.size[0], images.device)
+            columns = _nearest(x1 - x0, self.size[1], images.device)
+            small = images[..., rows, :][..., columns].index_select(0, source)
+            out[where, ..., y0:y1, x0:x1] = small
+        return out
+
+
+def resizemix(
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    num_classes: int | None = None,
+    scale: tuple[float, float] = (0.1, 0.8),
+    boxes: Sequence[Sequence[int]] | Tensor | None = None,
+    partner: Sequence[int] | Tensor | None = None,
+    per_image: bool = False,
+    generator: torch.Generator | None = None,
+) -> Mixed:
+    """Paste the whole partner, shrunk by τ, at a random place; the label's shares are those of the pixels.
+
+    A box cut from a photograph may show nothing but sky. The shrunken photograph always shows its object,
+    and no part of the box is ever clipped: λ = 1 − τ², up to whole pixels.
+
+    Args:
+        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
+        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
+        num_classes: C, needed with class ids.
+        scale: τ is drawn uniformly between these two, in (0, 1].
+        boxes: (x0, y0, x1, y1) to paste into, instead of a draw: one for the batch or (B, 4).
+        partner: (B,) indices into the batch, instead of a random permutation.
+        per_image: draw τ and the place for each image rather than once for the batch.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        `Mixed(images, targets, plan)`; `plan.mix` shrinks whatever it is given, class ids too.
+
+    Raises:
+        TypeError: integer images, float class ids, boxes or partners that are no integers.
+        ValueError: a scale that is reversed or outside (0, 1], a box outside the image, shapes that disagree.
+
+    Source: Qin et al., *ResizeMix: Mixing Data with Preserved Object Information and True Labels*, 2020.
+
+    >>> images = torch.arange(32.).view(2, 1, 4, 4)
+    >>> resizemix(images, boxes=[2, 2, 4, 4], partner=[1, 0]).images[0, 0]
+    tensor([[ 0.,  1.,  2.,  3.],
+            [ 4.,  5.,  6.,  7.],
+            [ 8.,  9., 16., 18.],
+            [12., 13., 24., 26.]])
+    """
+    height, width = check_pixels(images)
+    batch = images.shape[0]
+    if partner is None:
+        partner = sample_partner(batch, generator=generator)
+    else:
+        partner = as_partner(partner, batch)
+    if boxes is None:
+        found = _sample(batch if per_image else 1, scale, height, width, generator)
+    else:
+        found = as_boxes(boxes, batch, height, width)
+    return apply_plan(
+        ResizePlan(partner.to(images.device), found, (height, width)), images, labels, num_classes
+    )
+
+
+def _sample(
+    n: int, scale: tuple[float, float], height: int, width: int, generator: torch.Generator | None
+) -> Tensor:
+    """n boxes of the image's shape, τ times as large, anywhere inside it."""
+    check_generator(generator)
+    least, most = scale
+    if not 0 < least <= most <= 1:
+        raise ValueError(f"scale must satisfy 0 < least ≤ most ≤ 1, got {scale}")
+    tau = least + (most - least) * torch.rand(n, generator=generator)
+    corners = []
+    for size in (width, height):
+        length = (tau * size).long().clamp_min(1)
+        start = (torch.rand(n, generator=generator) * (size - length + 1)).long()
+        corners.append((start, start + length))
+    (x0, x1), (y0, y1) = corners
+    return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def _nearest(length: int, size: int, device: torch.device) -> Tensor:
+    """For each of `length` pixels, the pixel of `size` that it shows."""
+    return (torch.arange(length, device=device) * size) // max(length, 1)
