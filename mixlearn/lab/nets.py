@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.lab.blocks import Basic, Bottleneck, PreActivation, cifar_stem, imagenet_stem, quiet_draws
+from mixlearn.lab.blocks import (
+    Basic,
+    Bottleneck,
+    PreActivation,
+    Tap,
+    cifar_stem,
+    imagenet_stem,
+    initialise,
+    pass_on,
+    quiet_draws,
+)
+from mixlearn.lab.drops import Drop, ShakeDrop, StochasticDepth, survivals
 from mixlearn.lab.mlp import MLP, mlp
+from mixlearn.lab.pyramid import PyramidNet, pyramidnet
 from mixlearn.lab.vit import ViT, vit
 
 __all__ = [
     "MLP",
+    "PyramidNet",
     "ResNet",
+    "ShakeDrop",
+    "StochasticDepth",
     "Tap",
     "ViT",
     "cifar_stem",
@@ -22,11 +38,11 @@ __all__ = [
     "mlp",
     "parameter_count",
     "preact_resnet",
+    "pyramidnet",
     "resnet",
     "vit",
 ]
 
-Tap = Callable[[str, Tensor], Tensor]
 Stem = Callable[[int, int], nn.Module]
 Block = type[Basic] | type[Bottleneck] | type[PreActivation]
 
@@ -52,6 +68,8 @@ class ResNet(nn.Module):
         channels: channels of the images.
         stem: makes the first layers from (channels, width).
         zero_init: start every block as the identity (the last normalisation's scale at zero).
+        drop: makes the module at the end of each branch from its survival; None leaves branches alone.
+        drop_survival: survival of the last block; that of the others falls to it by `survivals`.
         generator: source of the initial weights; None uses torch's default one.
 
     Source: He, Zhang, Ren & Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016.
@@ -67,9 +85,12 @@ class ResNet(nn.Module):
         channels: int = 3,
         stem: Stem = cifar_stem,
         zero_init: bool = False,
+        drop: Drop | None = None,
+        drop_survival: float = 0.5,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        chances = iter(survivals(sum(counts), drop_survival))
         with quiet_draws():
             self.stem = stem(channels, width)
             # A pre-activation block normalises its own input, so the stem hands it bare convolutions.
@@ -81,7 +102,8 @@ class ResNet(nn.Module):
                 strides = [1 if i == 0 else 2] + [1] * (count - 1)
                 blocks = []
                 for stride in strides:
-                    blocks.append(block(inside, width * 2**i, stride))
+                    last = None if drop is None else drop(next(chances))
+                    blocks.append(block(inside, width * 2**i, stride, last))
                     inside = outside
                 groups.append(nn.Sequential(*blocks))
             self.groups = nn.ModuleList(groups)
@@ -89,10 +111,10 @@ class ResNet(nn.Module):
             self.head = nn.Linear(inside, num_classes)
         self.features = inside
         self.stages = ("input", "stem", *(f"stage{i + 1}" for i in range(len(counts))), "pool")
-        _initialise(self, zero_init, generator)
+        initialise(self, generator, zero_init)
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
-        see = tap or _pass
+        see = tap or pass_on
         hidden = see("stem", self.stem(see("input", images)))
         for i, group in enumerate(self.groups):
             hidden = see(f"stage{i + 1}", group(hidden))
@@ -111,6 +133,8 @@ def resnet(
     channels: int = 3,
     stem: Stem = cifar_stem,
     zero_init: bool = False,
+    drop: Drop | None = None,
+    drop_survival: float = 0.5,
     generator: torch.Generator | None = None,
 ) -> ResNet:
     """A residual network by its depth, with the stem for small images (3×3, stride 1, no pooling).
@@ -126,10 +150,13 @@ def resnet(
         channels: channels of the images, 1 for grey and 3 for colour.
         stem: `cifar_stem`, `imagenet_stem` (7×7, stride 2, max-pool) or any function of (channels, width).
         zero_init: start every block as the identity.
+        drop: `StochasticDepth`, `ShakeDrop` or any function from a survival to the module that ends a
+            block's branch; None leaves branches alone.
+        drop_survival: survival of the last block's branch; from 1 it falls to this linearly with depth.
         generator: source of the initial weights; None uses torch's default one.
 
     Raises:
-        ValueError: a depth of neither family, or a width below 1.
+        ValueError: a depth of neither family, a width below 1, or a survival outside (0, 1].
 
     Source: He et al., CVPR 2016, table 1 and section 4.2.
 
@@ -145,7 +172,10 @@ def resnet(
         block, counts, default = Basic, ((depth - 2) // 6,) * 3, 16
     else:
         raise ValueError(f"depth must be 18, 34, 50 or 6n + 2 (8, 14, 20, …), got {depth!r}")
-    return _build(block, counts, default, num_classes, width, channels, stem, zero_init, generator)
+    options = {"zero_init": zero_init, "drop": drop, "drop_survival": drop_survival, "generator": generator}
+    return _build(
+        block, counts, default if width is None else width, num_classes, channels, stem=stem, **options
+    )
 
 
 def preact_resnet(
@@ -155,16 +185,18 @@ def preact_resnet(
     width: int | None = None,
     channels: int = 3,
     stem: Stem = cifar_stem,
+    drop: Drop | None = None,
+    drop_survival: float = 0.5,
     generator: torch.Generator | None = None,
 ) -> ResNet:
     """A pre-activation residual network of depth 18 or 34: the network of the Mixup paper on CIFAR.
 
     Args:
         depth: 18 or 34.
-        num_classes, width, channels, stem, generator: as for `resnet`.
+        num_classes, width, channels, stem, drop, drop_survival, generator: as for `resnet`.
 
     Raises:
-        ValueError: another depth, or a width below 1.
+        ValueError: another depth, a width below 1, or a survival outside (0, 1].
 
     Source: He, Zhang, Ren & Sun, *Identity Mappings in Deep Residual Networks*, ECCV 2016.
 
@@ -174,7 +206,9 @@ def preact_resnet(
     if depth not in (18, 34):
         raise ValueError(f"depth must be 18 or 34, got {depth!r}")
     counts = _PUBLISHED[depth][1]
-    return _build(PreActivation, counts, 64, num_classes, width, channels, stem, False, generator)
+    width = 64 if width is None else width
+    options = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
+    return _build(PreActivation, counts, width, num_classes, channels, stem=stem, **options)
 
 
 def parameter_count(net: nn.Module) -> int:
@@ -187,44 +221,9 @@ def parameter_count(net: nn.Module) -> int:
 
 
 def _build(
-    block: Block,
-    counts: Sequence[int],
-    default: int,
-    num_classes: int,
-    width: int | None,
-    channels: int,
-    stem: Stem,
-    zero_init: bool,
-    generator: torch.Generator | None,
+    block: Block, counts: Sequence[int], width: int, num_classes: int, channels: int, **options: Any
 ) -> ResNet:
-    width = default if width is None else width
     for name, value in (("width", width), ("channels", channels), ("num_classes", num_classes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return ResNet(
-        block,
-        counts,
-        num_classes,
-        width=width,
-        channels=channels,
-        stem=stem,
-        zero_init=zero_init,
-        generator=generator,
-    )
-
-
-def _pass(name: str, features: Tensor) -> Tensor:
-    return features
-
-
-def _initialise(net: nn.Module, zero_init: bool, generator: torch.Generator | None) -> None:
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.01, generator=generator)
-            nn.init.zeros_(module.bias)
-    if zero_init:
-        for module in net.modules():
-            if isinstance(module, (Basic, Bottleneck)):
-                nn.init.zeros_(module.last_norm.weight)
+    return ResNet(block, counts, num_classes, width=width, channels=channels, **options)
