@@ -8,16 +8,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
-
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.fit import sgd
-from mixlearn.lab.nets import imagenet_stem, preact_resnet, resnet
-from mixlearn.lab.processes import torchrun
+from mixlearn.lab.nets import preact_resnet, resnet
+from mixlearn.lab.recipe_parts import loaded, weights
+from mixlearn.lab.recipes_large import cifar100_pyramid, imagenet
 from mixlearn.lab.schedules import cosine, one_cycle, steps
 from mixlearn.lab.training import Mix, Outcome, train
 
-__all__ = ["cifar100", "cifar10_paper", "emoji", "fashion", "imagenet"]
+__all__ = ["cifar100", "cifar100_pyramid", "cifar10_paper", "emoji", "fashion", "imagenet"]
 
 
 def fashion(
@@ -46,7 +45,7 @@ def fashion(
     Source: settings of this book.
     """
     given = {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
-    return _resnet8(_load("fashion", data), mix, 1, width, seed, given | options)
+    return _resnet8(loaded("fashion", data), mix, 1, width, seed, given | options)
 
 
 def emoji(
@@ -69,14 +68,14 @@ def emoji(
     Source: settings of this book.
     """
     given = {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
-    return _resnet8(_load("emoji", data), mix, 3, width, seed, given | options)
+    return _resnet8(loaded("emoji", data), mix, 3, width, seed, given | options)
 
 
 def _resnet8(
     data: Any, mix: Mix | None, channels: int, width: int, seed: int, options: dict[str, Any]
 ) -> Outcome:
     """What the two recipes of the shipped sets share: the network and one-cycle SGD."""
-    net = resnet(8, len(data.classes), width=width, channels=channels, generator=_weights(seed))
+    net = resnet(8, len(data.classes), width=width, channels=channels, generator=weights(seed))
     optimizer = partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     network = f"ResNet-8, width {width}"
     return train(
@@ -103,9 +102,9 @@ def cifar100(
 
     Source: OpenMixup, configs of CIFAR-100 (Li et al., *OpenMixup*, 2022).
     """
-    data = _load("cifar100", data)
+    data = loaded("cifar100", data)
     classes = len(data.classes)
-    net = resnet(18, classes, width=width, zero_init=True, generator=_weights(seed))
+    net = resnet(18, classes, width=width, zero_init=True, generator=weights(seed))
     return train(
         net,
         data,
@@ -140,8 +139,8 @@ def cifar10_paper(
 
     Source: Zhang et al., *mixup*, ICLR 2018, section 3.2, and the authors' published code.
     """
-    data = _load("cifar10", data)
-    net = preact_resnet(18, len(data.classes), width=width, generator=_weights(seed))
+    data = loaded("cifar10", data)
+    net = preact_resnet(18, len(data.classes), width=width, generator=weights(seed))
     return train(
         net,
         data,
@@ -155,74 +154,3 @@ def cifar10_paper(
         schedule=steps,
         **options,
     )
-
-
-def imagenet(
-    mix: Mix | None = None,
-    *,
-    root: Any = None,
-    seed: int = 0,
-    epochs: int = 100,
-    batch_size: int = 256,
-    width: int = 64,
-    workers: int = 8,
-    data: Any = None,
-    **options: Any,
-) -> Outcome:
-    """ImageNet with a ResNet-50, the setting of OpenMixup's tables (Mixup with α = 0.2).
-
-    SGD at 0.1 for 256 images a step, weight decay 1e-4, cosine to 0; the folder's own crops and flips.
-
-    Args:
-        mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
-        root: the folder that holds `train` and `val`.
-        workers: processes that read images.
-
-    Source: OpenMixup, configs of ImageNet (Li et al., *OpenMixup*, 2022).
-    """
-    from torch.utils.data import DataLoader
-
-    from mixlearn.lab.data import load
-
-    data = load("imagenet-folder", root=root) if data is None else data
-    net = resnet(
-        50, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=_weights(seed)
-    )
-    share, rest = divmod(batch_size, _processes(options.get("devices", 1)))
-    if rest or not share:
-        raise ValueError(f"batch_size must be a multiple of the number of processes, got {batch_size}")
-    loader = DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True)
-    return train(
-        net,
-        data,
-        mix,
-        network=f"ResNet-50, width {width}",
-        loader=loader,
-        test=DataLoader(data.test, batch_size=share, num_workers=workers),
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
-        schedule=cosine,
-        **options,
-    )
-
-
-def _weights(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed + 7919)
-
-
-def _processes(devices: Any) -> int:
-    """How many processes share a batch: those of torchrun, else those asked for."""
-    spread = torchrun()
-    if spread is not None:
-        return spread[0] * spread[1]
-    if isinstance(devices, int) and devices > 0:
-        return devices
-    return max(1, torch.cuda.device_count())
-
-
-def _load(name: str, data: Any) -> Any:
-    from mixlearn.lab.data import load
-
-    return load(name) if data is None else data

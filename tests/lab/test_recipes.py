@@ -11,6 +11,7 @@ from torch import nn
 
 import mixlearn as ml
 from mixlearn.lab import experiments, recipes
+from mixlearn.lab.drops import ShakeDrop
 from mixlearn.lab.training import Outcome, in_words
 from tests.lab.sets import Blobs
 
@@ -95,6 +96,39 @@ def test_published_recipes_have_their_settings_and_run(recipe, settings: dict) -
         accelerator="cpu",
     )
     assert len(outcome.history.epochs) == 1 and "mixed_labels" in outcome.history.last
+
+
+def test_pyramid_recipe_is_cutmixs_and_runs_with_shakedrop() -> None:
+    settings = {
+        "network": "PyramidNet-200, widening 240",
+        "mix": "none",
+        "epochs": 300,
+        "batch_size": 64,
+        "augment": "crop_and_flip",
+        "optimizer": "sgd(lr=0.25, momentum=0.9, weight_decay=0.0001, nesterov=True)",
+        "schedule": "steps",
+    }
+    planned = recipes.cifar100_pyramid(data=Tiny(), dry=True).settings
+    assert {key: planned[key] for key in settings} == settings
+    ends = [
+        recipes.cifar100_pyramid(
+            partial(ml.mixup, alpha=0.2),
+            seed=seed,
+            depth=11,
+            alpha=6,
+            drop=ShakeDrop,
+            data=Tiny(),
+            epochs=1,
+            batch_size=6,
+            progress=False,
+            accelerator="cpu",
+        )
+        for seed in (3, 3, 4)
+    ]
+    assert ends[0].settings["network"] == "PyramidNet-11, widening 6, ShakeDrop down to 0.5"
+    assert "mixed_labels" in ends[0].history.last
+    state = [torch.cat([p.flatten() for p in end.model.parameters()]) for end in ends]
+    assert torch.equal(state[0], state[1]) and not torch.equal(state[0], state[2])
 
 
 def test_full_size_networks_are_the_published_ones() -> None:

@@ -1,0 +1,132 @@
+"""Recipes of large runs, meant for accelerators; used through `mixlearn.lab.recipes`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from mixlearn.lab.augment import crop_and_flip
+from mixlearn.lab.drops import Drop
+from mixlearn.lab.fit import sgd
+from mixlearn.lab.nets import imagenet_stem, pyramidnet, resnet
+from mixlearn.lab.processes import torchrun
+from mixlearn.lab.recipe_parts import loaded, weights
+from mixlearn.lab.schedules import cosine, steps
+from mixlearn.lab.training import Mix, Outcome, in_words, train
+
+
+def cifar100_pyramid(
+    mix: Mix | None = None,
+    *,
+    seed: int = 0,
+    epochs: int = 300,
+    batch_size: int = 64,
+    depth: int = 200,
+    alpha: float = 240,
+    bottleneck: bool = True,
+    drop: Drop | None = None,
+    drop_survival: float = 0.5,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """CIFAR-100 with PyramidNet-200, the setting of the CutMix paper (CutMix with α = 1 on half the batches).
+
+    SGD at 0.25 with Nesterov momentum 0.9 and weight decay 1e-4, divided by ten after epochs 150 and 225
+    of 300, crops and flips. The paper's lighter network is `depth=110, alpha=64`; with ShakeDrop it is
+    `drop=ShakeDrop`.
+
+    Args:
+        mix, seed, epochs, batch_size, data, options: as for `fashion`.
+        depth, alpha, bottleneck, drop, drop_survival: as for `pyramidnet`.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, section 4.2, and the authors' published code.
+    """
+    data = loaded("cifar100", data)
+    net = pyramidnet(
+        depth,
+        len(data.classes),
+        alpha=alpha,
+        bottleneck=bottleneck,
+        drop=drop,
+        drop_survival=drop_survival,
+        generator=weights(seed),
+    )
+    network = f"PyramidNet-{depth}, widening {alpha}" + ("" if bottleneck else ", without bottlenecks")
+    if drop is not None:
+        network += f", {in_words(drop)} down to {drop_survival}"
+    return train(
+        net,
+        data,
+        mix,
+        network=network,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=crop_and_flip,
+        optimizer=partial(sgd, lr=0.25, momentum=0.9, weight_decay=1e-4, nesterov=True),
+        schedule=steps,
+        **options,
+    )
+
+
+def imagenet(
+    mix: Mix | None = None,
+    *,
+    root: Any = None,
+    seed: int = 0,
+    epochs: int = 100,
+    batch_size: int = 256,
+    width: int = 64,
+    workers: int = 8,
+    data: Any = None,
+    **options: Any,
+) -> Outcome:
+    """ImageNet with a ResNet-50, the setting of OpenMixup's tables (Mixup with α = 0.2).
+
+    SGD at 0.1 for 256 images a step, weight decay 1e-4, cosine to 0; the folder's own crops and flips.
+
+    Args:
+        mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
+        root: the folder that holds `train` and `val`.
+        workers: processes that read images.
+
+    Source: OpenMixup, configs of ImageNet (Li et al., *OpenMixup*, 2022).
+    """
+    from torch.utils.data import DataLoader
+
+    from mixlearn.lab.data import load
+
+    data = load("imagenet-folder", root=root) if data is None else data
+    net = resnet(
+        50, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=weights(seed)
+    )
+    share, rest = divmod(batch_size, _processes(options.get("devices", 1)))
+    if rest or not share:
+        raise ValueError(f"batch_size must be a multiple of the number of processes, got {batch_size}")
+    loader = DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True)
+    return train(
+        net,
+        data,
+        mix,
+        network=f"ResNet-50, width {width}",
+        loader=loader,
+        test=DataLoader(data.test, batch_size=share, num_workers=workers),
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
+        schedule=cosine,
+        **options,
+    )
+
+
+def _processes(devices: Any) -> int:
+    """How many processes share a batch: those of torchrun, else those asked for."""
+    spread = torchrun()
+    if spread is not None:
+        return spread[0] * spread[1]
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    return max(1, torch.cuda.device_count())
