@@ -24,7 +24,8 @@ class MixPlan:
     Args:
         sources: (K, B) int64. Image i is built from the images sources[:, i]; row 0 is the image itself.
         masks: (K, B, 1, H, W) in [0, 1], or (K, B, 1, 1, 1) where the share is the same at every pixel.
-            They sum to 1 over K.
+            They sum to 1 over K,
+            less where pixels are erased.
         weights: (K, B), the shares of the labels. They sum to 1 over K.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
         lam_asked: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
@@ -101,8 +102,8 @@ class MixPlan:
 
     @property
     def partner(self) -> Tensor:
-        """(B,): whom each image is mixed with first."""
-        return self.sources[1]
+        """(B,): whom each image is mixed with first; itself in a plan of one part."""
+        return self.sources[min(1, len(self.sources) - 1)]
 
     def to(self, device: torch.device | str) -> MixPlan:
         """The same plan on another device."""

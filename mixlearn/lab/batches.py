@@ -12,6 +12,7 @@ from torch.utils.data import default_collate, get_worker_info
 
 from mixlearn.core.checks import check_generator, check_images, check_labels
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.lab.words import in_words
 
 Mix = Callable[..., Mixed]
 
@@ -23,7 +24,9 @@ class RandomMix:
         methods: functions like `ml.mixup`; `functools.partial` fixes their arguments.
         odds: how often each, in any units: [1, 1] is half and half. None means equal odds.
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
-            identity plan, so that the loss need not know.
+            identity plan, so that the loss need not know. A function of the progress of training, from 0
+            to 1, makes a schedule: `p=lambda t: t` mixes more and more. `fit` and `MixBatches` keep
+            `mix.progress` up to date; in a loop of your own set it before each call.
         num_classes: for integer labels.
 
     Raises:
@@ -43,7 +46,7 @@ class RandomMix:
         self,
         methods: Sequence[Mix],
         odds: Sequence[float] | None = None,
-        p: float = 1.0,
+        p: float | Callable[[float], float] = 1.0,
         num_classes: int | None = None,
     ) -> None:
         methods = list(methods)
@@ -56,28 +59,49 @@ class RandomMix:
             )
         if any(not math.isfinite(odd) or odd < 0 for odd in chances) or sum(chances) == 0:
             raise ValueError(f"odds must be finite, not negative, and not all 0, got {chances}")
-        if not 0 <= p <= 1:
+        if not callable(p) and not 0 <= p <= 1:
             raise ValueError(f"p must lie in [0, 1], got {p}")
-        self.methods, self.odds, self.p, self.num_classes = methods, chances, float(p), num_classes
+        self.methods, self.odds, self.p, self.num_classes = methods, chances, p, num_classes
+        self.progress = 0.0
+
+    def probability(self) -> float:
+        """p now: the number, or what its schedule says at the present progress."""
+        if not callable(self.p):
+            return float(self.p)
+        p = float(self.p(self.progress))
+        if not 0 <= p <= 1:
+            raise ValueError(f"p must lie in [0, 1], its schedule gave {p} at progress {self.progress:.3f}")
+        return p
 
     def __call__(
-        self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        num_classes: int | None = None,
+        generator: torch.Generator | None = None,
     ) -> Mixed:
-        """Mix a batch: images (B, C, H, W) and labels (B,) or (B, classes) → `Mixed`."""
+        """Mix a batch: images (B, C, H, W) and labels (B,) or (B, classes) → `Mixed`.
+
+        `num_classes` need not be given again; where it is, it takes the place of the one known.
+        """
+        num_classes = self.num_classes if num_classes is None else num_classes
         check_images(images)
         check_generator(generator)
         if labels is not None:
-            check_labels(labels, images.shape[0], self.num_classes)
-        if torch.rand((), generator=generator).item() >= self.p:
+            check_labels(labels, images.shape[0], num_classes)
+        if torch.rand((), generator=generator).item() >= self.probability():
             untouched = MixPlan.identity(images.shape[0]).to(images.device)
-            targets = None if labels is None else untouched.soften(labels, self.num_classes)
+            targets = None if labels is None else untouched.soften(labels, num_classes)
             return Mixed(images, targets, untouched)
         chosen = int(torch.multinomial(torch.tensor(self.odds), 1, generator=generator))
-        known = {} if labels is None or labels.dim() == 2 else {"num_classes": self.num_classes}
+        known = {} if labels is None or labels.dim() == 2 else {"num_classes": num_classes}
         return self.methods[chosen](images, labels, generator=generator, **known)
 
     def __repr__(self) -> str:
-        return f"RandomMix({self.methods}, odds={self.odds}, p={self.p}, num_classes={self.num_classes})"
+        methods = ", ".join(in_words(method) for method in self.methods)
+        odds = "" if len(set(self.odds)) == 1 else f", odds={self.odds}"
+        return f"RandomMix([{methods}]{odds}, p={in_words(self.p) if callable(self.p) else self.p})"
 
 
 class MixCollate:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from mixlearn.lab.batches import RandomMix
+from mixlearn.lab.examine import examine
 from mixlearn.lab.recipes import emoji, fashion
 from mixlearn.lab.training import Outcome
+from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.cutout import cutout
 from mixlearn.methods.mixup import mixup
 
 Experiment = dict[str, Callable[..., Outcome]]
 
-__all__ = ["embedded", "sweep"]
+__all__ = ["boxes", "embedded", "sweep"]
 
 
 def embedded() -> Experiment:
@@ -37,4 +41,23 @@ def sweep() -> Experiment:
         name = f"sweep-fashion-n{images}-e{epochs}-w{width}"
         found[f"{name}-plain"] = setting
         found[f"{name}-mixup"] = partial(setting, mix=mix)
+    return found
+
+
+def boxes() -> Experiment:
+    """Nothing, Cutout, Mixup, CutMix and both, with and without smoothing, on both sets: chapter 3."""
+    found: Experiment = {}
+    for recipe, size in ((fashion, 14), (emoji, 16)):
+        ways = {
+            "plain": None,
+            "cutout": partial(cutout, size=size),
+            "mixup": partial(mixup, alpha=1.0),
+            "cutmix": RandomMix([partial(cutmix, alpha=1.0)], p=0.5),
+            "both": RandomMix([partial(mixup, alpha=1.0), partial(cutmix, alpha=1.0)]),
+        }
+        setting = partial(recipe, width=8, examine=partial(examine, data=recipe.__name__))
+        for smoothing in (0.0, 0.1):
+            for way, mix in ways.items():
+                name = f"boxes-{recipe.__name__}-{way}" + ("-smoothed" if smoothing else "")
+                found[name] = partial(setting, mix=mix, smoothing=smoothing)
     return found

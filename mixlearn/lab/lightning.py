@@ -95,6 +95,8 @@ class MixBatches(Callback):
             if not isinstance(batch, dict) and name not in where:
                 raise IndexError(f"the batch is a {kind.__name__} of {len(batch)}, it has no item {name!r}")
         items: Any = dict(batch) if isinstance(batch, dict) else list(batch)
+        if hasattr(self.mix, "progress"):  # for a schedule of p
+            self.mix.progress = min(trainer.global_step / max(trainer.estimated_stepping_batches, 1), 1.0)
         mixed = self.mix(items[self.images], items[self.labels], generator=self.generator)
         self._log(items[self.images], mixed, trainer)
         items[self.images], items[self.labels] = mixed.images, mixed.targets

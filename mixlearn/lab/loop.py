@@ -128,6 +128,8 @@ class Loop:
         factor = 1.0 if job.schedule is None else job.schedule(self.step, self.total)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+        if hasattr(job.learner, "advance"):
+            job.learner.advance(self.step / max(self.total, 1))
         with self._watching_input():
             terms = job.learner(self.model, images, labels, generator=self.draws)
         loss = total_loss(terms, job.ablate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +15,10 @@ from mixlearn.lab.learners import Mixing, Plain
 from mixlearn.lab.measuring import measure_all
 from mixlearn.lab.nets import parameter_count
 from mixlearn.lab.schedules import Schedule
+from mixlearn.lab.words import in_words
 
 Mix = Callable[..., Mixed]
+Examine = Callable[[nn.Module], dict[str, dict[str, float]]]
 
 
 @dataclass
@@ -47,6 +48,8 @@ def train(
     optimizer: Optimizer,
     schedule: Schedule,
     measure_every: int | None = None,
+    smoothing: float = 0.0,
+    examine: Examine | None = None,
     dry: bool = False,
     **options: Any,
 ) -> Outcome:
@@ -60,6 +63,8 @@ def train(
         images: a stratified choice of so many training images; None takes all.
         loader, test: DataLoaders in place of `data.train` and `data.tests`.
         measure_every: measure the first test set each so many epochs too; None only at the end.
+        smoothing: share of each label spread over all classes.
+        examine: further measures of the trained network, `examine(net)` → {part: {measure: value}}.
         dry: do not train; the outcome holds the settings alone.
         seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
     """
@@ -77,16 +82,21 @@ def train(
         "schedule": in_words(schedule),
         "precision": str(options.get("precision", "32-true")),
     }
+    if smoothing:
+        settings["smoothing"] = smoothing
+    if examine is not None:
+        settings["examined"] = in_words(examine)
     source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     if dry:
         return Outcome(net, History(), {}, settings, source)
     sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
     if measure_every is not None:
         options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
+    classes = len(data.classes)
     history = fit(
         net,
         train_set if loader is None else loader,
-        Plain(len(data.classes)) if mix is None else Mixing(mix, len(data.classes)),
+        Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing),
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
@@ -96,17 +106,6 @@ def train(
         **options,
     )
     final = {name: measure_all(net, part) for name, part in sets.items()}
+    if examine is not None:
+        final |= examine(net)
     return Outcome(net, history, final, settings, source)
-
-
-def in_words(function: Any) -> str:
-    """A function, or one with options set by `partial`, as it would be written.
-
-    >>> from mixlearn.lab.fit import sgd
-    >>> in_words(partial(sgd, lr=0.1))
-    'sgd(lr=0.1)'
-    """
-    if isinstance(function, partial):
-        options = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
-        return f"{in_words(function.func)}({options})"
-    return str(getattr(function, "__name__", None) or repr(function))

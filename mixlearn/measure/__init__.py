@@ -1,6 +1,64 @@
-"""How good is a network? Accuracy, likelihood and calibration on images that nothing has mixed."""
+"""How good is a network? Accuracy and calibration, foreign images, corrupted, hidden and mixed ones."""
 
 from mixlearn.measure.calibration import Calibration, calibration
+from mixlearn.measure.corruptions import COMMON, CorruptedSets, Robustness, corrupt, corrupted, robustness
 from mixlearn.measure.evaluate import Prediction, evaluate, predict
+from mixlearn.measure.hidden import hide, in_between, middle, occlusion
+from mixlearn.measure.noise_and_blur import (
+    defocus_blur,
+    gaussian_noise,
+    glass_blur,
+    impulse_noise,
+    motion_blur,
+    shot_noise,
+    zoom_blur,
+)
+from mixlearn.measure.outside import Detection, confidence, detection, noise_images, out_of_distribution
+from mixlearn.measure.weather_and_digital import (
+    brightness,
+    contrast,
+    elastic_transform,
+    fog,
+    frost,
+    jpeg_compression,
+    pixelate,
+    snow,
+)
 
-__all__ = ["Calibration", "Prediction", "calibration", "evaluate", "predict"]
+__all__ = [
+    "COMMON",
+    "Calibration",
+    "CorruptedSets",
+    "Detection",
+    "Prediction",
+    "Robustness",
+    "brightness",
+    "calibration",
+    "confidence",
+    "contrast",
+    "corrupt",
+    "corrupted",
+    "defocus_blur",
+    "detection",
+    "elastic_transform",
+    "evaluate",
+    "fog",
+    "frost",
+    "gaussian_noise",
+    "glass_blur",
+    "hide",
+    "impulse_noise",
+    "in_between",
+    "jpeg_compression",
+    "middle",
+    "motion_blur",
+    "noise_images",
+    "occlusion",
+    "out_of_distribution",
+    "pixelate",
+    "predict",
+    "robustness",
+    "shot_noise",
+    "snow",
+    "zoom_blur",
+]

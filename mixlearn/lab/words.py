@@ -1,0 +1,19 @@
+"""Functions with their options, as a person would write them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+
+def in_words(function: Any) -> str:
+    """A function, or one with options set by `partial`, as it would be written.
+
+    >>> from mixlearn.lab.fit import sgd
+    >>> in_words(partial(sgd, lr=0.1))
+    'sgd(lr=0.1)'
+    """
+    if isinstance(function, partial):
+        options = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
+        return f"{in_words(function.func)}({options})"
+    return str(getattr(function, "__name__", None) or repr(function))

@@ -1,0 +1,151 @@
+"""What a network still sees: with the middle or the border of an image hidden, and between two classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.geometry import boxes_to_masks
+from mixlearn.core.plan import MixPlan
+from mixlearn.measure.evaluate import predict
+
+
+def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
+    """Set a centred rectangle of each image to 0, or all but that rectangle.
+
+    Args:
+        images: (B, C, H, W), normalised, so that 0 is the mean colour. Not changed.
+        share: of each side that the rectangle covers, in [0, 1].
+        border: hide what is outside the rectangle rather than what is inside.
+
+    Raises:
+        ValueError: a share outside [0, 1], or images of another shape.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, section 4.4.
+
+    >>> hide(torch.ones(1, 1, 4, 4), 0.5).sum().item()
+    12.0
+    >>> hide(torch.ones(1, 1, 4, 4), 0.5, border=True).sum().item()
+    4.0
+    """
+    if images.dim() != 4:
+        raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
+    height, width = images.shape[2:]
+    inside = boxes_to_masks(middle(height, width, share), height, width).to(images)
+    return images * (inside if border else 1 - inside)
+
+
+def middle(height: int, width: int, share: float) -> Tensor:
+    """The centred box (1, 4) that covers a share of each side, in whole pixels.
+
+    >>> middle(8, 8, 0.5).tolist()
+    [[2, 2, 6, 6]]
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must lie in [0, 1], got {share}")
+    tall, wide = round(share * height), round(share * width)
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return torch.tensor([[left, top, left + wide, top + tall]])
+
+
+def occlusion(model: Any, data: Any, shares: Any = (0.0, 0.25, 0.5, 0.75), *, border: bool = False) -> Tensor:
+    """Accuracy with the middle (or the border) hidden, at several sizes of the rectangle.
+
+    Args:
+        model: images (B, C, H, W) → logits (B, classes).
+        data: an `ImageSet` or loader of test images.
+        shares: of each side that the rectangle covers.
+        border: hide what is outside it.
+
+    Returns:
+        (len(shares),) accuracies in [0, 1].
+
+    >>> images, labels = torch.ones(2, 1, 4, 4), torch.tensor([0, 0])
+    >>> bright = lambda x: torch.stack([x.mean((1, 2, 3)), torch.full((len(x),), 0.4)], 1)
+    >>> occlusion(bright, [(images, labels)], [0.0, 1.0]).tolist()
+    [1.0, 0.0]
+    """
+    found = []
+    for share in shares:
+        logits, labels = predict(_hiding(model, float(share), border), data)
+        found.append(float((logits.argmax(1) == labels).double().mean()))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def in_between(
+    model: Any,
+    data: Any,
+    shares: Any = (0.0, 0.25, 0.5, 0.75, 1.0),
+    *,
+    box: bool = False,
+    pairs: int | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """How often the network names neither of two images that were mixed.
+
+    Args:
+        model: images (B, C, H, W) → logits (B, classes).
+        data: an `ImageSet` of test images.
+        shares: of the first image in a blend; of each side that the partner's centred box covers.
+        box: paste a centred box of the partner rather than blend.
+        pairs: how many random pairs; None takes one for each image.
+        seed: of the pairs.
+
+    Returns:
+        (len(shares),) shares of pairs in [0, 1] where the answer is the class of neither.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, section 4.4; Verma et al., *Manifold Mixup*, ICML 2019.
+
+    >>> import mixlearn as ml
+    >>> few = ml.data.load("fashion").test.subset(20, generator=torch.Generator().manual_seed(0))
+    >>> in_between(lambda x: torch.eye(10)[:1].expand(len(x), 10), few, [0.5]).shape
+    torch.Size([1])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = len(data) if pairs is None else pairs
+    first, second = (torch.randint(len(data), (n,), generator=generator) for _ in range(2))
+    found = []
+    for share in shares:
+        mixed = _mixtures(data, first, second, float(share), box)
+        logits = predict(model, mixed).logits
+        said = logits.argmax(1)
+        neither = (said != data.labels[first]) & (said != data.labels[second])
+        found.append(float(neither.double().mean()))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _mixtures(
+    data: Any, first: Tensor, second: Tensor, share: float, box: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for own, other in zip(first.split(256), second.split(256), strict=True):
+        images, labels = data.batch(torch.cat([own, other]))
+        n = len(own)
+        partner = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
+        if box:
+            height, width = images.shape[2:]
+            masks = 1 - boxes_to_masks(middle(height, width, share), height, width).expand(2 * n, -1, -1, -1)
+            plan = MixPlan.pair(partner, masks.mean((1, 2, 3)), masks)
+        else:
+            plan = MixPlan.pair(partner, torch.full((2 * n,), share))
+        yield plan.mix(images)[:n], labels[:n]
+
+
+def _hiding(model: Any, share: float, border: bool) -> Any:
+    if not isinstance(model, torch.nn.Module):
+        return lambda images: model(hide(images, share, border=border))
+    return _Hiding(model, share, border)
+
+
+class _Hiding(torch.nn.Module):
+    """A network that is shown only part of each image."""
+
+    def __init__(self, model: torch.nn.Module, share: float, border: bool) -> None:
+        super().__init__()
+        self.model, self.share, self.border = model, share, border
+        self.training = model.training
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(hide(images, self.share, border=self.border))
