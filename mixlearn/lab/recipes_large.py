@@ -14,7 +14,8 @@ from mixlearn.lab.nets import imagenet_stem, pyramidnet, resnet
 from mixlearn.lab.processes import torchrun
 from mixlearn.lab.recipe_parts import loaded, weights
 from mixlearn.lab.schedules import cosine, steps
-from mixlearn.lab.training import Mix, Outcome, in_words, train
+from mixlearn.lab.training import Mix, Outcome, train
+from mixlearn.lab.words import in_words
 
 
 def cifar100_pyramid(
