@@ -21,20 +21,13 @@ class ResizePlan(BoxPlan):
     def mix(self, images: Tensor) -> Tensor:
         """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)
-        out = images.clone()
-        corners = cast(Tensor, self.boxes).tolist()
+        out, corners = images.clone(), cast(Tensor, self.boxes).tolist()
         if self.shared:
-            out_rows = [(slice(None), self.partner, corners[0])] if corners else []
-        else:
-            out_rows = [
-                (slice(i, i + 1), source[None], box)
-                for i, (source, box) in enumerate(zip(self.partner, corners, strict=True))
-            ]
-        for where, source, (x0, y0, x1, y1) in out_rows:
-            rows = _nearest(y1 - y0, self.size[0], images.device)
-            columns = _nearest(x1 - x0, self.size[1], images.device)
-            small = images[..., rows, :][..., columns].index_select(0, source)
-            out[where, ..., y0:y1, x0:x1] = small
+            x0, y0, x1, y1 = corners[0]
+            out[..., y0:y1, x0:x1] = _shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
+            return out
+        for image, source, (x0, y0, x1, y1) in zip(out, self.partner.tolist(), corners, strict=True):
+            image[..., y0:y1, x0:x1] = _shrunk(images[source], y1 - y0, x1 - x0)
         return out
 
 
@@ -113,6 +106,10 @@ def _sample(
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
-def _nearest(length: int, size: int, device: torch.device) -> Tensor:
-    """For each of `length` pixels, the pixel of `size` that it shows."""
-    return (torch.arange(length, device=device) * size) // max(length, 1)
+def _shrunk(images: Tensor, height: int, width: int) -> Tensor:
+    """Each new pixel shows the old one at its place: nearest neighbour, for any type."""
+    rows, columns = (
+        torch.arange(new, device=images.device) * old // max(new, 1)
+        for new, old in ((height, images.shape[-2]), (width, images.shape[-1]))
+    )
+    return images[..., rows[:, None], columns]
