@@ -15,7 +15,7 @@ from typing import Any
 from mixlearn.lab.extras import need
 
 _ASSETS = Path(__file__).parent / "assets"
-_IMPORT = re.compile(r"^import .*? from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
+_IMPORT = re.compile(r"^import .*? from \"\./([a-z_]+)\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
 _COUNT = itertools.count(1)
 
@@ -30,11 +30,22 @@ def bundle(name: str) -> str:
     >>> "./kit.js" in bundle("lambda_mixer")
     False
     """
-    css = re.sub(r"\s*\n\s*", " ", (_ASSETS / "kit.css").read_text(encoding="utf-8"))
-    parts = [
-        _IMPORT.sub("", (_ASSETS / f"{part}.js").read_text(encoding="utf-8")) for part in ("mix", "kit", name)
-    ]
-    return f"const CSS = {json.dumps(css)};\n" + _EXPORT.sub("", "\n".join(parts))
+    parts = _parts(name)
+    styles = [_ASSETS / f"{part}.css" for part in parts]
+    css = "\n".join(style.read_text(encoding="utf-8") for style in styles if style.exists())
+    css = re.sub(r"\s*\n\s*", " ", css)
+    code = "\n".join(_IMPORT.sub("", _module(part)) for part in parts)
+    return f"const CSS = {json.dumps(css)};\n" + _EXPORT.sub("", code)
+
+
+def _module(name: str) -> str:
+    return (_ASSETS / f"{name}.js").read_text(encoding="utf-8")
+
+
+def _parts(name: str) -> list[str]:
+    """The modules that a module needs, each once and after those it needs itself, and last the module."""
+    needed = [part for found in _IMPORT.findall(_module(name)) for part in _parts(found)]
+    return list(dict.fromkeys([*needed, name]))
 
 
 def script_json(value: Any) -> str:

@@ -9,19 +9,20 @@ HTML runs as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_alpha
-from mixlearn.page.host import bundle, picture_url, standalone
+from mixlearn.methods.cutmix import cutmix
+from mixlearn.page.host import picture_url
+from mixlearn.page.widget_live import widget
 
 SHOWN = ("dog", "cat", "owl", "kingfisher", "panda", "koala")
 SIZE = 128  # pixels of the shipped photographs in the widget
 
-__all__ = ["beta_explorer", "lambda_mixer"]
+__all__ = ["beta_explorer", "box_lab", "lambda_mixer"]
 
 
 def lambda_mixer(
@@ -53,27 +54,11 @@ def lambda_mixer(
     >>> widget.lam, widget.partner_name
     (0.63, 'cat')
     """
-    if not 0 <= lam <= 1:
-        raise ValueError(f"lam must lie in [0, 1], got {lam}")
+    _check_lam(lam)
     shipped = images is None
-    if images is None:
-        from mixlearn.lab.data import photos
-
-        found = photos(size=SIZE).pick(*(names or SHOWN))
-        images, names = found.images, found.names
-    if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-        raise ValueError(f"images must have shape (N, 3, S, S), got {tuple(images.shape)}")
-    names = [f"image {i}" for i in range(len(images))] if names is None else [str(name) for name in names]
-    if len(names) != len(images):
-        raise ValueError(f"names must hold one name for each of {len(images)} images, got {len(names)}")
-    for name in pair:
-        if name not in names:
-            raise ValueError(f"pair must name two of {', '.join(names)}, got {name!r}")
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    images, names = _photographs(images, names, pair, SIZE)
     state = {
-        "photos": [
-            {"name": name, "url": picture_url(each)} for name, each in zip(names, pixels, strict=True)
-        ],
+        "photos": _urls(images, names),
         "shipped": shipped,
         "lam": float(lam),
         "own_name": pair[0],
@@ -83,10 +68,85 @@ def lambda_mixer(
         "seed": int(seed),
     }
     own, partner = (images[names.index(name)] for name in pair)
-    mixture = (torch.lerp(partner, own, float(lam)) * 255).round().to(torch.uint8)
+    mixture = torch.lerp(partner, own, float(lam))
     words = f"λ mixer: a mixture of {round(100 * lam)} % {pair[0]} and {round(100 * (1 - lam))} % {pair[1]}"
-    still = picture_url(mixture.permute(1, 2, 0).contiguous().numpy())
-    return _widget("lambda_mixer", state, still, words)
+    return widget("lambda_mixer", state, picture_url(_bytes(mixture)), words)
+
+
+def box_lab(
+    box: Sequence[int] | None = (40, 40, 104, 112),
+    pair: tuple[str, str] = ("dog", "cat"),
+    *,
+    size: int = SIZE,
+    alpha: float = 1.0,
+    lam: float = 0.6,
+    images: Tensor | None = None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Any:
+    """Push a box of one photograph about in another: asked λ, realised λ, the label by three rules.
+
+    Args:
+        box: (x0, y0, x1, y1) in pixels, half-open, to begin with. It may hang over the border, its centre
+            in the image and its sides no longer than the image's. None: a box for `lam` in the middle.
+        pair: names of the image and of its partner.
+        size: height and width of the canvas to begin with, in pixels.
+        alpha: of the Beta distribution that λ is drawn from.
+        lam: λ that the box is asked to leave, in [0, 1], where `box` is None.
+        images: (N, 3, S, S) floats in [0, 1] in place of the shipped photographs. The page brings them to
+            the canvas by nearest neighbour.
+        names: one for each of `images`.
+        seed: of the draws in the page.
+
+    Returns:
+        A widget with the traits `own_name`, `partner_name`, `x`, `y`, `width`, `height` (the asked box: its
+        first pixel, which may be negative, and its sides), `canvas_height`, `canvas_width` and `alpha`.
+
+    Raises:
+        ValueError: a box larger than the canvas, reversed, or centred outside it, λ outside [0, 1], α not
+            positive, a size below 1, a name that is not there, images that are not square.
+
+    >>> widget = box_lab((-8, 40, 56, 104))
+    >>> widget.x, widget.width, widget.partner_name
+    (-8, 64, 'cat')
+    """
+    _check_lam(lam)
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    if box is None:
+        side = round(float((1 - lam) ** 0.5 * size))  # Python rounds halves to even, as torch does
+        start = size // 2 - side // 2
+        box = (start, start, start + side, start + side)
+    x0, y0, x1, y1 = (int(corner) for corner in box)
+    for start, end in ((x0, x1), (y0, y1)):
+        length = end - start
+        if not (0 <= length <= size and 0 <= start + length // 2 < size):
+            raise ValueError(
+                f"box must be (x0, y0, x1, y1) with sides of 0…{size} pixels and its centre in the image, "
+                f"got {tuple(box)}"
+            )
+    shipped = images is None
+    images, names = _photographs(images, names, pair, size)
+    state = {
+        "photos": _urls(images, names),
+        "shipped": shipped,
+        "own_name": pair[0],
+        "partner_name": pair[1],
+        "x": x0,
+        "y": y0,
+        "width": x1 - x0,
+        "height": y1 - y0,
+        "canvas_height": size,
+        "canvas_width": size,
+        "alpha": check_alpha(alpha),
+        "seed": int(seed),
+    }
+    nearest = torch.arange(size) * images.shape[-1] // size
+    both = torch.stack([images[names.index(name)] for name in pair])[:, :, nearest][:, :, :, nearest]
+    clipped = [min(max(corner, 0), size) for corner in (x0, y0, x1, y1)]
+    mixed = cutmix(both, boxes=[clipped], partner=[1, 0])
+    words = f"Box lab: {mixed.plan.describe(0, pair)}"
+    return widget("box_lab", state, picture_url(_bytes(mixed.images[0])), words)
 
 
 def beta_explorer(alpha: float = 0.4, other: float = 2.0, *, compare: bool = False, seed: int = 0) -> Any:
@@ -114,76 +174,41 @@ def beta_explorer(alpha: float = 0.4, other: float = 2.0, *, compare: bool = Fal
         "seed": int(seed),
     }
     words = f"Beta explorer: the density of λ under Beta({alpha}, {alpha}), with draws from it"
-    return _widget("beta_explorer", state, "", words)
+    return widget("beta_explorer", state, "", words)
 
 
-class StandaloneWidget:
-    """A widget where anywidget is not installed: HTML alone, with the same traits as plain attributes."""
-
-    def __init__(self, name: str, state: dict[str, Any], still: str, alt: str) -> None:
-        self.__dict__.update(state)
-        self._name, self._keys, self._still, self.alt = name, tuple(state), still, alt
-
-    def html(self) -> str:
-        """The widget as it stands, as HTML that needs no kernel and no network."""
-        return standalone(self._name, {key: getattr(self, key) for key in self._keys}, self._still, self.alt)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/html": self.html(), "text/plain": self.alt}
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("observe", "unobserve", "set_state", "send", "comm"):
-            raise AttributeError(f'{name} needs a live widget, so anywidget: pip install "mixlearn[lab]"')
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+def _check_lam(lam: float) -> None:
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lam must lie in [0, 1], got {lam}")
 
 
-def _widget(name: str, state: dict[str, Any], still: str, alt: str) -> Any:
-    try:
-        live = _live_class(name, tuple(state))
-    except ImportError:
-        return StandaloneWidget(name, state, still, alt)
-    widget = live(**state)
-    widget._name, widget._keys, widget._still, widget.alt = name, tuple(state), still, alt
-    return widget
+def _photographs(
+    images: Tensor | None, names: Sequence[str] | None, pair: Sequence[str], size: int
+) -> tuple[Tensor, list[str]]:
+    """Images and names as they were given, or those shipped; both of the pair must be there."""
+    if images is None:
+        from mixlearn.lab.data import photos
+
+        found = photos(size=size).pick(*(names or SHOWN))
+        images, names = found.images, found.names
+    if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+        raise ValueError(f"images must have shape (N, 3, S, S), got {tuple(images.shape)}")
+    names = [f"image {i}" for i in range(len(images))] if names is None else [str(name) for name in names]
+    if len(names) != len(images):
+        raise ValueError(f"names must hold one name for each of {len(images)} images, got {len(names)}")
+    for name in pair:
+        if name not in names:
+            raise ValueError(f"pair must name two of {', '.join(names)}, got {name!r}")
+    return images, names
 
 
-@cache
-def _live_class(name: str, keys: tuple[str, ...]) -> Any:
-    """The ipywidget of a module: one synced trait for each value of its state."""
-    import anywidget
-    import traitlets
+def _bytes(image: Tensor) -> Any:
+    """(…, 3, H, W) floats in [0, 1] as uint8 (…, H, W, 3)."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1).contiguous().numpy()
 
-    kinds: dict[str, Any] = {
-        "photos": traitlets.List,
-        "lam": lambda: traitlets.Float(min=0.0, max=1.0),
-        "alpha": lambda: traitlets.Float(min=1e-3),
-        "other": lambda: traitlets.Float(min=1e-3),
-        "shipped": traitlets.Bool,
-        "weighs_own": traitlets.Bool,
-        "compare": traitlets.Bool,
-        "seed": traitlets.Int,
-        "own_name": traitlets.Unicode,
-        "partner_name": traitlets.Unicode,
-    }
 
-    class Live(anywidget.AnyWidget):
-        """A widget that a kernel and a page share."""
-
-        _esm = bundle(name)
-        html = StandaloneWidget.html
-
-        @traitlets.validate("own_name", "partner_name")
-        def _is_there(self, proposal: Any) -> str:
-            there = [photo["name"] for photo in self.photos]
-            if there and proposal["value"] not in there:
-                raise traitlets.TraitError(
-                    f"{proposal['trait'].name} must be one of {', '.join(there)}, got {proposal['value']!r}"
-                )
-            return str(proposal["value"])
-
-        def _repr_mimebundle_(self, **options: Any) -> Any:
-            found = super()._repr_mimebundle_(**options)
-            data, metadata = found if isinstance(found, tuple) else (found or {}, {})
-            return {**data, "text/html": self.html(), "text/plain": self.alt}, metadata
-
-    return type(name, (Live,), {key: kinds[key]().tag(sync=True) for key in keys})
+def _urls(images: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
+    """What the page is told of the photographs."""
+    return [
+        {"name": name, "url": picture_url(each)} for name, each in zip(names, _bytes(images), strict=True)
+    ]

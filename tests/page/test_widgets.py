@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page import widgets
+from mixlearn.page import widget_live
 from mixlearn.page.host import bundle, script_json
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -72,14 +72,14 @@ def test_one_bundle_holds_the_live_view_and_the_html():
 
 
 def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
-    widgets._live_class.cache_clear()
+    widget_live.live_class.cache_clear()
     monkeypatch.setitem(sys.modules, "anywidget", None)
     widget = ml.widgets.beta_explorer(0.3)
-    assert isinstance(widget, widgets.StandaloneWidget) and widget.alpha == 0.3
+    assert isinstance(widget, widget_live.StandaloneWidget) and widget.alpha == 0.3
     assert set(widget._repr_mimebundle_()) == {"text/html", "text/plain"}
     with pytest.raises(AttributeError, match=r'observe needs .*anywidget: pip install "mixlearn\[lab\]"'):
         widget.observe(print, "alpha")
-    widgets._live_class.cache_clear()
+    widget_live.live_class.cache_clear()
 
 
 @pytest.mark.parametrize(

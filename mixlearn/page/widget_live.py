@@ -1,0 +1,94 @@
+"""What a widget is in Python: an ipywidget where anywidget is installed, HTML alone where it is not."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from mixlearn.page.host import bundle, standalone
+
+
+class StandaloneWidget:
+    """A widget where anywidget is not installed: HTML alone, with the same traits as plain attributes."""
+
+    def __init__(self, name: str, state: dict[str, Any], still: str, alt: str) -> None:
+        self.__dict__.update(state)
+        self._name, self._keys, self._still, self.alt = name, tuple(state), still, alt
+
+    def html(self) -> str:
+        """The widget as it stands, as HTML that needs no kernel and no network."""
+        return standalone(self._name, {key: getattr(self, key) for key in self._keys}, self._still, self.alt)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": self.alt}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("observe", "unobserve", "set_state", "send", "comm"):
+            raise AttributeError(f'{name} needs a live widget, so anywidget: pip install "mixlearn[lab]"')
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def widget(name: str, state: dict[str, Any], still: str, alt: str) -> Any:
+    """A widget of a kernel and a page where anywidget is installed, else of the page alone.
+
+    Args:
+        name: of its module in assets.
+        state: its traits, and what they hold.
+        still: a picture (data URL) shown where scripts do not run.
+        alt: the picture in words.
+    """
+    try:
+        live = live_class(name, tuple(state))
+    except ImportError:
+        return StandaloneWidget(name, state, still, alt)
+    found = live(**state)
+    found._name, found._keys, found._still, found.alt = name, tuple(state), still, alt
+    return found
+
+
+@cache
+def live_class(name: str, keys: tuple[str, ...]) -> Any:
+    """The ipywidget of a module: one synced trait for each value of its state."""
+    import anywidget
+    import traitlets
+
+    kinds: dict[str, Any] = {
+        "photos": traitlets.List,
+        "x": traitlets.Int,
+        "y": traitlets.Int,
+        "width": lambda: traitlets.Int(min=0),
+        "height": lambda: traitlets.Int(min=0),
+        "canvas_height": lambda: traitlets.Int(min=1),
+        "canvas_width": lambda: traitlets.Int(min=1),
+        "lam": lambda: traitlets.Float(min=0.0, max=1.0),
+        "alpha": lambda: traitlets.Float(min=1e-3),
+        "other": lambda: traitlets.Float(min=1e-3),
+        "shipped": traitlets.Bool,
+        "weighs_own": traitlets.Bool,
+        "compare": traitlets.Bool,
+        "seed": traitlets.Int,
+        "own_name": traitlets.Unicode,
+        "partner_name": traitlets.Unicode,
+    }
+
+    class Live(anywidget.AnyWidget):
+        """A widget that a kernel and a page share."""
+
+        _esm = bundle(name)
+        html = StandaloneWidget.html
+
+        @traitlets.validate("own_name", "partner_name")
+        def _is_there(self, proposal: Any) -> str:
+            there = [photo["name"] for photo in self.photos]
+            if there and proposal["value"] not in there:
+                raise traitlets.TraitError(
+                    f"{proposal['trait'].name} must be one of {', '.join(there)}, got {proposal['value']!r}"
+                )
+            return str(proposal["value"])
+
+        def _repr_mimebundle_(self, **options: Any) -> Any:
+            found = super()._repr_mimebundle_(**options)
+            data, metadata = found if isinstance(found, tuple) else (found or {}, {})
+            return {**data, "text/html": self.html(), "text/plain": self.alt}, metadata
+
+    return type(name, (Live,), {key: kinds[key]().tag(sync=True) for key in keys})
