@@ -5,8 +5,8 @@
 All candidates take turns within every round, so a machine that slows down slows them all; what is printed
 is the median over rounds of the ratio inside a round, with its quartiles. The *copy limit* of a call is
 what its memory traffic alone must cost: one read of what is used and one write of the result. Mixup uses
-two images for each result, so its limit is an addition of two ready-made batches into a new one. A plain
-copy (`clone`: one read, one write) is listed too.
+two images for each result, so its limit is an addition of two ready-made batches into a new one. CutMix reads
+each pixel of the result once, from one image or the other, so its limit is a plain copy (`clone`).
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def candidates(images: Tensor, labels: Tensor) -> dict[str, Call]:
         "mixlearn mixup, per image": lambda: ml.mixup(
             images, labels, num_classes=CLASSES, per_image=True, generator=generator
         ),
+        "mixlearn cutmix": lambda: ml.cutmix(images, labels, num_classes=CLASSES, generator=generator),
+        "mixlearn cutmix, per image": lambda: ml.cutmix(
+            images, labels, num_classes=CLASSES, per_image=True, generator=generator
+        ),
+        "mixlearn resizemix": lambda: ml.resizemix(images, labels, num_classes=CLASSES, generator=generator),
         "the formula, λ x + (1 − λ) x[partner]": lambda: (
             0.3 * images + 0.7 * images[torch.randperm(len(images), generator=generator)]
         ),
@@ -61,6 +66,8 @@ def _torchvision(calls: dict[str, Call], images: Tensor, labels: Tensor) -> None
 
     peer = v2.MixUp(num_classes=CLASSES)
     calls["torchvision v2.MixUp"] = lambda: peer(images, labels)
+    boxes = v2.CutMix(num_classes=CLASSES)
+    calls["torchvision v2.CutMix"] = lambda: boxes(images, labels)
 
 
 def _timm(calls: dict[str, Call], images: Tensor, labels: Tensor) -> None:
@@ -69,13 +76,17 @@ def _timm(calls: dict[str, Call], images: Tensor, labels: Tensor) -> None:
     peer = Mixup(mixup_alpha=1.0, num_classes=CLASSES, label_smoothing=0.0)
     peer_labels = labels
     calls["timm Mixup *"] = lambda: peer(images.clone(), peer_labels)
+    boxes = Mixup(mixup_alpha=0.0, cutmix_alpha=1.0, num_classes=CLASSES, label_smoothing=0.0)
+    calls["timm CutMix *"] = lambda: boxes(images.clone(), peer_labels)
 
 
 def _kornia(calls: dict[str, Call], images: Tensor, labels: Tensor) -> None:
-    from kornia.augmentation import RandomMixUpV2
+    from kornia.augmentation import RandomCutMixV2, RandomMixUpV2
 
     peer = RandomMixUpV2(p=1.0, data_keys=["input", "class"])
     calls["kornia RandomMixUpV2"] = lambda: peer(images, labels)
+    boxes = RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=True)
+    calls["kornia RandomCutMixV2"] = lambda: boxes(images, labels)
 
 
 def seconds(call: Call, repeats: int, device: torch.device) -> float:
@@ -128,7 +139,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def measure(shape: tuple[int, ...], device: torch.device, rounds: int) -> list[dict[str, float | str]]:
-    """One row a candidate: ratios of time to the limit and to a copy, and peak memory over the result's."""
+    """One row a candidate: ratios of time to its limit and to a copy, and peak memory over the result's."""
     images = torch.rand(shape, generator=torch.Generator().manual_seed(1)).to(device)
     labels = (torch.arange(shape[0]) % CLASSES).to(device)
     calls = candidates(images, labels)
@@ -140,7 +151,8 @@ def measure(shape: tuple[int, ...], device: torch.device, rounds: int) -> list[d
     turns = [{name: seconds(calls[name], repeats[name], device) for name in names} for _ in range(rounds)]
     rows = []
     for name in names:
-        ratio = sorted(turn[name] / turn[names[0]] for turn in turns)
+        limit = names[1] if pastes(name) else names[0]
+        ratio = sorted(turn[name] / turn[limit] for turn in turns)
         copy = statistics.median(turn[name] / turn[names[1]] for turn in turns)
         rows.append(
             {
@@ -157,12 +169,25 @@ def measure(shape: tuple[int, ...], device: torch.device, rounds: int) -> list[d
     return rows
 
 
-def fastest_peer(rows: list[dict[str, float | str]]) -> tuple[str, float]:
-    """The quickest library that leaves its input alone, and our time over its."""
-    peers = [row for row in rows if str(row["call"]).split()[0] in ("torchvision", "kornia")]
+def pastes(name: str) -> bool:
+    """Whether a call pastes boxes, rather than adds images up."""
+    return any(word in name.lower() for word in ("cutmix", "resizemix"))
+
+
+def fastest_peer(rows: list[dict[str, float | str]], ours: str = "mixlearn mixup") -> tuple[str, float]:
+    """The quickest library that does the same and leaves its input alone, and our time over its."""
+    peers = [
+        row
+        for row in rows
+        if str(row["call"]).split()[0] in ("torchvision", "kornia")
+        and pastes(str(row["call"])) == pastes(ours)
+    ]
     best = min(peers, key=lambda row: float(row["milliseconds"]))
-    ours = next(row for row in rows if row["call"] == "mixlearn mixup")
-    return str(best["call"]), float(ours["milliseconds"]) / float(best["milliseconds"])
+    return str(best["call"]), _time(rows, ours) / float(best["milliseconds"])
+
+
+def _time(rows: list[dict[str, float | str]], name: str) -> float:
+    return float(next(row["milliseconds"] for row in rows if row["call"] == name))
 
 
 def main() -> None:
@@ -191,8 +216,11 @@ def main() -> None:
                     f"({row['low']:.2f}–{row['high']:.2f})   × {row['over copy']:5.2f}   "
                     f"memory × {row['peak over result']:.2f}"
                 )
-            name, ratio = fastest_peer(rows)
-            print(f"  mixlearn over the fastest peer that leaves its input alone ({name}): {ratio:.2f}")
+            for ours in ("mixlearn mixup", "mixlearn cutmix"):
+                name, ratio = fastest_peer(rows, ours)
+                print(f"  {ours} over the fastest peer that leaves its input alone ({name}): {ratio:.2f}")
+            each = _time(rows, "mixlearn cutmix, per image") / _time(rows, "mixlearn cutmix")
+            print(f"  mixlearn cutmix, per image over per batch: {each:.2f}")
             report.append({"shape": shape, "device": where, "torch": torch.__version__, "rows": rows})
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1))

@@ -12,10 +12,15 @@ def test_every_candidate_is_measured():
     rows = {row["call"]: row for row in mixing.measure((16, 3, 48, 64), torch.device("cpu"), rounds=2)}
     assert {"mixlearn mixup", "torchvision v2.MixUp", "timm Mixup *", "kornia RandomMixUpV2"} <= set(rows)
     assert all(row["milliseconds"] > 0 and row["over limit"] > 0 for row in rows.values())
+    assert {"mixlearn cutmix", "torchvision v2.CutMix", "timm CutMix *", "kornia RandomCutMixV2"} <= set(rows)
+    name, _ = mixing.fastest_peer(list(rows.values()), "mixlearn cutmix")
+    assert "CutMix" in name
     name, ratio = mixing.fastest_peer(list(rows.values()))
     assert name.split()[0] in ("torchvision", "kornia") and ratio > 0
     # memory does not depend on the machine: nothing as large as the batch is made beside the result
     assert 1.0 <= rows["mixlearn mixup"]["peak over result"] < 1.1
+    assert 1.0 <= rows["mixlearn cutmix"]["peak over result"] < 1.1
+    assert 1.0 <= rows["mixlearn cutmix, per image"]["peak over result"] < 2.2
     assert rows["the formula, λ x + (1 − λ) x[partner]"]["peak over result"] > 2
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from timm.data import Mixup as TimmMixup
+from timm.data import mixup as timm_mixup
 from torchvision.transforms import v2
 
 import mixlearn as ml
@@ -59,3 +60,70 @@ def test_kornia(shape):
         + ml.one_hot(marks[:, 1].long(), 5) * marks[:, 2:]
     )
     assert (mixed.targets - theirs).abs().max() <= 1e-6
+
+
+# ------------------------------------------------------------------------------------------------- CutMix
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cutmix_of_torchvision(shape):
+    images, labels = torch.rand(shape), torch.arange(shape[0]) % 5
+    for seed in range(8):
+        torch.manual_seed(seed)
+        peer = v2.CutMix(num_classes=5)
+        drawn = {}
+
+        def keep(flat, peer=peer, drawn=drawn):
+            drawn.update(v2.CutMix.make_params(peer, flat))
+            return drawn
+
+        peer.make_params = keep
+        expected, expected_targets = peer(images, labels)
+        mixed = ml.cutmix(
+            images, labels, num_classes=5, boxes=drawn["box"], partner=torch.arange(shape[0]).roll(1)
+        )
+        assert (mixed.images - expected).abs().max() <= 1e-6
+        assert (mixed.targets - expected_targets).abs().max() <= 1e-6
+        assert abs(float(mixed.plan.lam[0]) - drawn["lam_adjusted"]) <= 1e-6
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cutmix_of_timm(shape, monkeypatch):
+    images, labels = torch.rand(shape), torch.arange(shape[0]) % 5
+    peer = TimmMixup(mixup_alpha=0.0, cutmix_alpha=1.0, label_smoothing=0.0, num_classes=5)
+    drawn = {}
+    draw = timm_mixup.cutmix_bbox_and_lam
+
+    def keep(*given, **options):
+        drawn["box"], lam = draw(*given, **options)
+        return drawn["box"], lam
+
+    monkeypatch.setattr(timm_mixup, "cutmix_bbox_and_lam", keep)
+    for seed in range(8):
+        np.random.seed(seed)
+        expected, expected_targets = peer(images.clone(), labels)
+        y0, y1, x0, x1 = (int(corner) for corner in drawn["box"])
+        partner = torch.arange(shape[0]).flip(0)
+        mixed = ml.cutmix(images, labels, num_classes=5, boxes=[x0, y0, x1, y1], partner=partner)
+        assert (mixed.images - expected).abs().max() <= 1e-6
+        assert (mixed.targets - expected_targets.float()).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.filterwarnings("ignore:RandomCutMixV2 currently uses")
+def test_cutmix_of_kornia(shape, own):
+    """Each image has a box of its own; λ weighs the partner unless `use_correct_lambda` is set."""
+    images, labels = torch.rand(shape), torch.arange(shape[0]) % 5
+    for seed in range(8):
+        torch.manual_seed(seed)
+        peer = kornia_augmentation.RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=own)
+        expected, marks = peer(images.clone(), labels)
+        partner = peer._params["mix_pairs"][0].long()
+        corners = peer._params["crop_src"][0].long()  # four corners, the last pixel included
+        boxes = torch.cat([corners[:, 0], corners[:, 2] + 1], dim=1)
+        mixed = ml.cutmix(images, labels, num_classes=5, boxes=boxes, partner=partner)
+        assert (mixed.images - expected).abs().max() <= 1e-6
+        lam = marks[0, :, 2] if own else 1 - marks[0, :, 2]
+        assert (mixed.plan.lam - lam).abs().max() <= 1e-6
+        theirs = ml.one_hot(marks[0, :, 0].long(), 5) * lam[:, None]
+        theirs += ml.one_hot(marks[0, :, 1].long(), 5) * (1 - lam[:, None])
+        assert (mixed.targets - theirs).abs().max() <= 1e-6

@@ -35,7 +35,7 @@ class BoxPlan(MixPlan):
     """
 
     size: tuple[int, int]
-    shared: bool
+    corners: tuple[int, int, int, int] | None  # of the box that all images share
 
     def __init__(
         self,
@@ -45,17 +45,23 @@ class BoxPlan(MixPlan):
         lam: Tensor | None = None,
         lam_asked: Tensor | None = None,
     ) -> None:
-        batch = partner.shape[0]
-        if lam is None:
-            lam = 1 - (boxes[:, 2:] - boxes[:, :2]).prod(1) / (size[0] * size[1])
-        lam = lam.expand(batch).to(partner.device)
+        batch, device = partner.shape[0], partner.device
+        corners = tuple(boxes[0].tolist()) if len(boxes) == 1 and boxes.device.type == "cpu" else None
+        if lam is None and corners is not None:
+            x0, y0, x1, y1 = corners
+            own = 1 - (x1 - x0) * (y1 - y0) / (size[0] * size[1])
+            weights = torch.tensor([[own], [1 - own]], device=device).expand(2, batch)
+        else:
+            lam = 1 - (boxes[:, 2:] - boxes[:, :2]).prod(1) / (size[0] * size[1]) if lam is None else lam
+            lam = lam.expand(batch).to(device)
+            weights = torch.stack([lam, 1 - lam])
         known = {
-            "sources": torch.stack([torch.arange(batch, device=partner.device), partner]),
-            "weights": torch.stack([lam, 1 - lam]),
+            "sources": torch.stack([torch.arange(batch, device=device), partner]),
+            "weights": weights,
             "boxes": boxes.expand(batch, 4),
-            "lam_asked": lam if lam_asked is None else lam_asked.expand(batch).to(partner.device),
+            "lam_asked": weights[0] if lam_asked is None else lam_asked.expand(batch).to(device),
             "size": size,
-            "shared": boxes.shape[0] == 1,
+            "corners": corners,
         }
         vars(self).update(known)  # the class is frozen
 
@@ -71,7 +77,7 @@ class BoxPlan(MixPlan):
         """The same plan on another device; the boxes stay where they are."""
         return type(self)(
             self.partner.to(device),
-            cast(Tensor, self.boxes)[:1] if self.shared else cast(Tensor, self.boxes),
+            cast(Tensor, self.boxes) if self.corners is None else cast(Tensor, self.boxes)[:1],
             self.size,
             self.lam.to(device),
             cast(Tensor, self.lam_asked).to(device),
@@ -87,7 +93,7 @@ class BoxPlan(MixPlan):
             ValueError: batch or pixels differ from the plan's.
         """
         self._check_pixels(images)
-        return paste(images, self.partner, cast(Tensor, self.boxes), self.shared)
+        return paste(images, self.partner, cast(Tensor, self.boxes), self.corners)
 
     def _check_pixels(self, images: Tensor) -> None:
         self._check_batch(images, "images")

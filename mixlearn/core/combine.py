@@ -52,33 +52,35 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
     return out
 
 
-def paste(values: Tensor, partner: Tensor, boxes: Tensor, shared: bool) -> Tensor:
-    """values (B, …, H, W) with each one's box (B, 4) taken from its partner; `shared`: all boxes are alike.
+def paste(
+    values: Tensor, partner: Tensor, boxes: Tensor, corners: tuple[int, int, int, int] | None
+) -> Tensor:
+    """values (B, …, H, W) with each one's box (B, 4) taken from its partner; `corners`: all share this box.
 
     Where the corners can be read without waiting for an accelerator, the values are copied and the boxes
     alone are pasted over. Elsewhere, and where the boxes of small images differ, two comparisons make a mask.
     """
-    if boxes.device.type == "cpu" and not torch.compiler.is_compiling():
-        if shared:
-            x0, y0, x1, y1 = boxes[0].tolist()
-            out, inside = values.clone(), values[..., y0:y1, x0:x1]
-            if values.device.type == "cpu" and inside.numel() and not _wants_graph(values):
-                torch.index_select(inside, 0, partner, out=out[..., y0:y1, x0:x1])
-            else:
-                out[..., y0:y1, x0:x1] = inside.index_select(0, partner)
-            return out
-        if values.device.type == "cpu" and values[0].numel() >= _LARGE and not _wants_graph(values):
-            out = values.clone()
-            rows = zip(out, partner.tolist(), boxes.tolist(), strict=True)
-            for image, source, (x0, y0, x1, y1) in rows:
-                image[..., y0:y1, x0:x1] = values[source, ..., y0:y1, x0:x1]
-            return out
+    plain = values.device.type == boxes.device.type == "cpu" and not _wants_graph(values)
+    if corners is not None:
+        x0, y0, x1, y1 = corners
+        out, inside = values.clone(), values[..., y0:y1, x0:x1]
+        if plain and inside.numel():
+            torch.index_select(inside, 0, partner, out=out[..., y0:y1, x0:x1])
+        else:
+            out[..., y0:y1, x0:x1] = inside.index_select(0, partner)
+        return out
+    if plain and values[0].numel() >= _LARGE:
+        out = values.clone()
+        rows = zip(out, partner.tolist(), boxes.tolist(), strict=True)
+        for image, source, (x0, y0, x1, y1) in rows:
+            image[..., y0:y1, x0:x1] = values[source, ..., y0:y1, x0:x1]
+        return out
     inside = inside_boxes(boxes.to(values.device), *values.shape[-2:])
     inside = inside.view(len(inside), *(1,) * (values.dim() - 3), *inside.shape[1:])
     return torch.where(inside, _take(values, partner), values)
 
 
-_LARGE = 20_000  # values of an image from which pasting one after the other is quicker than a mask
+_LARGE = 8_000  # values of an image from which pasting one after the other is quicker than a mask
 
 
 def _written_out(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:

@@ -108,7 +108,19 @@ def sample_boxes(
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
     n = lam.numel() if isinstance(lam, Tensor) else 1
-    side = (1 - as_lam(lam, n).double().cpu()).sqrt_()
+    return boxes_for(as_lam(lam, n), height, width, generator)
+
+
+def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+    """What `sample_boxes` does, of arguments that were checked: lam (n,) → (n, 4)."""
+    side = (1 - lam.double().cpu()).sqrt_()
+    if len(side) == 1:  # numbers: a dozen operations on tensors would cost more than pasting the box
+        share, (x, y) = side.item(), torch.rand(2, generator=generator).tolist()
+        (x0, x1), (y0, y1) = (
+            _clipped(int(place * size), round(share * size), size)
+            for place, size in ((x, width), (y, height))
+        )
+        return torch.tensor([[x0, y0, x1, y1]])
     sizes = torch.tensor([[width], [height]])
     return _placed((side * sizes).round_().long(), sizes, generator)
 
@@ -151,3 +163,8 @@ def _placed(lengths: Tensor, sizes: Tensor, generator: torch.Generator | None) -
     start = centres - lengths // 2
     corners = torch.stack([start, start + lengths]).clamp_(min=0)  # (2, 2, n): from and to, across and down
     return torch.minimum(corners, sizes).flatten(0, 1).T.contiguous()
+
+
+def _clipped(centre: int, length: int, size: int) -> tuple[int, int]:
+    start = centre - length // 2
+    return max(start, 0), min(start + length, size)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
-from mixlearn.core.checks import as_lam, as_partner, check_pixels
-from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner
+from mixlearn.core.checks import as_lam, as_partner, check_generator, check_pixels
+from mixlearn.core.draw import boxes_for, sample_lam, sample_partner
 from mixlearn.core.geometry import check_boxes
 from mixlearn.core.plan import Mixed, apply_plan
 
@@ -94,8 +94,9 @@ def cutmix(
     if share is not None and fold:
         share = torch.maximum(share, 1 - share)
     if boxes is None:
+        check_generator(generator)
         assert share is not None
-        found = sample_boxes(share, *size, generator=generator)
+        found = boxes_for(share, *size, generator)
     else:
         found = as_boxes(boxes, batch, *size)
     plan = BoxPlan(partner.to(images.device), found, size, share if asked else None, share)

@@ -21,12 +21,14 @@ class ResizePlan(BoxPlan):
     def mix(self, images: Tensor) -> Tensor:
         """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)
-        out, corners = images.clone(), cast(Tensor, self.boxes).tolist()
-        if self.shared:
-            x0, y0, x1, y1 = corners[0]
+        out = images.clone()
+        if self.corners is not None:
+            x0, y0, x1, y1 = self.corners
             out[..., y0:y1, x0:x1] = _shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
             return out
-        for image, source, (x0, y0, x1, y1) in zip(out, self.partner.tolist(), corners, strict=True):
+        for image, source, (x0, y0, x1, y1) in zip(
+            out, self.partner.tolist(), cast(Tensor, self.boxes).tolist(), strict=True
+        ):
             image[..., y0:y1, x0:x1] = _shrunk(images[source], y1 - y0, x1 - x0)
         return out
 
