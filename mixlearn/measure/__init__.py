@@ -24,8 +24,10 @@ from mixlearn.measure.weather_and_digital import (
     pixelate,
     snow,
 )
+from mixlearn.measure.whose import Behaviour, probe
 
 __all__ = [
+    "Behaviour",
     "COMMON",
     "Calibration",
     "CorruptedSets",
@@ -57,6 +59,7 @@ __all__ = [
     "out_of_distribution",
     "pixelate",
     "predict",
+    "probe",
     "robustness",
     "shot_noise",
     "snow",
