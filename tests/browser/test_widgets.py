@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+from tests.browser.drive import drive_beta_explorer, drive_box_lab, drive_lambda_mixer
 
 OpenPage = Callable[..., Any]
 EVIL = "</script><img src=x onerror=\"document.title='hacked'\">"
@@ -39,7 +39,41 @@ def test_both_widgets_answer(tmp_path: Path, open_page: OpenPage, width: int, th
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str) -> None:
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_box_lab_answers(tmp_path: Path, open_page: OpenPage, width: int, theme: str) -> None:
+    with open_page(bare(tmp_path, ml.widgets.box_lab(), theme=theme), width=width, theme=theme) as page:
+        drive_box_lab(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.troubles == []
+
+
+def test_a_finger_moves_the_box_and_scrolls_beside_it(tmp_path: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 375, "height": 700}, has_touch=True, offline=True)
+    page = context.new_page()
+    page.goto(bare(tmp_path, ml.widgets.box_lab((-24, 40, 60, 112))).as_uri())
+    page.wait_for_selector("[data-ready]")
+    body, stage = page.locator("[data-name=body]"), page.locator(".mlw-stage")
+    stage.scroll_into_view_if_needed()
+    box, asked = body.bounding_box(), page.locator("[data-name=asked-box]")
+    before, scrolled = asked.bounding_box(), page.evaluate("scrollY")
+    finger = context.new_cdp_session(page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for kind, step in (("touchStart", 0), *(("touchMove", i) for i in range(1, 6)), ("touchEnd", 5)):
+        points = [] if kind == "touchEnd" else [{"x": x + 8 * step, "y": y - 6 * step}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    after = asked.bounding_box()
+    assert abs(after["x"] - before["x"] - 40) < 3 and abs(after["y"] - before["y"] + 30) < 3
+    assert page.evaluate("scrollY") == scrolled
+    assert stage.evaluate("node => getComputedStyle(node).touchAction") == "pan-y"
+    context.close()
+
+
+BOTH_THAT_SHOW_PICTURES = pytest.mark.parametrize("make", [ml.widgets.lambda_mixer, ml.widgets.box_lab])
+
+
+@BOTH_THAT_SHOW_PICTURES
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str, make: Any) -> None:
     """Text against the widget's ground: at least 4.5 to 1, in the theme that the page names."""
     ratio = """root => {
         const part = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
@@ -51,7 +85,7 @@ def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str) ->
             .map(node => { const ink = light(getComputedStyle(node).color);
                 return (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05); });
     }"""
-    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), theme=theme), theme="light") as page:
+    with open_page(bare(tmp_path, make(), theme=theme), theme="light") as page:
         page.wait_for_selector("[data-ready]")
         assert page.locator(f".mlw[data-mode={theme}]").count() == 1
         assert min(page.locator(".mlw").evaluate(ratio)) >= 4.5
@@ -60,8 +94,9 @@ def test_words_have_contrast(tmp_path: Path, open_page: OpenPage, theme: str) ->
 
 
 def test_fingers_find_what_they_press(tmp_path: Path, open_page: OpenPage) -> None:
-    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()), width=390) as page:
-        page.wait_for_function("document.querySelectorAll('[data-ready]').length === 2")
+    three = ml.widgets.lambda_mixer(), ml.widgets.beta_explorer(), ml.widgets.box_lab()
+    with open_page(bare(tmp_path, *three), width=390) as page:
+        page.wait_for_function("document.querySelectorAll('[data-ready]').length === 3")
         sizes = page.locator(
             ".mlw button, .mlw input[type=range], .mlw select, .mlw summary, .mlw-radios label"
         ).evaluate_all(
@@ -71,8 +106,11 @@ def test_fingers_find_what_they_press(tmp_path: Path, open_page: OpenPage) -> No
         assert len(sizes) > 20 and min(sizes) >= 44
 
 
-def test_keyboard_focus_is_seen_and_nothing_moves_for_who_asks(tmp_path: Path, open_page: OpenPage) -> None:
-    with open_page(bare(tmp_path, ml.widgets.lambda_mixer())) as page:
+@BOTH_THAT_SHOW_PICTURES
+def test_keyboard_focus_is_seen_and_nothing_moves_for_who_asks(
+    tmp_path: Path, open_page: OpenPage, make: Any
+) -> None:
+    with open_page(bare(tmp_path, make())) as page:
         page.wait_for_selector("[data-ready]")
         page.emulate_media(reduced_motion="reduce")
         stops = []
@@ -85,7 +123,8 @@ def test_keyboard_focus_is_seen_and_nothing_moves_for_who_asks(tmp_path: Path, o
                 break
             stops.append(tag)
             assert outline != "none", f"{tag} has the focus and does not show it"
-        assert {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"} <= set(stops)
+        picture = "CANVAS" if make is ml.widgets.lambda_mixer else "svg"
+        assert {"BUTTON", "SELECT", "INPUT", picture, "SUMMARY"} <= set(stops)
         assert page.locator(".mlw *").evaluate_all(
             "nodes => nodes.every(n => getComputedStyle(n).transitionDuration === '0s')"
         )
@@ -102,9 +141,10 @@ def test_two_on_one_page_do_not_touch_each_other(tmp_path: Path, open_page: Open
         assert bars[0] > 0 and bars[1] == 0
 
 
-def test_hostile_names_are_shown_as_text(tmp_path: Path, open_page: OpenPage) -> None:
+@BOTH_THAT_SHOW_PICTURES
+def test_hostile_names_are_shown_as_text(tmp_path: Path, open_page: OpenPage, make: Any) -> None:
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    widget = ml.widgets.lambda_mixer(0.5, images=images, names=[EVIL, "dog"], pair=(EVIL, "dog"))
+    widget = make(images=images, names=[EVIL, "dog"], pair=(EVIL, "dog"))
     with open_page(bare(tmp_path, widget)) as page:
         page.wait_for_selector("[data-ready]")
         assert page.locator("figcaption").first.inner_text() == f"image: {EVIL}"

@@ -14,7 +14,7 @@ from mixlearn.page.host import bundle, script_json
 EVIL = "</script><img src=x onerror=alert(1)>"
 
 
-@pytest.mark.parametrize("name", ["lambda_mixer", "beta_explorer"])
+@pytest.mark.parametrize("name", ["lambda_mixer", "beta_explorer", "box_lab"])
 def test_a_module_stands_alone_and_is_small(name):
     module = bundle(name)
     assert "\nimport " not in module and module.count("export ") == 1 and "export default" in module
@@ -23,7 +23,7 @@ def test_a_module_stands_alone_and_is_small(name):
 
 
 def test_html_without_the_photographs_is_small():
-    for widget in (ml.widgets.lambda_mixer(), ml.widgets.beta_explorer()):
+    for widget in (ml.widgets.lambda_mixer(), ml.widgets.beta_explorer(), ml.widgets.box_lab()):
         without = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", widget.html())
         assert len(without.encode()) < 60_000
     assert len(ml.widgets.lambda_mixer().html()) < 300_000  # with six photographs and the still one
@@ -95,3 +95,41 @@ def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
 def test_errors_name_what_came(arguments, words):
     with pytest.raises(ValueError, match=words):
         ml.widgets.lambda_mixer(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"box": (0, 0, 129, 8)}, r"sides of 0…128 pixels and its centre in the image, got \(0, 0, 129, 8\)"),
+        ({"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
+        ({"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
+        ({"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
+        ({"size": 0}, "size must be at least 1 pixel, got 0"),
+        ({"alpha": -1}, "alpha must be positive and finite, got -1"),
+        ({"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
+    ],
+)
+def test_the_box_lab_names_what_came(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        ml.widgets.box_lab(**arguments)
+
+
+def test_the_box_lab_in_a_kernel():
+    widget = ml.widgets.box_lab((-16, 40, 48, 104))
+    assert (widget.x, widget.y, widget.width, widget.height) == (-16, 40, 64, 64)
+    assert 'alt="Box lab: 81 % dog + 19 % cat, box x 0–48, y 40–104"' in widget.html()
+    widget.set_state({"x": -20, "canvas_height": 96})  # what the page sends
+    assert (widget.x, widget.canvas_height) == (-20, 96) and '"x": -20' in widget.html()
+    with pytest.raises(Exception, match="width"):
+        widget.width = -1
+
+
+def test_the_box_lab_makes_a_box_for_a_share():
+    images = torch.rand(2, 3, 8, 8)
+    for size, lam in ((128, 0.6), (127, 0.75), (33, 0.75), (33, 1.0), (16, 0.0)):
+        widget = ml.widgets.box_lab(None, ("a", "b"), lam=lam, size=size, images=images, names=["a", "b"])
+        boxes = ml.sample_boxes(
+            torch.full((4000,), lam), size, size, generator=torch.Generator().manual_seed(0)
+        )
+        assert [widget.width, widget.height] == (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
+        assert widget.x + widget.width // 2 == size // 2
