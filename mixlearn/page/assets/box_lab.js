@@ -113,7 +113,7 @@ async function render({ model, el }) {
     const over = String(cut) === String([box[0], box[1], box[0] + box[2], box[1] + box[3]]) ? ""
       : `# asked: ${box[2]} × ${box[3]} pixels from column ${box[0]}, row ${box[1]}; the border cuts it\n`;
     return `import torch, mixlearn as ml\n\n${images}${resample}${over}` +
-      `mixed = ml.cutmix(images, torch.tensor([0, 1]), num_classes=2, boxes=[${cut.join(", ")}], partner=[1, 0])\n` +
+      `mixed = ml.cutmix(images, torch.tensor([0, 1]), num_classes=2,\n                  boxes=[${cut.join(", ")}], partner=[1, 0])\n` +
       `print(mixed.plan.describe(0, [${pair}]))\n\n` +
       `generator = torch.Generator().manual_seed(${model.get("seed")})      # ${n} throws\n` +
       `asked = ml.sample_lam(${n}, ${model.get("alpha")}, generator=generator)\n` +
@@ -216,7 +216,7 @@ async function render({ model, el }) {
     if (n) {
       const means = bins.filter(([count]) => count).map(([count, asked, kept]) => [asked / count, kept / count]);
       scatter.append(
-        line(points.map(([a, b]) => `M${x(a).toFixed(1)} ${y(b).toFixed(1)}h0`).join(""), "own", { "stroke-width": 3, "stroke-linecap": "round", "stroke-opacity": 0.35, "data-name": "dots" }),
+        line(points.map(([a, b]) => `M${x(a).toFixed(1)} ${y(b).toFixed(1)}h0`).join(""), "own", { "stroke-width": 3, "stroke-linecap": "round", "stroke-opacity": 0.5, "data-name": "dots" }),
         line(at(means), "partner", { "stroke-width": 2, "data-name": "means" }),
         line(means.map(([a, b]) => `M${x(a).toFixed(1)} ${y(b).toFixed(1)}h0`).join(""), "partner", { "stroke-width": 7, "stroke-linecap": "round" }),
         line(at(Array.from({ length: 101 }, (_, i) => [i / 100, meanKept(i / 100)])), "ink", { "stroke-width": 1.2, "data-name": "theory" }));
