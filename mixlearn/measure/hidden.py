@@ -41,6 +41,10 @@ def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
 def middle(height: int, width: int, share: float) -> Tensor:
     """The centred box (1, 4) that covers a share of each side, in whole pixels.
 
+    Args:
+        height, width: of the image, in pixels.
+        share: of each side, in [0, 1].
+
     >>> middle(8, 8, 0.5).tolist()
     [[2, 2, 6, 6]]
     """

@@ -17,6 +17,11 @@ from mixlearn.measure.warp import clipped_zoom, gaussian_blur, smear
 def gaussian_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Normal noise on every value, as in a dark room.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> gaussian_noise(torch.full((1, 1, 2, 2), 0.5), 1).shape
     torch.Size([1, 1, 2, 2])
     """
@@ -27,6 +32,11 @@ def gaussian_noise(images: Tensor, severity: int = 3, *, generator: torch.Genera
 def shot_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Poisson noise: every value counted in so many grains of light.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> shot_noise(torch.zeros(1, 1, 2, 2), 5).sum().item()
     0.0
     """
@@ -36,6 +46,11 @@ def shot_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
 def impulse_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Salt and pepper: a few values become 1 or 0.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> float(impulse_noise(torch.full((1, 1, 100, 100), 0.5), 5).ne(0.5).float().mean()) < 0.1
     True
@@ -48,6 +63,11 @@ def impulse_noise(images: Tensor, severity: int = 3, *, generator: torch.Generat
 
 def defocus_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Every point becomes a small disk, as out of focus. Draws nothing.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> round(float(defocus_blur(torch.ones(1, 1, 8, 8), 5).mean()), 4)
     1.0
@@ -69,6 +89,11 @@ def glass_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
     The published program means to swap two pixels and, through a view, copies one over the other; here they
     are swapped.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> glass_blur(torch.zeros(1, 1, 8, 8), 1).shape
     torch.Size([1, 1, 8, 8])
@@ -92,6 +117,11 @@ def glass_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 def motion_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Motion blur: smeared along a direction within 45° of the horizontal.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> motion_blur(torch.zeros(1, 1, 8, 8), 1).shape
     torch.Size([1, 1, 8, 8])
     """
@@ -102,6 +132,11 @@ def motion_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator
 
 def zoom_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """The mean of ever closer views, as when the camera rushes in. Draws nothing.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> round(float(zoom_blur(torch.ones(1, 1, 8, 8), 5).mean()), 4)
     1.0

@@ -28,6 +28,11 @@ _GREY = (0.299, 0.587, 0.114)
 def snow(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Driving flakes, once each way up, over a whitened image.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> bool((snow(torch.zeros(1, 3, 8, 8), 5) > 0).any())
     True
     """
@@ -52,6 +57,11 @@ def frost(images: Tensor, severity: int = 3, *, generator: torch.Generator | Non
 
     So this corruption alone has the published mixing weights but not the published texture.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> bool((frost(torch.zeros(1, 3, 8, 8), 1) > 0).any())
     True
     """
@@ -66,6 +76,11 @@ def frost(images: Tensor, severity: int = 3, *, generator: torch.Generator | Non
 def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """A bank of cloud added, and the whole dimmed to the old maximum.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> fog(torch.zeros(1, 3, 8, 8), 5).max().item()
     0.0
     """
@@ -79,6 +94,11 @@ def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None 
 def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """The value of hue, saturation and value raised, hue and saturation kept. Draws nothing.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> brightness(torch.zeros(1, 3, 1, 1), 5).flatten().tolist()
     [0.30000001192092896, 0.30000001192092896, 0.30000001192092896]
     """
@@ -90,6 +110,11 @@ def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
 def contrast(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Every channel drawn towards its mean. Draws nothing.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> contrast(torch.tensor([0., 1.]).view(1, 1, 1, 2), 2).flatten().tolist()
     [0.25, 0.75]
@@ -103,6 +128,11 @@ def elastic_transform(
     images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """A random affine map, then a random smooth displacement.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> elastic_transform(torch.zeros(1, 3, 32, 32), 5).shape
     torch.Size([1, 3, 32, 32])
@@ -141,6 +171,11 @@ def affine(images: Tensor, shift: float, *, generator: torch.Generator | None = 
 def pixelate(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Shrunk and blown up again, both by box averages. Draws nothing.
 
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
     >>> pixelate(torch.rand(1, 1, 32, 32), 5).shape
     torch.Size([1, 1, 32, 32])
     """
@@ -154,6 +189,11 @@ def jpeg_compression(
     images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """Written as JPEG and read again. Draws nothing.
+
+    Args:
+        images: (B, C, H, W) in [0, 1], not changed.
+        severity: 1 to 5.
+        generator: source of randomness on the CPU; None uses torch's default one.
 
     >>> jpeg_compression(torch.rand(1, 3, 16, 16), 5).shape
     torch.Size([1, 3, 16, 16])

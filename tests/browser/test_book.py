@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+from tests.browser.drive import drive_beta_explorer, drive_box_lab, drive_lambda_mixer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "book" / "_tools"))
@@ -155,7 +155,12 @@ def test_footer_names_the_version(site: Path) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(
-    ("kind", "drive"), [("lambda-mixer", drive_lambda_mixer), ("beta-explorer", drive_beta_explorer)]
+    ("kind", "drive"),
+    [
+        ("lambda-mixer", drive_lambda_mixer),
+        ("beta-explorer", drive_beta_explorer),
+        ("box-lab", drive_box_lab),
+    ],
 )
 def test_widget_answers_in_the_built_page(
     site: Path, open_page: OpenPage, kind: str, drive: Callable[[Any], None], width: int, theme: str
