@@ -127,7 +127,7 @@ def test_lightning_trains_on_mixtures_and_validates_on_images(kind, tmp_path):
     read = (lambda b: (b["img"], b["id"])) if kind == "dict" else (lambda b: (b[0], b[1]))
     model = Classifier(read)
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
-    callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=4), **keys)
+    callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup, ml.cutmix], num_classes=4), **keys)
     trainer = lightning.Trainer(
         max_epochs=2,
         accelerator="cpu",

@@ -1,0 +1,114 @@
+"""p as a schedule, mixing inside a network, and the measures beyond accuracy in a run."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.lab import experiments
+from mixlearn.lab.examine import examine
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def mixed_share(mix, rounds=400):
+    generator, labels, images = seeded(), torch.arange(4), torch.rand(4, 1, 8, 8)
+    boxes = [mix(images, labels, generator=generator).plan.boxes for _ in range(rounds)]
+    return sum(found is not None for found in boxes) / rounds
+
+
+def test_p_follows_its_schedule():
+    mix = ml.RandomMix([ml.cutmix], p=lambda progress: progress**2, num_classes=4)
+    for progress in (0.0, 0.5, 1.0):
+        mix.progress = progress
+        assert mix.probability() == progress**2
+        assert mixed_share(mix) == pytest.approx(progress**2, abs=0.07)
+    mix = ml.RandomMix([ml.cutmix], p=lambda progress: 2 * progress, num_classes=4)
+    mix.progress = 0.8
+    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], its schedule gave 1.6 at progress 0.800"):
+        mix.probability()
+
+
+def test_fit_and_lightning_tell_the_progress():
+    seen = []
+
+    def p(progress):
+        seen.append(progress)
+        return 1.0
+
+    mix = ml.RandomMix([ml.cutmix], p=p)
+    data = ml.data.load("fashion").train.subset(40, generator=seeded())
+    net = ml.nets.resnet(8, 10, width=2, channels=1)
+    ml.fit(net, data, ml.learners.Mixing(mix, 10), epochs=2, batch_size=20, progress=False)
+    assert seen == [0.0, 0.25, 0.5, 0.75]
+    callback = ml.lightning.MixBatches(mix, log_every=0)
+    trainer = SimpleNamespace(global_step=30, estimated_stepping_batches=40, current_epoch=0, loggers=[])
+    callback._mixed([torch.rand(4, 1, 8, 8), torch.eye(4)], trainer)
+    assert seen[-1] == 0.75
+
+
+def test_random_mix_says_what_it_is():
+    mix = ml.RandomMix([partial(ml.cutmix, alpha=0.5), ml.mixup], odds=[3, 1], p=0.5)
+    assert repr(mix) == "RandomMix([cutmix(alpha=0.5), mixup], odds=[3.0, 1.0], p=0.5)"
+    images, targets, _ = mix(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]), num_classes=3)
+    assert targets.shape == (2, 3)
+
+
+@pytest.mark.parametrize("stage", ["input", "stem", "stage1", "stage2", "pool"])
+def test_features_are_mixed_at_the_stage_and_only_there(stage):
+    net = ml.nets.resnet(8, 4, width=4, channels=1).eval()
+    images, labels = torch.rand(4, 1, 8, 8), torch.arange(4)
+    boxed = partial(ml.cutmix, lam=0.5, partner=[1, 0, 3, 2])
+    blended = partial(ml.mixup, lam=0.3, partner=[1, 0, 3, 2])
+    mix = blended if stage == "pool" else boxed  # the pooled features have no pixels
+    found = ml.learners.MixingInside(mix, [stage], 4)(net, images, labels, generator=seeded(3))
+    draws = seeded(3)
+    torch.randint(1, (), generator=draws)
+
+    def tap(name, features):
+        if name != stage:
+            return features
+        mixed = mix(features, labels, num_classes=4, generator=draws)
+        tap.targets = mixed.targets
+        return mixed.images
+
+    expected = ml.soft_cross_entropy(net(images, tap=tap), tap.targets)
+    assert torch.allclose(found["mixed_labels"], expected)
+    assert not torch.allclose(found["mixed_labels"], ml.soft_cross_entropy(net(images), torch.eye(4)))
+
+
+def test_wrong_stages_are_named():
+    net = ml.nets.resnet(8, 4, width=2, channels=1)
+    with pytest.raises(ValueError, match=r"taps input, stem, stage1, .* it has no 'stage9'"):
+        ml.learners.MixingInside(ml.cutmix, ["stage9"], 4)(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 1]))
+    for wrong in ([], "stem"):
+        with pytest.raises(ValueError, match="stages must be one or more names of taps"):
+            ml.learners.MixingInside(ml.cutmix, wrong, 4)
+
+
+def test_a_run_is_examined_and_says_so():
+    setting = experiments.boxes()["boxes-fashion-both-smoothed"]
+    setting = partial(setting, examine=partial(examine, data="fashion", images=10))
+    outcome = setting(seed=0, images=20, epochs=1, width=2, progress=False)
+    assert outcome.settings["smoothing"] == 0.1 and "images=10" in outcome.settings["examined"]
+    assert outcome.settings["mix"] == "RandomMix([mixup(alpha=1.0), cutmix(alpha=1.0)], p=1.0)"
+    assert set(outcome.final["corrupted"]) == {"accuracy"} | {c.__name__ for c in ml.measure.COMMON}
+    foreign = [part for part in outcome.final if part.startswith("foreign ")]
+    assert foreign == [f"foreign {n}" for n in ("emoji", "photographs", "uniform noise", "normal noise")]
+    assert all(0 <= value <= 1 for part in foreign for value in outcome.final[part].values())
+    assert set(outcome.final["hidden"]) == {
+        f"{w} {s:g}" for w in ("middle", "border") for s in (0.25, 0.5, 0.75)
+    }
+    assert set(outcome.final["between"]) == {"blend", "box"}
+
+
+def test_boxes_are_all_of_the_table():
+    names = list(experiments.boxes())
+    assert len(names) == 20 and len(set(names)) == 20
+    for data in ("fashion", "emoji"):
+        for way in ("plain", "cutout", "mixup", "cutmix", "both"):
+            assert {f"boxes-{data}-{way}", f"boxes-{data}-{way}-smoothed"} <= set(names)
