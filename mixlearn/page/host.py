@@ -93,5 +93,5 @@ def picture_url(pixels: Any) -> str:
     """A lossless WebP as a data URL (a quarter smaller than PNG), from uint8 pixels (H, W, 3)."""
     image = need("PIL.Image", "a widget").fromarray(pixels)
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    image.save(file, "WEBP", lossless=True, quality=75, method=4, exact=True)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -46,8 +46,8 @@ async function render({ model, el }) {
   const sources = [source(), source()];
 
   const rules = [["pixels", "By the pixels"], ["asked", "As asked"], ["majority", "One-hot majority"]].map(([name, words]) => {
-    const part = make("span", { class: "mlw-own" }), said = make("p", { "data-name": `rule-${name}` });
-    return { name, words, part, said, bar: make("div", { class: "mlw-bar", "aria-hidden": "true" }, part, make("span", { class: "mlw-partner" })) };
+    const part = make("span", { class: "mlw-own mlw-slim" }), said = make("p", { "data-name": `rule-${name}` });
+    return { name, words, part, said, bar: make("div", { class: "mlw-bar", "aria-hidden": "true" }, part, make("span", { class: "mlw-partner mlw-slim" })) };
   });
   const facts = ["asked", "pasted"].map((name) => ({ name, sum: make("td", { "data-name": `${name}-sum` }) }));
   const live = sentence();
