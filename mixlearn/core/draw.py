@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_lam, check_alpha, check_generator
+from mixlearn.core.checks import as_lam, as_partner, check_alpha, check_generator
 
 
 def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None) -> Tensor:
@@ -109,6 +111,26 @@ def sample_boxes(
         raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
     n = lam.numel() if isinstance(lam, Tensor) else 1
     return boxes_for(as_lam(lam, n), height, width, generator)
+
+
+def given_or_drawn(
+    lam: float | Sequence[float] | Tensor | None,
+    partner: Sequence[int] | Tensor | None,
+    batch: int,
+    alpha: float,
+    per_image: bool,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """What nearly every method starts with: partners (B,), then λ, (1,) for the batch or (B,)."""
+    check_generator(generator)
+    if partner is None:
+        partner = sample_partner(batch, generator=generator)
+    else:
+        partner = as_partner(partner, batch)
+    if lam is None:
+        return partner, sample_lam(batch if per_image else 1, alpha, generator=generator)
+    values = torch.as_tensor(lam)
+    return partner, as_lam(values, batch if per_image or values.numel() > 1 else 1)
 
 
 def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:

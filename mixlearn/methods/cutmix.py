@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
-from mixlearn.core.checks import as_lam, as_partner, check_generator, check_pixels
-from mixlearn.core.draw import boxes_for, sample_lam, sample_partner
+from mixlearn.core.checks import check_pixels
+from mixlearn.core.draw import boxes_for, given_or_drawn
 from mixlearn.core.geometry import check_boxes
 from mixlearn.core.plan import Mixed, apply_plan
 
@@ -82,24 +82,14 @@ def cutmix(
         )
     if asked and boxes is not None and lam is None:
         raise ValueError("label_from='asked' with given boxes needs lam=, the share that was asked")
-    if partner is None:
-        partner = sample_partner(batch, generator=generator)
-    else:
-        partner = as_partner(partner, batch)
-    share = None
-    if lam is not None:
-        share = as_lam(lam, batch if per_image or _many(lam) else 1)
-    elif boxes is None:
-        share = sample_lam(batch if per_image else 1, alpha, generator=generator)
-    if share is not None and fold:
+    partner, share = given_or_drawn(
+        1.0 if lam is None and boxes is not None else lam, partner, batch, alpha, per_image, generator
+    )
+    if fold:
         share = torch.maximum(share, 1 - share)
-    if boxes is None:
-        check_generator(generator)
-        assert share is not None
-        found = boxes_for(share, *size, generator)
-    else:
-        found = as_boxes(boxes, batch, *size)
-    plan = BoxPlan(partner.to(images.device), found, size, share if asked else None, share)
+    found = boxes_for(share, *size, generator) if boxes is None else as_boxes(boxes, batch, *size)
+    known = share if asked or boxes is None else None
+    plan = BoxPlan(partner.to(images.device), found, size, share if asked else None, known)
     return apply_plan(plan, images, labels, num_classes)
 
 
@@ -110,8 +100,3 @@ def as_boxes(boxes: Sequence[Sequence[int]] | Tensor, batch: int, height: int, w
     if found.shape[0] not in (1, batch):
         raise ValueError(f"boxes must be one box or {batch}, one for each image, got {found.shape[0]}")
     return found
-
-
-def _many(lam: float | Sequence[float] | Tensor) -> bool:
-    """Whether several λ were given."""
-    return torch.as_tensor(lam).numel() > 1

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_lam, as_partner, check_images
-from mixlearn.core.draw import sample_lam, sample_partner
+from mixlearn.core.checks import check_images
+from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
@@ -56,13 +56,7 @@ def mixup(
     """
     check_images(images)
     batch = images.shape[0]
-    if partner is None:
-        partner = sample_partner(batch, generator=generator)
-    else:
-        partner = as_partner(partner, batch)
-    if lam is None:
-        lam = sample_lam(batch if per_image else 1, alpha, generator=generator).expand(batch)
-    else:
-        lam = as_lam(lam, batch)
-    plan = MixPlan.pair(partner.to(images.device), lam.to(images.device))
+    partner, share = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
+    share = share.expand(batch)
+    plan = MixPlan.pair(partner.to(images.device), share.to(images.device))
     return apply_plan(plan, images, labels, num_classes)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
-from mixlearn.core.checks import as_partner, check_generator, check_pixels
-from mixlearn.core.draw import sample_partner
+from mixlearn.core.checks import check_pixels
+from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.plan import Mixed, apply_plan
 from mixlearn.methods.cutmix import as_boxes
 
@@ -77,10 +77,7 @@ def resizemix(
     """
     height, width = check_pixels(images)
     batch = images.shape[0]
-    if partner is None:
-        partner = sample_partner(batch, generator=generator)
-    else:
-        partner = as_partner(partner, batch)
+    partner, _ = given_or_drawn(1.0, partner, batch, 1.0, per_image, generator)
     if boxes is None:
         found = _sample(batch if per_image else 1, scale, height, width, generator)
     else:
@@ -94,7 +91,6 @@ def _sample(
     n: int, scale: tuple[float, float], height: int, width: int, generator: torch.Generator | None
 ) -> Tensor:
     """n boxes of the image's shape, τ times as large, anywhere inside it."""
-    check_generator(generator)
     least, most = scale
     if not 0 < least <= most <= 1:
         raise ValueError(f"scale must satisfy 0 < least ≤ most ≤ 1, got {scale}")
