@@ -88,6 +88,27 @@ class MixPlan:
         return cls(torch.stack([own, partner]), both, weights, boxes, lam if lam_asked is None else lam_asked)
 
     @classmethod
+    def masked(cls, partner: Tensor, masks: Tensor, lam_asked: Tensor | None = None) -> MixPlan:
+        """A plan of two parts whose label follows the mask: λ is the mean of each image's own share.
+
+        Args:
+            partner: (B,) int64, the partner of each image.
+            masks: (B, 1, H, W), each image's own share of each pixel; (1, 1, H, W) is one for all.
+            lam_asked: (B,) or (1,), the λ that was drawn or given; None is the mean.
+
+        >>> plan = MixPlan.masked(torch.tensor([1, 0]), torch.tensor([1., 0., 0., 0.]).view(1, 1, 2, 2))
+        >>> plan.lam, plan.masks.shape
+        (tensor([0.2500, 0.2500]), torch.Size([2, 2, 1, 2, 2]))
+        """
+        batch = partner.shape[0]
+        lam = masks.mean((1, 2, 3))
+        weights = torch.stack([lam, 1 - lam]).expand(2, batch)
+        both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])
+        own = torch.arange(batch, device=partner.device)
+        asked = weights[0] if lam_asked is None else lam_asked.expand(batch)
+        return cls(torch.stack([own, partner]), both, weights, None, asked)
+
+    @classmethod
     def identity(cls, n: int) -> MixPlan:
         """The plan that changes nothing: each of n images paired with itself at λ = 1."""
         return cls.pair(torch.arange(n), torch.ones(n))

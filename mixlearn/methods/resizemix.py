@@ -24,12 +24,12 @@ class ResizePlan(BoxPlan):
         out = images.clone()
         if self.corners is not None:
             x0, y0, x1, y1 = self.corners
-            out[..., y0:y1, x0:x1] = _shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
+            out[..., y0:y1, x0:x1] = shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
             return out
         for image, source, (x0, y0, x1, y1) in zip(
             out, self.partner.tolist(), cast(Tensor, self.boxes).tolist(), strict=True
         ):
-            image[..., y0:y1, x0:x1] = _shrunk(images[source], y1 - y0, x1 - x0)
+            image[..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
         return out
 
 
@@ -104,7 +104,7 @@ def _sample(
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
-def _shrunk(images: Tensor, height: int, width: int) -> Tensor:
+def shrunk(images: Tensor, height: int, width: int) -> Tensor:
     """Each new pixel shows the old one at its place: nearest neighbour, for any type."""
     rows, columns = (
         torch.arange(new, device=images.device) * old // max(new, 1)

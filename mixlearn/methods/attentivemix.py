@@ -1,0 +1,81 @@
+"""AttentiveMix+: the cells of a coarse grid where the partner is most worth looking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixlearn.core.checks import check_pixels
+from mixlearn.core.draw import given_or_drawn
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
+
+
+def attentivemix(
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    num_classes: int | None = None,
+    alpha: float = 2.0,
+    grid: int = 7,
+    saliency: Saliency = spectral_residual,
+    lam: float | Sequence[float] | Tensor | None = None,
+    partner: Sequence[int] | Tensor | None = None,
+    per_image: bool = False,
+    generator: torch.Generator | None = None,
+) -> Mixed:
+    """Paste the partner's most salient cells, a share 1 − λ of a grid, at their own places.
+
+    Args:
+        images: (B, C, H, W) float, in any units. Not changed.
+        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
+        num_classes: C, needed with class ids.
+        alpha: λ is drawn from Beta(α, α).
+        grid: cells along a side, at most the image's own pixels. The paper has 7, the last features of a
+            network on 224 pixels.
+        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
+            features of a network trained on ImageNet (`feature_attention`).
+        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
+        partner: (B,) indices into the batch, instead of a random permutation.
+        per_image: draw λ for each image rather than once for the batch; cells differ either way.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one kept.
+
+    Raises:
+        TypeError: integer images, float class ids, partners that are no integers.
+        ValueError: α not positive, λ outside [0, 1], a grid below 1, a saliency of another shape.
+
+    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for each
+    batch is OpenMixup's (Li et al., 2022).
+
+    >>> maps = torch.tensor([0., 0., 0., 9.]).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
+    >>> mixed = attentivemix(torch.rand(2, 3, 2, 2), grid=2, saliency=maps, lam=0.75, partner=[1, 0])
+    >>> mixed.plan.masks[1, 0, 0]
+    tensor([[0., 0.],
+            [0., 1.]])
+    """
+    height, width = check_pixels(images)
+    batch = images.shape[0]
+    if grid < 1:
+        raise ValueError(f"grid must be at least 1, got {grid}")
+    rows, columns = min(grid, height), min(grid, width)
+    partner, asked = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
+    maps = saliency_of(saliency, images)
+    cells = (
+        F.adaptive_avg_pool2d(maps.float(), (rows, columns))
+        .flatten(1)
+        .index_select(0, partner.to(maps.device))
+    )
+    count = rows * columns
+    pasted = ((1 - asked) * count).round().clamp(min(1, count - 1), max(count - 1, 1)).expand(batch)
+    order = cells.argsort(dim=1, descending=True)
+    first = (torch.arange(count) < pasted[:, None].cpu()).float().to(order.device)
+    chosen = torch.zeros_like(cells).scatter_(1, order, first).view(batch, 1, rows, columns)
+    masks = 1 - F.interpolate(chosen, size=(height, width), mode="nearest")
+    plan = MixPlan.masked(partner.to(masks.device), masks, asked.to(masks.device))
+    return apply_plan(plan, images, labels, num_classes)

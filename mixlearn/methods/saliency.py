@@ -1,0 +1,118 @@
+"""Where an image is worth looking: saliency maps, from the image alone or from a network's gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixlearn.core.checks import check_pixels
+
+Saliency = Tensor | Callable[[Tensor], Tensor]
+
+
+def saliency_of(saliency: Saliency, images: Tensor) -> Tensor:
+    """Maps that were given, or made by a function, once their shape is checked: (B, 1, H, W)."""
+    maps = saliency(images) if callable(saliency) else saliency
+    expected = (images.shape[0], 1, *images.shape[-2:])
+    if tuple(maps.shape) != expected:
+        raise ValueError(f"saliency must have shape {expected}, got {tuple(maps.shape)}")
+    return maps
+
+
+def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> Tensor:
+    """Saliency without a network: what is unusual in the image's own spectrum.
+
+    The logarithm of a natural image's amplitudes falls smoothly with frequency. What sticks out of its local
+    mean, the residual, belongs to what is unusual; put back with the old phases, it lights up where that is.
+
+    Args:
+        images: (B, C, H, W) float, in any units.
+        size: the map is computed at this side in pixels, or the image's own if that is smaller.
+        sigma: of the blur at the end, in pixels of that size.
+
+    Returns:
+        (B, 1, H, W), at least 0, each summing to 1.
+
+    Raises:
+        TypeError, ValueError: images that are not floating point (B, C, H, W).
+
+    Source: Hou & Zhang, *Saliency Detection: A Spectral Residual Approach*, CVPR 2007.
+
+    >>> image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    >>> image[0, 0, 20:24, 8:12] += 3
+    >>> peak = spectral_residual(image)[0, 0].flatten().argmax().item()
+    >>> 18 <= peak // 32 <= 26, 6 <= peak % 32 <= 14
+    (True, True)
+    """
+    height, width = check_pixels(images)
+    if images.dim() != 4:
+        raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
+    small = (min(size, height), min(size, width))
+    grey = F.interpolate(images.float().mean(1, keepdim=True), size=small, mode="bilinear", antialias=True)
+    spectrum = torch.fft.fft2(grey)
+    level = spectrum.abs().clamp_min(1e-8).log()
+    residual = level - F.avg_pool2d(F.pad(level, (1, 1, 1, 1), mode="circular"), 3, stride=1)
+    map_ = torch.fft.ifft2(torch.polar(residual.exp(), spectrum.angle())).abs().square()
+    return normalised(F.interpolate(_blur(map_, sigma), size=(height, width), mode="bilinear"))
+
+
+def gradient_saliency(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+) -> Tensor:
+    """Saliency by a network: the size of the loss's gradient at each pixel.
+
+    A network is put into evaluation mode for the pass and back; its weights' gradients are left as they were.
+
+    Args:
+        model: images → logits (B, classes).
+        images: (B, C, H, W) float. Not changed.
+        labels: (B,) class ids, or whatever `loss` takes.
+        loss: of logits and labels, to a scalar.
+
+    Returns:
+        (B, 1, H, W), at least 0, each summing to 1.
+
+    Source: Simonyan, Vedaldi & Zisserman, *Deep Inside Convolutional Networks*, 2013; as used by Kim, Choo &
+    Song, *Puzzle Mix*, ICML 2020.
+
+    >>> model = lambda x: torch.stack([x[:, 0, 0, 1], -x[:, 0, 0, 1]], 1)       # looks at one pixel
+    >>> gradient_saliency(model, torch.zeros(1, 1, 1, 3), torch.tensor([0]))[0, 0]
+    tensor([[0., 1., 0.]])
+    """
+    check_pixels(images)
+    modules = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
+    try:
+        if isinstance(model, nn.Module):
+            model.eval()
+        with torch.enable_grad():
+            given = images.detach().clone().requires_grad_(True)
+            (slope,) = torch.autograd.grad(loss(model(given), labels), given)
+    finally:
+        for module in modules:
+            module.training = True
+    return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
+
+
+def normalised(maps: Tensor) -> Tensor:
+    """(B, 1, H, W) maps scaled to sum to 1 each; a map of zeros becomes even.
+
+    >>> normalised(torch.tensor([1., 3.]).view(1, 1, 1, 2)).flatten().tolist()
+    [0.25, 0.75]
+    """
+    total = maps.sum((1, 2, 3), keepdim=True)
+    even = torch.full_like(maps, 1 / (maps.shape[-1] * maps.shape[-2]))
+    return torch.where(total > 0, maps / total.clamp_min(1e-12), even)
+
+
+def _blur(maps: Tensor, sigma: float) -> Tensor:
+    radius = max(int(3 * sigma + 0.5), 1)
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=maps.device) / sigma).square())
+    kernel = (kernel / kernel.sum()).to(maps)
+    maps = F.conv2d(maps, kernel.view(1, 1, -1, 1), padding=(radius, 0))
+    return F.conv2d(maps, kernel.view(1, 1, 1, -1), padding=(0, radius))
