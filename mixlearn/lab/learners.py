@@ -111,7 +111,7 @@ class MixingInside(Mixing):
         num_classes, smoothing: as for `Mixing`.
 
     Raises:
-        ValueError: no stages, or one that the network does not have.
+        ValueError: no stages, or one that the network does not have or never calls.
 
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.1.2; Verma et al., *Manifold Mixup*, ICML 2019.
 
@@ -155,4 +155,6 @@ class MixingInside(Mixing):
             return mixed.images
 
         logits = model(images, tap=tap)
+        if not targets:
+            raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
         return {"mixed_labels": soft_cross_entropy(logits, smooth(targets[0], self.smoothing))}

@@ -91,6 +91,12 @@ def test_wrong_stages_are_named():
         with pytest.raises(ValueError, match="stages must be one or more names of taps"):
             ml.learners.MixingInside(ml.cutmix, wrong, 4)
 
+    def deaf(images, tap):  # has no `stages` to check against, and never calls its tap
+        return torch.zeros(len(images), 4)
+
+    with pytest.raises(ValueError, match="the network never called its tap 'stage1'"):
+        ml.learners.MixingInside(ml.cutmix, ["stage1"], 4)(deaf, torch.rand(2, 1, 8, 8), torch.tensor([0, 1]))
+
 
 def test_a_run_is_examined_and_says_so():
     setting = experiments.boxes()["boxes-fashion-both-smoothed"]
