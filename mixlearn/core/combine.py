@@ -1,4 +1,8 @@
-"""Putting gathered images together: by weights, by masks, by choice, by boxes. A plan's arithmetic."""
+"""Putting gathered images together: by weights, by masks, by choice, by boxes. A plan's arithmetic.
+
+`pair` says that of two parts the first is the image itself and the second has what the first leaves, so
+that one interpolation gives the sum.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,15 @@ from torch import Tensor
 from mixlearn.core.geometry import inside_boxes
 
 
-def gather_sum(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
+def gather_sum(values: Tensor, sources: Tensor, weights: Tensor, pair: bool = False) -> Tensor:
     """Σₖ wₖ · v[sₖ] for values (B, …), sources and weights (K, B).
 
     An embedding bag is this very sum: each row read once, each result written once, nothing kept in
     between. It has no second derivative, so where a gradient is wanted the sum is written out.
     """
     if _wants_graph(values, weights):
-        return _written_out(values, sources, weights.reshape(*weights.shape, *(1,) * (values.dim() - 1)))
+        shares = weights.reshape(*weights.shape, *(1,) * (values.dim() - 1))
+        return _written_out(values, sources, shares, pair)
     last = _channels_last(values)
     rows = values.permute(0, 2, 3, 1) if last else values
     parts, batch = sources.shape
@@ -31,24 +36,24 @@ def gather_sum(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     return out.permute(0, 3, 1, 2) if last else out
 
 
-def mask_sum(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
+def mask_sum(values: Tensor, sources: Tensor, masks: Tensor, pair: bool = False) -> Tensor:
     """Σₖ Mₖ ⊙ v[sₖ] for values (B, …, H, W), sources (K, B) and masks (K, B, …, H, W)."""
-    if _wants_graph(values, masks) or sources.shape[0] != 2:
-        return _written_out(values, sources, masks)
+    if _wants_graph(values, masks) or not pair:
+        return _written_out(values, sources, masks, pair)
     out = _take(values, sources[1])
     return torch.lerp(out, values, masks[0].to(values.dtype), out=out)
 
 
 def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
-    """values[sₖ] where Mₖ is 1: for integer maps, which cannot be averaged."""
-    if not bool(((masks == 0) | (masks == 1)).all()):
+    """Σₖ Mₖ ⊙ v[sₖ] for integer maps, which cannot be averaged: v[sₖ] where Mₖ is 1, 0 where none is."""
+    if not bool((((masks == 0) | (masks == 1)) & (masks.sum(0) <= 1)).all()):
         raise TypeError(
-            f"values of type {values.dtype} cannot be averaged under masks between 0 and 1; "
-            "expected floating point (for class ids: one-hot them first)"
+            f"values of type {values.dtype} cannot be averaged under masks between 0 and 1 or masks that "
+            "overlap; expected floating point (for class ids: one-hot them first)"
         )
-    out = values.clone()
-    for source, mask in zip(sources[1:], masks[1:], strict=True):
-        out = torch.where(mask.bool(), values[source], out)
+    out = values.new_zeros(())
+    for source, mask in zip(sources, masks, strict=True):
+        out = torch.where(mask.bool(), _take(values, source), out)
     return out
 
 
@@ -83,12 +88,12 @@ def paste(
 _LARGE = 8_000  # values of an image from which pasting one after the other is quicker than a mask
 
 
-def _written_out(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
+def _written_out(values: Tensor, sources: Tensor, shares: Tensor, pair: bool) -> Tensor:
     """The sum as a formula that autograd and compilers take apart."""
     shares = shares.to(values.dtype)
-    if sources.shape[0] == 2:
+    if pair:
         return torch.lerp(_take(values, sources[1]), values, shares[0])
-    out = shares[0] * values
+    out = shares[0] * _take(values, sources[0])
     for source, share in zip(sources[1:], shares[1:], strict=True):
         out = torch.addcmul(out, share, _take(values, source))
     return out

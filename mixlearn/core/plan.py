@@ -22,11 +22,10 @@ class MixPlan:
     """Who is mixed, where, and how much: K parts for each of B images.
 
     Args:
-        sources: (K, B) int64. Image i is built from the images sources[:, i]; row 0 is the image itself.
+        sources: (K, B) int64. Image i is built from the images sources[:, i], usually itself first.
         masks: (K, B, 1, H, W) in [0, 1], or (K, B, 1, 1, 1) where the share is the same at every pixel.
-            They sum to 1 over K,
-            less where pixels are erased.
-        weights: (K, B), the shares of the labels. They sum to 1 over K.
+            They sum to 1 over K, less where pixels are erased.
+        weights: (K, B), the shares of the labels. They sum to 1 over K, save where a method says otherwise.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
         lam_asked: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
 
@@ -49,15 +48,15 @@ class MixPlan:
     weights: Tensor
     boxes: Tensor | None = None
     lam_asked: Tensor | None = None
+    _pair = False  # whether masks and weights are those of `pair`, so that one interpolation is the sum
 
     def __post_init__(self) -> None:
         parts = tuple(self.sources.shape)
         if len(parts) != 2:
             raise ValueError(f"sources must have shape (K, B), got {parts}")
-        if tuple(self.weights.shape) != parts:
-            raise ValueError(
-                f"weights must have the shape of sources, {parts}, got {tuple(self.weights.shape)}"
-            )
+        weights = tuple(self.weights.shape)
+        if weights != parts:
+            raise ValueError(f"weights must have the shape of sources, {parts}, got {weights}")
         if self.masks.dim() != 5 or tuple(self.masks.shape[:2]) != parts or self.masks.shape[2] != 1:
             raise ValueError(
                 f"masks must have shape {(*parts, 1, 'H', 'W')} to go with the sources, "
@@ -82,10 +81,9 @@ class MixPlan:
             masks: (B, 1, H, W), each image's own share of each pixel; None means λ at every pixel.
             boxes, lam_asked: kept for pictures, see the class.
         """
-        own = torch.arange(partner.shape[0], device=partner.device)
         weights = torch.stack([lam, 1 - lam])
         both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
-        return cls(torch.stack([own, partner]), both, weights, boxes, lam if lam_asked is None else lam_asked)
+        return cls._of_two(partner, both, weights, boxes, lam if lam_asked is None else lam_asked)
 
     @classmethod
     def masked(cls, partner: Tensor, masks: Tensor, lam_asked: Tensor | None = None) -> MixPlan:
@@ -104,9 +102,15 @@ class MixPlan:
         lam = masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
         both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])
-        own = torch.arange(batch, device=partner.device)
         asked = weights[0] if lam_asked is None else lam_asked.expand(batch)
-        return cls(torch.stack([own, partner]), both, weights, None, asked)
+        return cls._of_two(partner, both, weights, None, asked)
+
+    @classmethod
+    def _of_two(cls, partner: Tensor, masks: Tensor, weights: Tensor, *rest: Tensor | None) -> MixPlan:
+        own = torch.arange(partner.shape[0], device=partner.device)
+        plan = cls(torch.stack([own, partner]), masks, weights, *rest)
+        vars(plan)["_pair"] = True  # the class is frozen
+        return plan
 
     @classmethod
     def identity(cls, n: int) -> MixPlan:
@@ -128,12 +132,11 @@ class MixPlan:
 
     def to(self, device: torch.device | str) -> MixPlan:
         """The same plan on another device."""
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
+        moved = {k: v.to(device, non_blocking=away) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        plan = replace(self, **moved)
+        vars(plan)["_pair"] = self._pair
+        return plan
 
     def mix(self, images: Tensor) -> Tensor:
         """Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
@@ -141,28 +144,22 @@ class MixPlan:
         Args:
             images: (B, …, H, W) of any float type: images, depth maps, features; with constant masks any
                 (B, …). Integer maps (class ids of a segmentation) are taken over pixel by pixel, which
-                needs masks of only 0 and 1.
+                needs masks of only 0 and 1. Erased pixels, which no mask keeps, become 0, class ids too.
 
         Returns:
             A new tensor of the same shape, type and memory format. `images` is left as it was.
 
         Raises:
             ValueError: batch or pixels differ from the plan's.
-            TypeError: integer values under masks between 0 and 1.
+            TypeError: integer values under masks between 0 and 1, or under masks that overlap.
         """
-        self._check_batch(images, "images")
-        if tuple(self.masks.shape[-2:]) == (1, 1):
-            if images.is_floating_point():
-                return gather_sum(images, self.sources, self.masks[:, :, 0, 0, 0])
-        elif images.dim() < 3 or images.shape[-2:] != self.masks.shape[-2:]:
-            raise ValueError(
-                f"images must have shape ({len(self)}, …, {self.masks.shape[-2]}, {self.masks.shape[-1]}) "
-                f"to go with the masks, got {tuple(images.shape)}"
-            )
+        self._check_pixels(images)
+        if tuple(self.masks.shape[-2:]) == (1, 1) and images.is_floating_point():
+            return gather_sum(images, self.sources, self.masks[:, :, 0, 0, 0], self._pair)
         between = (1,) * max(images.dim() - 3, 0)
         masks = self.masks[:, :, 0].reshape(*self.sources.shape, *between, *self.masks.shape[-2:])
         if images.is_floating_point():
-            return mask_sum(images, self.sources, masks)
+            return mask_sum(images, self.sources, masks, self._pair)
         if images.dim() < 3:
             masks = masks.flatten(2).reshape(*self.sources.shape, *(1,) * (images.dim() - 1))
         return pick(images, self.sources, masks)
@@ -172,7 +169,7 @@ class MixPlan:
         self._check_batch(values, "values")
         if not values.is_floating_point():
             raise TypeError(f"values to blend must be floating point, got {values.dtype}")
-        return gather_sum(values, self.sources, self.weights)
+        return gather_sum(values, self.sources, self.weights, self._pair)
 
     def soften(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
         """Σₖ wₖ · y[sₖ]: the soft labels of the mixed images.
@@ -226,6 +223,15 @@ class MixPlan:
         if values.dim() == 0 or values.shape[0] != len(self):
             raise ValueError(
                 f"{name} must have shape ({len(self)}, …) to go with the plan, got {tuple(values.shape)}"
+            )
+
+    def _check_pixels(self, images: Tensor) -> None:
+        self._check_batch(images, "images")
+        size = tuple(self.masks.shape[-2:])
+        if size != (1, 1) and (images.dim() < 3 or tuple(images.shape[-2:]) != size):
+            raise ValueError(
+                f"images must have shape ({len(self)}, …, {size[0]}, {size[1]}) to go with the masks, "
+                f"got {tuple(images.shape)}"
             )
 
 

@@ -1,5 +1,7 @@
 """The laws that every plan keeps, whatever is drawn (Hypothesis)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -39,6 +41,48 @@ def naive(plan, images):
         for i, j in enumerate(source.tolist()):
             out[i] += mask[i].to(images.dtype) * images[j]
     return out
+
+
+@st.composite
+def free_plans(draw, hard=False):
+    """A plan of 1 to 4 parts, none of them the image itself, whose masks and weights sum to anything."""
+    batch, parts = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    size = draw(st.sampled_from([(1, 1), (4, 3)]))
+    g = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    sources = torch.randint(0, batch, (parts, batch), generator=g)
+    masks = torch.rand(parts, batch, 1, *size, generator=g)
+    if hard:  # at each pixel one part or none
+        masks = (masks == masks.amax(0)).float() * (torch.rand(1, batch, 1, *size, generator=g) < 0.7)
+    return ml.MixPlan(sources, masks, torch.rand(parts, batch, generator=g)), size, g
+
+
+@given(free_plans())
+def test_the_formula_holds_for_any_masks_and_sources(case):
+    """With a gradient to take and without, for images and for labels."""
+    plan, size, g = case
+    images = torch.randn(len(plan), 2, *size, generator=g, dtype=torch.float64)
+    values = images.mean((2, 3))
+    blended = (plan.weights[..., None] * values[plan.sources]).sum(0)
+    for learnt in (False, True):
+        mixed = plan.mix(images.clone().requires_grad_(learnt))
+        assert mixed.requires_grad == learnt
+        assert torch.allclose(mixed, naive(plan, images), atol=1e-6)
+        assert torch.allclose(plan.blend(values.clone().requires_grad_(learnt)), blended, atol=1e-6)
+
+
+@given(free_plans(hard=True), st.sampled_from([torch.uint8, torch.int64, torch.uint16]))
+def test_erased_pixels_of_integer_maps_become_0(case, dtype):
+    plan, size, g = case
+    ids = torch.randint(0, 20, (len(plan), 2, *size), generator=g)
+    mixed = plan.mix(ids.to(dtype))
+    assert mixed.dtype == dtype
+    assert torch.equal(mixed.long(), plan.mix(ids.double()).round().long())
+
+
+def test_integer_maps_refuse_masks_that_overlap():
+    plan = ml.MixPlan(torch.tensor([[0, 1], [1, 0]]), torch.ones(2, 2, 1, 4, 4), torch.full((2, 2), 0.5))
+    with pytest.raises(TypeError, match="torch.int64 cannot be averaged .* or masks that overlap"):
+        plan.mix(torch.zeros(2, 4, 4, dtype=torch.long))
 
 
 @given(plans())
@@ -113,16 +157,16 @@ def test_every_float_type_is_kept(case, dtype):
     )
 
 
-@given(plans())
-def test_gradients_are_those_of_the_formula(case):
-    """For masks that sum to 1, as learnt ones do, and for the images."""
+@given(plans(), st.sampled_from([lambda scores: scores.softmax(0), torch.sigmoid]))
+def test_gradients_are_those_of_the_formula(case, share):
+    """For the images and for masks, whether they sum to 1 or not."""
     plan, (batch, height, width), g = case
     weight = torch.rand(batch, 2, height, width, generator=g, dtype=torch.float64)
     found = []
     for mix in (ml.MixPlan.mix, naive):
         scores = (plan.masks.double() + 0.1).log().requires_grad_()
         images = torch.linspace(-1, 1, weight.numel(), dtype=torch.float64).view_as(weight).requires_grad_()
-        learnt = ml.MixPlan(plan.sources, scores.softmax(0), plan.weights)
+        learnt = ml.MixPlan(plan.sources, share(scores), plan.weights)
         (weight * mix(learnt, images)).sum().backward()
         found.append((images.grad, scores.grad))
     for one, other in zip(*found, strict=True):
@@ -148,6 +192,39 @@ def test_channels_last_is_kept(case):
     mixed = plan.mix(last)
     assert torch.allclose(mixed, plan.mix(images), atol=1e-6)
     assert mixed.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_plan_of_a_pair_stays_one_on_its_way():
+    """Plans of two parts interpolate, and give what the sum of both parts gives."""
+    partner, masks = torch.tensor([2, 0, 1]), torch.rand(3, 1, 4, 5)
+    images, lam = torch.randn(3, 2, 4, 5), masks.mean((1, 2, 3))
+    made = (
+        ml.MixPlan.pair(partner, lam),
+        ml.MixPlan.pair(partner, lam, masks),
+        ml.MixPlan.masked(partner, masks),
+    )
+    for plan in made:
+        assert plan._pair and plan.to("cpu")._pair
+        spelt = ml.MixPlan(plan.sources, plan.masks, plan.weights)
+        changed = replace(plan, masks=plan.masks / 2)
+        assert not spelt._pair and not changed._pair
+        assert torch.allclose(plan.mix(images), spelt.mix(images), atol=1e-6)
+        assert torch.allclose(changed.mix(images), spelt.mix(images) / 2, atol=1e-6)
+
+
+def test_only_a_move_off_the_cpu_goes_on_in_the_background(monkeypatch):
+    asked, move = [], torch.Tensor.to
+
+    def watched(tensor, device, *, non_blocking=False):
+        asked.append(non_blocking)
+        return move(tensor, device)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    for device, background in (("cpu", False), ("meta", True)):
+        moved = ml.MixPlan.identity(2).to(device)
+        assert moved.weights.device.type == device
+        assert asked == [background] * 4
+        asked.clear()
 
 
 def test_a_plan_is_checked_for_its_shapes():
