@@ -27,11 +27,22 @@ from mixlearn.core.labels import (
     soft_cross_entropy,
 )
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.alignmix import alignmix
+from mixlearn.methods.attentivemix import attentivemix
+from mixlearn.methods.comixup import comixup
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.cutout import cutout
 from mixlearn.methods.detection import Objects, mix_objects
+from mixlearn.methods.fmix import fmix
+from mixlearn.methods.gridmix import gridmix
 from mixlearn.methods.mixup import mixup
+from mixlearn.methods.puzzlemix import puzzlemix
 from mixlearn.methods.resizemix import resizemix
+from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
+from mixlearn.methods.saliencymix import saliencymix
+from mixlearn.methods.smoothmix import smoothmix
+from mixlearn.methods.snapmix import snapmix
+from mixlearn.methods.transmix import transmix
 
 if TYPE_CHECKING:
     from mixlearn import measure
@@ -61,41 +72,54 @@ _NAMES = {
 }
 
 __all__ = [
-    "BoxPlan",
-    "Mixed",
-    "MixCollate",
-    "MixPlan",
-    "Objects",
-    "RandomMix",
+    "alignmix",
+    "attentivemix",
     "augment",
     "box_area",
     "boxes_to_masks",
+    "BoxPlan",
+    "comixup",
     "cutmix",
     "cutout",
     "data",
+    "feature_attention",
     "figures",
     "fit",
+    "fmix",
+    "gradient_saliency",
+    "gridmix",
     "learners",
     "lightning",
     "masks_to_boxes",
     "measure",
     "mix_objects",
+    "MixCollate",
+    "Mixed",
     "mixed_accuracy",
+    "MixPlan",
     "mixup",
     "nets",
+    "Objects",
     "one_hot",
     "pair_cross_entropy",
     "patchify",
+    "puzzlemix",
+    "RandomMix",
     "recipes",
     "resizemix",
     "runs",
+    "saliencymix",
     "sample_boxes",
     "sample_lam",
     "sample_partner",
     "sample_squares",
     "smooth",
+    "smoothmix",
+    "snapmix",
     "soft_bce",
     "soft_cross_entropy",
+    "spectral_residual",
+    "transmix",
     "unpatchify",
     "widgets",
 ]

@@ -28,7 +28,12 @@ ROOMS = {
         ),
         *("box_area", "boxes_to_masks", "masks_to_boxes", "patchify", "unpatchify"),
     ],
-    "Methods": ["mixup", "cutout", "cutmix", "resizemix", "mix_objects", "Objects"],
+    "Methods": [
+        *("mixup", "cutout", "cutmix", "resizemix", "mix_objects", "Objects"),
+        *("gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "snapmix"),
+        *("puzzlemix", "comixup", "alignmix", "transmix"),
+        *("spectral_residual", "gradient_saliency", "feature_attention"),
+    ],
     "Mixing in a loop, in a loader, as a callback": [
         "RandomMix",
         "MixCollate",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,17 +88,75 @@ def gradient_saliency(
     tensor([[0., 1., 0.]])
     """
     check_pixels(images)
+    with evaluation(model), torch.enable_grad():
+        given = images.detach().clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(loss(model(given), labels), given)
+    return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
+
+
+def feature_attention(
+    model: Callable[..., Tensor], images: Tensor, stage: str = "stage3", labels: Tensor | None = None
+) -> Tensor:
+    """Saliency by a network without a gradient: how strong the features of a stage are at each place.
+
+    Args:
+        model: a network of `ml.nets`, whose taps show its features.
+        images: (B, C, H, W) float. Not changed.
+        stage: the tap to read, with features (B, channels, h, w).
+        labels: with the class ids (B,), features count as they speak for the class by the weights of the
+            network's head, which makes class activation maps; the stage must be its last. None counts all.
+
+    Returns:
+        (B, 1, H, W), at least 0, each summing to 1.
+
+    Raises:
+        ValueError: a stage that the network does not have.
+
+    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020; Zhou et al., *Learning Deep Features for
+    Discriminative Localization*, CVPR 2016, for class activation maps.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 10, width=4)
+    >>> feature_attention(net, torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 1, 32, 32])
+    """
+    size = check_pixels(images)
+    inner: Any = getattr(model, "module", model)
+    if stage not in (known := getattr(inner, "stages", ())):
+        raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
+    kept: list[Tensor] = []
+
+    def tap(name: str, features: Tensor) -> Tensor:
+        if name == stage:
+            kept.append(features)
+        return features
+
+    with evaluation(model), torch.no_grad():
+        model(images, tap=tap)
+    features = kept[0].float()
+    if labels is None:
+        maps = features.mean(1, keepdim=True)
+    else:
+        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight[labels].float())[:, None]
+    lowest = maps.amin((1, 2, 3), keepdim=True)
+    return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
+
+
+@contextmanager
+def evaluation(model: Callable[..., Tensor]) -> Iterator[None]:
+    """A network in evaluation mode, and afterwards each of its modules as it was.
+
+    Args:
+        model: an `nn.Module`; any other function is left alone.
+    """
     modules = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
     try:
-        if isinstance(model, nn.Module):
-            model.eval()
-        with torch.enable_grad():
-            given = images.detach().clone().requires_grad_(True)
-            (slope,) = torch.autograd.grad(loss(model(given), labels), given)
+        for module in modules:
+            module.training = False
+        yield
     finally:
         for module in modules:
             module.training = True
-    return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 
 def normalised(maps: Tensor) -> Tensor:

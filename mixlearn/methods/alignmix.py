@@ -1,0 +1,139 @@
+"""AlignMix: features of the partner, moved to where the image has such features, then mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.checks import check_pixels
+from mixlearn.core.draw import given_or_drawn
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+
+
+class AlignPlan(MixPlan):
+    """A plan of two parts of which one is aligned with the other first.
+
+    Attributes:
+        alignment: (B, r, r), rows sum to 1: which of the r positions of one part go to each of the other's.
+        moves_partner: whether the partner's features move, or the image's own.
+    """
+
+    alignment: Tensor
+    moves_partner: bool
+
+    def mix(self, features: Tensor) -> Tensor:
+        """λ of the own and 1 − λ of the partner's features, one of them aligned; (B, C, H, W), r = H·W."""
+        self._check_batch(features, "features")
+        own, other = (features[source].flatten(2) for source in self.sources)
+        to = self.alignment.to(features.dtype)
+        if self.moves_partner:
+            other = other @ to.mT
+        else:
+            own = own @ to
+        share = self.lam.to(features.dtype)[:, None, None]
+        return torch.lerp(other, own, share).view_as(features)
+
+    def to(self, device: torch.device | str) -> AlignPlan:
+        """The same plan on another device."""
+        return _plan(super().to(device), self.alignment.to(device), self.moves_partner)
+
+
+def alignmix(
+    features: Tensor,
+    labels: Tensor | None = None,
+    *,
+    num_classes: int | None = None,
+    alpha: float = 2.0,
+    epsilon: float = 0.1,
+    steps: int = 100,
+    moves_partner: bool | None = None,
+    lam: float | Sequence[float] | Tensor | None = None,
+    partner: Sequence[int] | Tensor | None = None,
+    per_image: bool = False,
+    generator: torch.Generator | None = None,
+) -> Mixed:
+    """Mix features after an optimal transport plan has brought the partner's to where they fit.
+
+    Pixels of two photographs have nothing to do with each other; their features may. A position of one may
+    get features from all over the other, whichever are near. Geometry is kept from one, appearance from both.
+
+    Args:
+        features: (B, C, H, W) float, such as a network's last; `MixingInside` applies it there.
+        labels: (B,) integer class ids or (B, C) soft labels; None mixes features alone.
+        num_classes: C, needed with class ids.
+        alpha: λ is drawn from Beta(α, α).
+        epsilon: how soft the transport plan is, in units of squared distances of features.
+        steps: at most so many of Sinkhorn's.
+        moves_partner: True aligns the partner with the image, False the image with its partner; None tosses
+            a coin for each batch, as the paper does.
+        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
+        partner: (B,) indices into the batch, instead of a random permutation.
+        per_image: draw λ for each image rather than once for the batch.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        `Mixed(features, targets, plan)`. No gradient flows through the alignment, one does through features.
+
+    Raises:
+        TypeError: integer features, float class ids, partners that are no integers.
+        ValueError: α or ε not positive, λ outside [0, 1], features that are not (B, C, H, W).
+
+    Source: Venkataramanan et al., *AlignMixup: Improving Representations By Interpolating Aligned Features*,
+    CVPR 2022, section 3.
+
+    >>> features = torch.tensor([[9., 0., 0.], [0., 0., 9.]]).view(2, 1, 1, 3)
+    >>> mixed = alignmix(features, lam=0.5, partner=[1, 0], moves_partner=True)
+    >>> mixed.images[0, 0, 0].round()                          # the partner's 9 came to meet the own
+    tensor([9., 0., 0.])
+    """
+    check_pixels(features)
+    if features.dim() != 4:
+        raise ValueError(f"features must have shape (B, C, H, W), got {tuple(features.shape)}")
+    partner, asked = given_or_drawn(lam, partner, len(features), alpha, per_image, generator)
+    if moves_partner is None:
+        moves_partner = bool(torch.randint(2, (), generator=generator))
+    flat = features.detach().float().flatten(2)
+    plan = MixPlan.pair(partner, asked.expand(len(features))).to(features.device)
+    alignment = sinkhorn(torch.cdist(flat.mT, flat[plan.partner].mT).square(), epsilon, steps)
+    return apply_plan(_plan(plan, alignment, moves_partner), features, labels, num_classes)
+
+
+@torch.no_grad()
+def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
+    """The entropic transport plan between even masses, scaled so that its rows sum to 1.
+
+    Args:
+        cost: (B, r, r) at least 0.
+        epsilon: weight of the entropy, above 0; the smaller, the nearer to one-to-one.
+        steps: at most so many; fewer where the potentials change by less than a tenth of ε.
+
+    Returns:
+        (B, r, r), rows summing to 1, columns nearly so.
+
+    Raises:
+        ValueError: ε not positive.
+
+    Source: Cuturi, *Sinkhorn Distances*, NeurIPS 2013, in logarithms, so that nothing underflows.
+
+    >>> sinkhorn(torch.tensor([[[0., 1.], [1., 0.]]]), 0.1).round(decimals=2)
+    tensor([[[1., 0.],
+             [0., 1.]]])
+    """
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be positive, got {epsilon}")
+    kernel = -cost / epsilon
+    right = kernel.new_zeros(kernel.shape[0], 1, kernel.shape[2])
+    for _ in range(steps):
+        left = -torch.logsumexp(kernel + right, 2, keepdim=True)
+        before, right = right, -torch.logsumexp(kernel + left, 1, keepdim=True)
+        if bool((right - before).abs().mean() < 0.1):
+            break
+    return torch.softmax(kernel + right, 2)
+
+
+def _plan(base: MixPlan, alignment: Tensor, moves_partner: bool) -> AlignPlan:
+    plan = AlignPlan(base.sources, base.masks, base.weights, base.boxes, base.lam_asked)
+    vars(plan).update(alignment=alignment, moves_partner=moves_partner)  # the class is frozen
+    return plan
