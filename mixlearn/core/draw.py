@@ -85,7 +85,8 @@ def sample_boxes(
     """Draw the rectangle that CutMix pastes, one for each λ.
 
     The sides are √(1−λ) of the image's, rounded to whole pixels; the centre is uniform over the pixels;
-    what hangs over the border is cut off. The pasted area is therefore (1−λ)·H·W at most.
+    what hangs over the border is cut off. The pasted area is therefore at most (1−λ)·H·W, up to the rounding
+    of its sides.
 
     Args:
         lam: one λ or a vector of shape (n,), in [0, 1].

@@ -67,6 +67,12 @@ def test_boxes_lie_inside_and_have_the_area_they_may():
         assert bool((ml.box_area(boxes) <= ((sides * height + 0.5) * (sides * width + 0.5))).all())
 
 
+def test_boxes_may_outgrow_their_share_by_the_rounding_of_their_sides():
+    """√(1 − 0.7) · 3 = 1.64 pixels become 2, so that 4 of 9 pixels are pasted where 2.7 were asked for."""
+    areas = ml.box_area(ml.sample_boxes(torch.full((200,), 0.7), 3, 3, generator=seeded()))
+    assert int(areas.max()) == 4 > 0.3 * 9
+
+
 def test_boxes_cover_what_the_derivation_says():
     """E[(r − r²/4)²] over Beta(1, 1): the uncut share of an axis averages r − r²/4."""
     r = torch.linspace(0, 1, 100_001, dtype=torch.float64)
