@@ -30,12 +30,14 @@ def mix_objects(
 
     Args:
         plan: from `cutmix`, whose box leaves the partner where it was.
-        boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open.
+        boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
+            integer or float type.
         labels: for each image the classes of its objects, (n,).
         least: drop an object of which less than this share of its area is seen.
 
     Returns:
-        For each image `Objects(boxes, labels, visible)`: its own remaining objects, then its partner's.
+        For each image `Objects(boxes, labels, visible)`: its own remaining objects, then its partner's. Whole
+        pixels come back as int64, half precision as float32, in which areas cannot overflow.
 
     Raises:
         TypeError: a plan that does not paste boxes in place.
@@ -64,6 +66,7 @@ def mix_objects(
                 f"image {i}: expected boxes (n, 4) and labels (n,), "
                 f"got {tuple(found.shape)} and {tuple(classes.shape)}"
             )
+    boxes = [_roomy(found) for found in boxes]
     mixed = []
     for i, (hole, source) in enumerate(zip(cast(Tensor, plan.boxes), plan.partner.tolist(), strict=True)):
         if source == i:  # its own partner: as it was
@@ -76,6 +79,13 @@ def mix_objects(
         kept = (share >= least) & (share > 0)
         mixed.append(Objects(seen[kept], torch.cat([labels[i], labels[source]])[kept], share[kept]))
     return mixed
+
+
+def _roomy(boxes: Tensor) -> Tensor:
+    """The boxes in a type that holds their areas."""
+    if not boxes.is_floating_point():
+        return boxes.long()
+    return boxes.float() if boxes.dtype.itemsize < 4 else boxes
 
 
 def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,4 +112,4 @@ def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
 
 def _share(area: Tensor, boxes: Tensor) -> Tensor:
     whole = box_area(boxes)
-    return torch.where(whole > 0, area / whole.clamp_min(1), torch.zeros_like(area, dtype=torch.float32))
+    return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)
