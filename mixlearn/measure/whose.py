@@ -17,7 +17,8 @@ class Behaviour(NamedTuple):
     Args:
         lam_weighs: "own" or "partner", whose share of the pixels the reported λ is; "neither", or "unknown"
             where none was reported.
-        partner: "random", or the fixed rule by which image i gets its partner.
+        partner: "random", or the fixed rule by which image i gets its partner
+            (itself where it never met another).
         lam_for_each: "batch" or "image".
         draws_from: the random generators of the process that moved, or "its own".
         changes_input: whether the caller's images were written to.
@@ -57,7 +58,7 @@ def probe(
         A `Behaviour`.
 
     Raises:
-        ValueError: fewer than 3 images, or mixtures of another shape.
+        ValueError: fewer than 3 images, no rounds, mixtures of another shape, or a call that never mixed.
 
     >>> import mixlearn as ml
     >>> g = torch.Generator().manual_seed(0)
@@ -67,8 +68,11 @@ def probe(
     """
     if batch < 3:
         raise ValueError(f"batch must be at least 3 images, got {batch}")
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
     labels, names = torch.arange(batch), ("torch", "numpy", "Python")
-    own, said, partners, spread = [], [], set(), 0
+    own, said, spread = [], [], 0
+    partners: list[set[int]] = [set() for _ in range(batch)]
     moved, changed = [False] * 3, False
     for _ in range(rounds):
         images = torch.eye(batch)[:, :, None, None].expand(-1, -1, size, size).clone()
@@ -84,15 +88,17 @@ def probe(
         met = other.values > 1e-6  # an image that is its own partner tells nothing
         own.append(kept[met])
         spread += bool(met.sum() > 1) and float(kept[met].max() - kept[met].min()) > 1e-6
-        if bool(met.all()):
-            partners.add(tuple(other.indices.tolist()))
+        for i in met.nonzero().flatten().tolist():
+            partners[i].add(int(other.indices[i]))
         if told is not None:
             lam = told.diagonal() if told.dim() == 2 else told.expand(batch)
             said.append(lam.float()[met])
     pixels = torch.cat(own)
+    if not len(pixels):
+        raise ValueError(f"the call never mixed an image with another in {rounds} rounds")
     return Behaviour(
         _whose(torch.cat(said), pixels) if said else "unknown",
-        _rule(partners, batch),
+        _rule(partners),
         "image" if spread > rounds / 2 else "batch",
         " and ".join(name for name, was in zip(names, moved, strict=True) if was) or "its own",
         changed,
@@ -108,16 +114,18 @@ def _whose(said: Tensor, pixels: Tensor) -> str:
     return "neither"
 
 
-def _rule(seen: set[tuple[int, ...]], batch: int) -> str:
-    if len(seen) != 1:
+def _rule(seen: list[set[int]]) -> str:
+    """The rule by which each image met the one partner that it ever met."""
+    if any(len(partners) > 1 for partners in seen):
         return "random"
-    order = next(iter(seen))
+    batch = len(seen)
+    order = [next(iter(partners), i) for i, partners in enumerate(seen)]
     rules = {
         "i − 1": [(i - 1) % batch for i in range(batch)],
         "i + 1": [(i + 1) % batch for i in range(batch)],
         "B − 1 − i": [batch - 1 - i for i in range(batch)],
     }
-    return next((name for name, rule in rules.items() if list(order) == rule), "fixed")
+    return next((name for name, rule in rules.items() if order == rule), "fixed")
 
 
 def _states() -> tuple[Any, ...]:

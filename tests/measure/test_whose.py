@@ -46,7 +46,36 @@ def test_wrong_calls_are_seen_through():
     found = probe(in_place, rounds=30)
     assert found.changes_input and found.partner == "i + 1" and found.lam_weighs == "unknown"
     assert found.draws_from == "numpy"
+    with pytest.raises(ValueError, match="the call never mixed an image with another in 5 rounds"):
+        probe(lambda images, labels: (images.clone(), torch.ones(8)), rounds=5)
+    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
+        probe(swapped, rounds=0)
     with pytest.raises(ValueError, match="at least 3 images, got 2"):
         probe(swapped, batch=2)
     with pytest.raises(ValueError, match="mixtures must have shape"):
         probe(lambda images, labels: (images[:, :1], None))
+
+
+@pytest.mark.parametrize("batch", [7, 8])
+@pytest.mark.parametrize(
+    ("rule", "order"),
+    [("i + 1", lambda n: n.roll(-1)), ("i − 1", lambda n: n.roll(1)), ("B − 1 − i", lambda n: n.flip(0))],
+)
+def test_fixed_partners_are_named_whatever_the_batch(batch, rule, order):
+    """In a flip the middle image of an odd batch is its own partner; chance may leave some images alone."""
+    partner, generator = order(torch.arange(batch)), torch.Generator().manual_seed(0)
+
+    def always(images, labels):
+        return ml.mixup(images, partner=partner, generator=generator).images, None
+
+    def some(images, labels):
+        lam = torch.rand(batch, generator=generator).masked_fill(
+            torch.rand(batch, generator=generator) < 0.4, 1
+        )
+        return ml.mixup(images, lam=lam, partner=partner).images, None
+
+    assert probe(always, batch=batch, rounds=20).partner == rule
+    assert probe(some, batch=batch, rounds=60).partner == rule
+    assert (
+        probe(lambda x, y: ml.mixup(x, generator=generator)[:2], batch=batch, rounds=20).partner == "random"
+    )
