@@ -58,12 +58,14 @@ def detection(known: Tensor, foreign: Tensor) -> Detection:
 
 
 def confidence(logits: Tensor) -> Tensor:
-    """The largest softmax probability of each row, (N, C) → (N,).
+    """The largest softmax probability of each row, (N, C) → (N,) in double precision.
+
+    In single precision all logits that lead by more than about 17 would tie at 1.
 
     >>> confidence(torch.tensor([[0.0, 0.0]])).tolist()
     [0.5]
     """
-    return logits.softmax(1).amax(1)
+    return logits.double().softmax(1).amax(1)
 
 
 def out_of_distribution(model: Any, known: Any, foreign: dict[str, Any]) -> dict[str, Detection]:

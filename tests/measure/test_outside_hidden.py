@@ -68,6 +68,13 @@ def test_out_of_distribution_uses_confidence():
     )
 
 
+def test_confidence_does_not_tie_where_a_network_is_very_sure():
+    lead = torch.tensor([20.0, 25.0, 30.0])
+    sure = measure.confidence(torch.stack([lead, torch.zeros(3)], 1))
+    assert sure.dtype == torch.float64 and bool((sure.diff() > 0).all())
+    assert measure.detection(sure[1:], sure[:1]).auroc == 1.0
+
+
 def test_hiding_middle_and_border():
     images = torch.rand(2, 3, 9, 12) + 1
     for share in (0.0, 0.3, 0.5, 1.0):
