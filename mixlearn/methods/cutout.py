@@ -14,6 +14,19 @@ from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.cutmix import as_boxes
 
 
+class ErasePlan(MixPlan):
+    """A plan of one part whose erased pixels are 0 whatever they were, NaN and infinity too."""
+
+    def mix(self, images: Tensor) -> Tensor:
+        """The images with their squares erased; (B, …, H, W) of any type."""
+        self._check_pixels(images)
+        if images.dim() < 3:  # values of one pixel, without their rows and columns
+            return super().mix(images)
+        seen = self.masks[0] != 0
+        seen = seen.reshape(len(self), *(1,) * (images.dim() - 3), *seen.shape[-2:])
+        return torch.where(seen, images, images.new_zeros(()))
+
+
 def cutout(
     images: Tensor,
     labels: Tensor | None = None,
@@ -34,7 +47,7 @@ def cutout(
         labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
         num_classes: C, needed with class ids.
         size: side of a square in pixels. The paper takes 16 on CIFAR-10 and 8 on CIFAR-100.
-        holes: squares an image.
+        holes: squares an image, where they are drawn.
         boxes: (x0, y0, x1, y1) to erase instead of a draw: one for the batch or (B, 4).
         generator: source of randomness on the CPU; None uses torch's default one.
 
@@ -43,7 +56,8 @@ def cutout(
 
     Raises:
         TypeError: integer images or float class ids.
-        ValueError: a negative size, no holes, boxes outside the image, labels out of range.
+        ValueError: a negative size, no holes, several holes besides boxes, boxes outside the image, labels
+            out of range.
 
     Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
@@ -58,13 +72,17 @@ def cutout(
     batch = images.shape[0]
     if holes < 1:
         raise ValueError(f"holes must be at least 1, got {holes}")
+    if boxes is not None and holes > 1:
+        raise ValueError(
+            f"holes are drawn, but boxes hold one for each image, got holes = {holes} with boxes"
+        )
     if boxes is None:
         found = sample_squares(batch * holes, size, height, width, generator=generator)
     else:
-        found, holes = as_boxes(boxes, batch, height, width).expand(batch, 4), 1
+        found = as_boxes(boxes, batch, height, width).expand(batch, 4)
     gone = boxes_to_masks(found, height, width).view(batch, holes, height, width).amax(1, keepdim=True)
     own = torch.arange(batch)[None]
-    plan = MixPlan(
+    plan = ErasePlan(
         own, (1 - gone)[None], torch.ones(1, batch), found if holes == 1 else None, torch.ones(batch)
     )
     return apply_plan(plan, images, labels, num_classes)

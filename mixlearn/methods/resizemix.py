@@ -26,10 +26,9 @@ class ResizePlan(BoxPlan):
             x0, y0, x1, y1 = self.corners
             out[..., y0:y1, x0:x1] = shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
             return out
-        for image, source, (x0, y0, x1, y1) in zip(
-            out, self.partner.tolist(), cast(Tensor, self.boxes).tolist(), strict=True
-        ):
-            image[..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
+        rows = zip(self.partner.tolist(), cast(Tensor, self.boxes).tolist(), strict=True)
+        for i, (source, (x0, y0, x1, y1)) in enumerate(rows):
+            out[i, ..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
         return out
 
 

@@ -32,8 +32,36 @@ def test_cutout_of_several_holes_and_of_given_boxes():
     assert torch.equal(ml.cutout(images, size=0).images, images)
     with pytest.raises(ValueError, match="holes must be at least 1, got 0"):
         ml.cutout(images, holes=0)
+    with pytest.raises(ValueError, match=r"holes .* boxes hold one for each image, got holes = 3 with boxes"):
+        ml.cutout(images, holes=3, boxes=[2, 3, 4, 8])
     with pytest.raises(ValueError, match="size = -1"):
         ml.cutout(images, size=-1)
+
+
+@pytest.mark.parametrize("strange", [float("nan"), float("inf")])
+def test_cutout_erases_whatever_was_there(strange):
+    images = torch.ones(2, 3, 4, 6).to(memory_format=torch.channels_last)
+    images[:, :, 1:3, 2:5] = strange
+    mixed = ml.cutout(images, torch.tensor([0, 1]), num_classes=2, boxes=[2, 1, 5, 3])
+    expected = torch.ones(2, 3, 4, 6)
+    expected[:, :, 1:3, 2:5] = 0
+    assert torch.equal(mixed.images, expected) and torch.equal(mixed.plan.mix(images), expected)
+    assert mixed.images.is_contiguous(memory_format=torch.channels_last)
+    assert not bool(images[:, :, 1:3, 2:5].isfinite().any())  # left as it was
+
+
+def test_the_plan_of_cutout_erases_like_any_plan():
+    plan = ml.cutout(torch.zeros(2, 1, 4, 6), boxes=[[2, 1, 5, 3], [0, 0, 1, 1]]).plan
+    spelt, values = ml.MixPlan(plan.sources, plan.masks, plan.weights), torch.randn(2, 3, 4, 6)
+    assert torch.equal(plan.mix(values), spelt.mix(values))
+    for ids in (torch.randint(9, (2, 4, 6)), torch.randint(9, (2, 5, 1, 4, 6), dtype=torch.uint8)):
+        assert torch.equal(plan.mix(ids), spelt.mix(ids)) and plan.mix(ids).dtype == ids.dtype
+    assert type(plan.to("cpu")) is type(plan)
+    one = ml.cutout(torch.ones(2, 3, 1, 1), boxes=[[0, 0, 1, 1], [0, 0, 0, 0]]).plan
+    assert one.mix(torch.ones(2)).tolist() == [0, 1] and one.mix(torch.ones(2, 3)).sum(1).tolist() == [0, 3]
+    assert torch.autograd.gradcheck(plan.mix, values.double().requires_grad_())
+    with pytest.raises(ValueError, match=r"images must have shape \(2, …, 4, 6\).*got \(2, 3, 6, 4\)"):
+        plan.mix(values.transpose(2, 3))
 
 
 def test_cutout_in_a_loop_like_any_method():
@@ -61,6 +89,17 @@ def test_resizemix_pastes_the_whole_partner(per_image, size):
             assert torch.equal(mixed.images[i][:, outside], images[i][:, outside])
         assert torch.allclose(mixed.plan.lam, 1 - ml.box_area(mixed.plan.boxes) / (size[0] * size[1]))
         assert torch.equal(mixed.plan.mix(images), mixed.images)
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+def test_resizemix_passes_gradients_on(per_image):
+    images = torch.rand(3, 2, 5, 6, dtype=torch.float64, generator=seeded()).requires_grad_()
+    plan = ml.resizemix(images.detach(), per_image=per_image, generator=seeded(1)).plan
+    assert torch.autograd.gradcheck(plan.mix, images)
+    mixed = ml.resizemix(images, torch.arange(3), num_classes=3, per_image=per_image, generator=seeded(1))
+    assert torch.equal(mixed.images, plan.mix(images.detach()))
+    mixed.images.sum().backward()
+    assert images.grad.sum() == images.numel()  # each pixel of the mixture shows one pixel
 
 
 def test_resizemix_shares_are_those_of_the_paper():
