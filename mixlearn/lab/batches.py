@@ -25,8 +25,9 @@ class RandomMix:
         odds: how often each, in any units: [1, 1] is half and half. None means equal odds.
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
             identity plan, so that the loss need not know. A function of the progress of training, from 0
-            to 1, makes a schedule: `p=lambda t: t` mixes more and more. `fit` and `MixBatches` keep
-            `mix.progress` up to date; in a loop of your own set it before each call.
+            to 1, makes a schedule: `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and
+            `MixBatches`, keep `mix.progress` up to date; a `MixCollate` cannot. In a loop of your own set it
+            before each call.
         num_classes: for integer labels.
 
     Raises:
@@ -112,7 +113,7 @@ class MixCollate:
     with the same seeds and workers repeats itself, and no two workers or epochs draw alike.
 
     Args:
-        mix: a `RandomMix`, or any function (images, labels, *, generator) → `Mixed`.
+        mix: a `RandomMix` whose p is a number, or any function (images, labels, *, generator) → `Mixed`.
         seed: where the draws start.
         collate: turns a list of samples into (images, labels); None is torch's default_collate.
 
@@ -121,6 +122,7 @@ class MixCollate:
 
     Raises:
         TypeError: the collated batch is not a pair of images and labels.
+        ValueError: a mix whose p is a schedule.
 
     >>> import torch, mixlearn as ml
     >>> collate = MixCollate(RandomMix([ml.mixup], num_classes=2), seed=0)
@@ -130,6 +132,12 @@ class MixCollate:
     """
 
     def __init__(self, mix: Mix, seed: int = 0, collate: Callable[[list[Any]], Any] | None = None) -> None:
+        if callable(getattr(mix, "p", None)):
+            raise ValueError(
+                "p must be a number in a MixCollate, got a schedule: the workers of a loader hold copies of "
+                "the mix and cannot know how far training has come; mix in the loop instead: fit with "
+                "ml.learners.Mixing(mix), ml.lightning.MixBatches(mix), or a call of mix(images, labels)"
+            )
         self.mix, self.seed, self.collate = mix, int(seed), collate or default_collate
         self.generator: torch.Generator | None = None
 

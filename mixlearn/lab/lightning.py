@@ -6,6 +6,7 @@ The loss stays the user's. Only the batch changes: images are mixed, labels beco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -34,6 +35,7 @@ class MixBatches(Callback):
     Raises:
         TypeError: a batch that is no list, tuple or dict.
         KeyError, IndexError: a batch without the named images or labels.
+        ValueError: a schedule of p in a training without end.
 
     >>> import mixlearn as ml
     >>> callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=10))
@@ -57,17 +59,21 @@ class MixBatches(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Stand in front of `training_step`. The sanity check is over by now."""
-        step = pl_module.training_step
+        step: Any = pl_module.training_step
 
         @wraps(step)
         def mixed_step(batch: Any, *args: Any, **kwargs: Any) -> Any:
             return step(self._mixed(batch, trainer), *args, **kwargs)
 
+        vars(mixed_step)["stands_before"] = vars(pl_module).get("training_step")
         pl_module.training_step = mixed_step
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Step aside again."""
-        vars(pl_module).pop("training_step", None)
+        """Step aside again: a step of this very module comes back, else that of its class shows."""
+        own = vars(pl_module)
+        if hasattr(own.get("training_step"), "stands_before"):
+            before = own.pop("training_step").stands_before
+            own.update({} if before is None else {"training_step": before})
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
@@ -96,13 +102,27 @@ class MixBatches(Callback):
                 raise IndexError(f"the batch is a {kind.__name__} of {len(batch)}, it has no item {name!r}")
         items: Any = dict(batch) if isinstance(batch, dict) else list(batch)
         if hasattr(self.mix, "progress"):  # for a schedule of p
-            self.mix.progress = min(trainer.global_step / max(trainer.estimated_stepping_batches, 1), 1.0)
+            self.mix.progress = self._progress(trainer)
         mixed = self.mix(items[self.images], items[self.labels], generator=self.generator)
         self._log(items[self.images], mixed, trainer)
         items[self.images], items[self.labels] = mixed.images, mixed.targets
         if isinstance(batch, tuple):
             return kind(*items) if hasattr(batch, "_fields") else tuple(items)
         return items
+
+    def _progress(self, trainer: Any) -> float:
+        """How far training has come, 0 to 1: in steps, or in epochs where the loader has no known length."""
+        steps = trainer.estimated_stepping_batches
+        if math.isfinite(steps) and steps >= 1:
+            return min(trainer.global_step / steps, 1.0)
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            return min(trainer.current_epoch / trainer.max_epochs, 1.0)
+        if callable(getattr(self.mix, "p", None)):
+            raise ValueError(
+                "a schedule of p needs the length of training, got a Trainer without end; "
+                "expected max_steps or max_epochs"
+            )
+        return 0.0
 
     def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
         """Once an epoch, the first mixed batch as a picture."""
@@ -124,21 +144,25 @@ class MixBatches(Callback):
 def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
     """Four rows of pictures: own image, mixture, partner, difference between mixture and own image.
 
+    Of three channels and more the first three are shown as red, green and blue, of fewer the first as grey.
+
     Args:
         images: (B, C, H, W) as they were before mixing, in any units; the grid is scaled to [0, 1].
         mixed: what came of them.
         count: how many columns at most.
 
     Returns:
-        (C, 4 H, n W) in [0, 1], on the CPU, n = min(B, count).
+        (3 or 1, 4 H, n W) in [0, 1], on the CPU, n = min(B, count).
 
     >>> import mixlearn as ml
     >>> images = torch.rand(4, 3, 8, 8)
     >>> mixed_grid(images, ml.mixup(images)).shape
     torch.Size([3, 32, 32])
     """
+    shown = 3 if images.shape[1] >= 3 else 1
+    images, mixtures = images[:, :shown], mixed.images[:, :shown]
     partner = images[mixed.plan.partner][:count]
-    own, mixture = images[:count], mixed.images[:count]
+    own, mixture = images[:count], mixtures[:count]
     low, high = images.amin(), images.amax()
     scale = (high - low).clamp_min(1e-12)
     rows = [(part - low) / scale for part in (own, mixture, partner)]
