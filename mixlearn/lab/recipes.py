@@ -13,10 +13,11 @@ from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import preact_resnet, resnet
 from mixlearn.lab.recipe_parts import loaded, weights
 from mixlearn.lab.recipes_large import cifar100_pyramid, imagenet
+from mixlearn.lab.recipes_vit import small_vit
 from mixlearn.lab.schedules import cosine, one_cycle, steps
 from mixlearn.lab.training import Mix, Outcome, train
 
-__all__ = ["cifar100", "cifar100_pyramid", "cifar10_paper", "emoji", "fashion", "imagenet"]
+__all__ = ["cifar100", "cifar100_pyramid", "cifar10_paper", "emoji", "fashion", "imagenet", "small_vit"]
 
 
 def fashion(

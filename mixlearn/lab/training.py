@@ -17,7 +17,7 @@ from mixlearn.lab.nets import parameter_count
 from mixlearn.lab.schedules import Schedule
 from mixlearn.lab.words import in_words
 
-Mix = Callable[..., Mixed]
+Mix = Callable[..., Mixed] | Mixing
 Examine = Callable[[nn.Module], dict[str, dict[str, float]]]
 
 
@@ -96,7 +96,7 @@ def train(
     history = fit(
         net,
         train_set if loader is None else loader,
-        Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing),
+        _learner(mix, classes, smoothing),
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
@@ -109,3 +109,11 @@ def train(
     if examine is not None:
         final |= examine(net)
     return Outcome(net, history, final, settings, source)
+
+
+def _learner(mix: Mix | None, classes: int, smoothing: float) -> Plain | Mixing:
+    """What trains: a learner that was given is used, and told of classes and smoothing."""
+    if isinstance(mix, Mixing):
+        mix.num_classes, mix.smoothing = classes, smoothing
+        return mix
+    return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)

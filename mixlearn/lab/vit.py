@@ -84,6 +84,22 @@ class ViT(nn.Module):
         logits: Tensor = self.head(see("pool", self.norm(tokens)[:, 0]))
         return logits
 
+    @torch.no_grad()
+    def class_attention(self, tokens: Tensor) -> Tensor:
+        """What the class token attends to in the last layer, mean over heads: (B, 1 + N, dim) → (B, n, n).
+
+        Args:
+            tokens: as they enter the last layer.
+        """
+        layer: Layer = self.layers[-1]  # type: ignore[assignment]
+        batch, count, dim = tokens.shape
+        shape = (batch, count, 3, layer.heads, dim // layer.heads)
+        query, key, _ = layer.qkv(layer.attend_norm(tokens)).view(shape).permute(2, 0, 3, 1, 4)
+        scores = query[:, :, :1] @ key.mT / (dim // layer.heads) ** 0.5
+        side = self.size // self.patch
+        seen: Tensor = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
+        return seen.view(batch, side, side)
+
 
 def vit(
     num_classes: int = 10,

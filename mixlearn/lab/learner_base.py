@@ -1,0 +1,123 @@
+"""What a learner is, and the two simplest: images as they are, and mixed images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixlearn.core.labels import smooth, soft_cross_entropy
+from mixlearn.core.plan import Mixed
+from mixlearn.lab.words import in_words
+
+
+class Learner(Protocol):
+    """What `fit` calls on each batch."""
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None
+    ) -> dict[str, Tensor]: ...
+
+
+class Plain:
+    """Cross-entropy on the images as they are. Its term is "labels".
+
+    Args:
+        num_classes: classes of the data; not needed, kept so that `Plain` and `Mixing` are called alike.
+        smoothing: share of each label spread over all classes, in [0, 1).
+
+    Raises:
+        ValueError: smoothing outside [0, 1).
+
+    Source: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7, for the smoothing.
+
+    >>> terms = Plain()(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]), generator=None)
+    >>> {name: round(float(value), 4) for name, value in terms.items()}
+    {'labels': 1.3863}
+    """
+
+    def __init__(self, num_classes: int | None = None, smoothing: float = 0.0) -> None:
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing must lie in [0, 1), got {smoothing}")
+        self.num_classes, self.smoothing = num_classes, smoothing
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        return {"labels": F.cross_entropy(model(images), labels, label_smoothing=self.smoothing)}
+
+
+class Mixing:
+    """Soft cross-entropy on mixed images. Its term is "mixed_labels".
+
+    Args:
+        mix: `mix(images, labels, generator=…)` → `Mixed`: a `RandomMix`, or a method with its options
+            set, such as `partial(ml.mixup, alpha=0.2)`.
+        num_classes: handed to `mix` where given; a `RandomMix` knows it already.
+        smoothing: share of each mixed label spread over all classes, in [0, 1).
+
+    Raises:
+        TypeError: something that cannot be called as `mix`.
+        ValueError: smoothing outside [0, 1).
+
+    >>> import mixlearn as ml
+    >>> learner = Mixing(ml.mixup, num_classes=4)
+    >>> list(learner(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]), generator=None))
+    ['mixed_labels']
+    """
+
+    def __init__(
+        self, mix: Callable[..., Mixed], num_classes: int | None = None, smoothing: float = 0.0
+    ) -> None:
+        if not callable(mix):
+            raise TypeError(
+                f"mix must be a function (images, labels, *, generator), got {type(mix).__name__}"
+            )
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing must lie in [0, 1), got {smoothing}")
+        self.mix, self.num_classes, self.smoothing = mix, num_classes, smoothing
+
+    def advance(self, progress: float) -> None:
+        """Tell the mixing how far training has come, from 0 to 1, for a schedule of p."""
+        if hasattr(self.mix, "progress"):
+            self.mix.progress = progress
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        mixed, targets = self.mixed(self.mix, images, labels, generator)
+        return {"mixed_labels": soft_cross_entropy(model(mixed.images), self.smoothed(targets))}
+
+    def mixed(
+        self,
+        mix: Callable[..., Mixed],
+        images: Tensor,
+        labels: Tensor,
+        generator: torch.Generator | None,
+        **options: Any,
+    ) -> tuple[Mixed, Tensor]:
+        """The batch mixed by `mix`, and its soft labels, which must be there.
+
+        Args:
+            mix, images, labels, generator: what mixes, and what it is given.
+            options: further arguments of `mix`.
+        """
+        known = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        mixed = mix(images, labels, generator=generator, **known, **options)
+        if mixed.targets is None:
+            raise ValueError("mix must return soft labels, got none")
+        return mixed, mixed.targets
+
+    def smoothed(self, targets: Tensor) -> Tensor:
+        """Labels (B, C) with the learner's share of each spread over all classes.
+
+        Args:
+            targets: (B, C) soft labels.
+        """
+        return smooth(targets, self.smoothing) if self.smoothing else targets
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({in_words(self.mix)})"
