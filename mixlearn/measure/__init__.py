@@ -4,6 +4,7 @@ from mixlearn.measure.calibration import Calibration, calibration
 from mixlearn.measure.corruptions import COMMON, CorruptedSets, Robustness, corrupt, corrupted, robustness
 from mixlearn.measure.evaluate import Prediction, evaluate, predict
 from mixlearn.measure.hidden import hide, in_between, middle, occlusion
+from mixlearn.measure.label_noise import LabelNoise, label_noise, visible
 from mixlearn.measure.noise_and_blur import (
     defocus_blur,
     gaussian_noise,
@@ -32,6 +33,7 @@ __all__ = [
     "Calibration",
     "CorruptedSets",
     "Detection",
+    "LabelNoise",
     "Prediction",
     "Robustness",
     "brightness",
@@ -52,6 +54,7 @@ __all__ = [
     "impulse_noise",
     "in_between",
     "jpeg_compression",
+    "label_noise",
     "middle",
     "motion_blur",
     "noise_images",
@@ -63,5 +66,6 @@ __all__ = [
     "robustness",
     "shot_noise",
     "snow",
+    "visible",
     "zoom_blur",
 ]

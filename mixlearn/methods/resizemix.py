@@ -18,6 +18,11 @@ from mixlearn.methods.cutmix import as_boxes
 class ResizePlan(BoxPlan):
     """A plan whose boxes hold the whole partner, resized to the box by nearest neighbour."""
 
+    @property
+    def scales(self) -> Tensor:
+        """(2, B): the area of each part over what it was; the partner shrinks to its box."""
+        return torch.stack([torch.ones_like(self.lam), 1 - self.lam])
+
     def mix(self, images: Tensor) -> Tensor:
         """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)

@@ -26,6 +26,13 @@ class SnapPlan(BoxPlan):
 
     taken: Tensor
 
+    @property
+    def scales(self) -> Tensor:
+        """(2, B): the area of each part over what it was; what was cut fills the box it is put into."""
+        pasted, taken = ((b[:, 2:] - b[:, :2]).prod(1) for b in (cast(Tensor, self.boxes), self.taken))
+        scale = (pasted / taken.clamp_min(1)).expand(len(self)).to(self.weights)
+        return torch.stack([torch.ones_like(scale), scale])
+
     def mix(self, images: Tensor) -> Tensor:
         """The images with their partners' boxes resized into theirs; (B, …, H, W) of any type."""
         self._check_pixels(images)
