@@ -57,6 +57,11 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
     return out
 
 
+def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
+    """values in the memory format of images."""
+    return values.contiguous(memory_format=torch.channels_last) if _channels_last(images) else values
+
+
 def paste(
     values: Tensor, partner: Tensor, boxes: Tensor, corners: tuple[int, int, int, int] | None
 ) -> Tensor:
@@ -101,8 +106,7 @@ def _written_out(values: Tensor, sources: Tensor, shares: Tensor, pair: bool) ->
 
 def _take(values: Tensor, source: Tensor) -> Tensor:
     """values[source] in the memory format of values."""
-    taken = values.index_select(0, source)
-    return taken.contiguous(memory_format=torch.channels_last) if _channels_last(values) else taken
+    return laid_out_as(values, values.index_select(0, source))
 
 
 def _channels_last(values: Tensor) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_pixels
+from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
@@ -33,11 +34,12 @@ class AlignPlan(MixPlan):
         else:
             own = own @ to
         share = self.lam.to(features.dtype)[:, None, None]
-        return torch.lerp(other, own, share).view_as(features)
+        return laid_out_as(features, torch.lerp(other, own, share).view(features.shape))
 
     def to(self, device: torch.device | str) -> AlignPlan:
         """The same plan on another device."""
-        return _plan(super().to(device), self.alignment.to(device), self.moves_partner)
+        base = MixPlan(self.sources, self.masks, self.weights, self.boxes, self.lam_asked).to(device)
+        return _plan(base, self.alignment.to(device), self.moves_partner)
 
 
 def alignmix(

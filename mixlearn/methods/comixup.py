@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_alpha, check_generator, check_pixels
+from mixlearn.core.combine import laid_out_as
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
@@ -54,7 +55,7 @@ class CellPlan(MixPlan):
         cut_up = images.reshape(batch, -1, n, height // n, m, width // m).permute(0, 2, 4, 1, 3, 5)
         rows, columns = torch.arange(n, device=images.device), torch.arange(m, device=images.device)
         shown = cut_up[self.cells, rows[:, None], columns]
-        return shown.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
+        return laid_out_as(images, shown.permute(0, 3, 1, 4, 2, 5).reshape(images.shape))
 
     def to(self, device: torch.device | str) -> CellPlan:
         """The same plan on another device."""

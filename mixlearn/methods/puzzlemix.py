@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_pixels
+from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.graph_cut import cut, mask_energy
@@ -41,7 +42,7 @@ class PuzzlePlan(MixPlan):
         own, other = self.parts(images)
         between = (1,) * (images.dim() - 3)
         share = self.masks[0, :, 0].to(images.dtype).view(len(self), *between, *images.shape[-2:])
-        return torch.lerp(other, own, share)
+        return laid_out_as(images, torch.lerp(other, own, share))
 
     def to(self, device: torch.device | str) -> PuzzlePlan:
         """The same plan on another device."""

@@ -47,9 +47,8 @@ class SnapPlan(BoxPlan):
 
     def to(self, device: torch.device | str) -> SnapPlan:
         """The same plan on another device; the boxes stay where they are."""
-        return _plan(
-            self.partner.to(device), cast(Tensor, self.boxes), self.taken, self.size, self.weights.to(device)
-        )
+        moved = (tensor.to(device) for tensor in (self.weights, cast(Tensor, self.lam_asked)))
+        return _plan(self.partner.to(device), cast(Tensor, self.boxes), self.taken, self.size, *moved)
 
 
 def snapmix(
@@ -105,7 +104,8 @@ def snapmix(
     partner, asked = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
     second = asked if lam is not None else sample_lam(len(asked), alpha, generator=generator)
     pasted, taken = (boxes_for(share, *size, generator) for share in (asked, second))
-    maps = saliency_of(saliency, images)[:, 0]
+    with torch.no_grad():
+        maps = saliency_of(saliency, images)[:, 0]
     partner = partner.to(maps.device)
     covered, gained = (
         (inside_boxes(boxes.to(maps.device), *size) * whose).sum((1, 2))
@@ -114,11 +114,13 @@ def snapmix(
     empty = ((pasted[:, 2:] - pasted[:, :2]).prod(1) == 0) | ((taken[:, 2:] - taken[:, :2]).prod(1) == 0)
     nothing = empty.to(maps.device).expand(batch)  # no pixel is pasted, so no label is
     weights = torch.stack([(1 - covered).masked_fill(nothing, 1), gained.masked_fill(nothing, 0)])
-    plan = _plan(partner, pasted, taken, size, weights.float().clamp_(0, 1))
+    plan = _plan(partner, pasted, taken, size, weights.float().clamp_(0, 1), asked)
     return apply_plan(plan, images, labels, num_classes)
 
 
-def _plan(partner: Tensor, pasted: Tensor, taken: Tensor, size: tuple[int, int], weights: Tensor) -> SnapPlan:
-    plan = SnapPlan(partner, pasted, size)
+def _plan(
+    partner: Tensor, pasted: Tensor, taken: Tensor, size: tuple[int, int], weights: Tensor, asked: Tensor
+) -> SnapPlan:
+    plan = SnapPlan(partner, pasted, size, None, asked)
     vars(plan).update(weights=weights, taken=taken, corners=None)
     return plan
