@@ -102,7 +102,7 @@ def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
     home = profit.diagonal(dim1=1, dim2=2)
     price = profit.new_zeros(batch, count) if prices is None else prices.clone()
     best = (profit - price[:, None]).amax(2)
-    content = home - price >= best - 1e-6 * best.abs().amax()  # up to rounding
+    content = home - price >= best - 1e-6 * best.abs().amax(1, keepdim=True)  # up to rounding
     own = torch.arange(count, device=profit.device).expand(batch, count)
     block_of, place_of = (torch.where(content, own, -1) for _ in range(2))
     open_tables = (~content).any(1).nonzero()[:, 0]
