@@ -38,11 +38,11 @@ class SnapPlan(BoxPlan):
         self._check_pixels(images)
         out = images.clone()
         pasted, taken = cast(Tensor, self.boxes), self.taken.expand(len(self), 4)
+        if len(self.taken) == 1:  # the same two boxes for all
+            _paste(out, images, self.partner, pasted[0].tolist(), taken[0].tolist())
+            return out
         for i, source in enumerate(self.partner.tolist()):
-            (x0, y0, x1, y1), (u0, v0, u1, v1) = pasted[i].tolist(), taken[i].tolist()
-            piece = images[source, ..., v0:v1, u0:u1]
-            if piece.numel() and x1 > x0 and y1 > y0:
-                out[i, ..., y0:y1, x0:x1] = shrunk(piece, y1 - y0, x1 - x0)
+            _paste(out[i], images[source], None, pasted[i].tolist(), taken[i].tolist())
         return out
 
     def to(self, device: torch.device | str) -> SnapPlan:
@@ -116,6 +116,17 @@ def snapmix(
     weights = torch.stack([(1 - covered).masked_fill(nothing, 1), gained.masked_fill(nothing, 0)])
     plan = _plan(partner, pasted, taken, size, weights.float().clamp_(0, 1), asked)
     return apply_plan(plan, images, labels, num_classes)
+
+
+def _paste(
+    out: Tensor, images: Tensor, partner: Tensor | None, into: list[int], from_: list[int]
+) -> None:
+    """Write a box of the images, or of their partners, resized into a box of `out`."""
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = into, from_
+    piece = images[..., v0:v1, u0:u1]
+    if piece.numel() and x1 > x0 and y1 > y0:
+        fitted = shrunk(piece, y1 - y0, x1 - x0)
+        out[..., y0:y1, x0:x1] = fitted if partner is None else fitted.index_select(0, partner)
 
 
 def _plan(
