@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,6 +53,7 @@ def candidates(images: Tensor, labels: Tensor) -> dict[str, Call]:
             images, labels, num_classes=CLASSES, per_image=True, generator=generator
         ),
         "mixlearn resizemix": lambda: ml.resizemix(images, labels, num_classes=CLASSES, generator=generator),
+        **_masks(images, labels, generator),
         "the formula, λ x + (1 − λ) x[partner]": lambda: (
             0.3 * images + 0.7 * images[torch.randperm(len(images), generator=generator)]
         ),
@@ -59,6 +61,22 @@ def candidates(images: Tensor, labels: Tensor) -> dict[str, Call]:
     for add in (_torchvision, _timm, _kornia):
         add(calls, images, labels)
     return calls
+
+
+def _masks(images: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Call]:
+    """The methods of chapter 4; those that look get their maps, whose price is a line of its own."""
+    maps = ml.spectral_residual(images)
+    blind = (ml.gridmix, ml.fmix, ml.smoothmix)
+    looking = (ml.saliencymix, ml.attentivemix, ml.snapmix, ml.puzzlemix, ml.comixup)
+    options = {"num_classes": CLASSES, "generator": generator}
+    calls: dict[str, Call] = {
+        f"mixlearn {method.__name__}": partial(method, images, labels, **options) for method in blind
+    }
+    calls["mixlearn spectral_residual"] = partial(ml.spectral_residual, images)
+    return calls | {
+        f"mixlearn {method.__name__}": partial(method, images, labels, saliency=maps, **options)
+        for method in looking
+    }
 
 
 def _torchvision(calls: dict[str, Call], images: Tensor, labels: Tensor) -> None:

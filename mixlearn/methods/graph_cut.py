@@ -41,7 +41,7 @@ def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> 
     return own + vertical + horizontal
 
 
-def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int | None = None) -> Tensor:
+def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance: float = 1e-2) -> Tensor:
     """The masks of least energy.
 
     The method is Chambolle and Pock's: y holds one number for each pair of neighbours, the tension between
@@ -51,7 +51,9 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int | None = None) -
         unary: (B, 3, n, m), convex: u(½) ≤ (u(0) + u(1)) / 2.
         down: (B, n − 1, m), at least 0.
         across: (B, n, m − 1), at least 0.
-        steps: at least 1; more of them come closer; None takes 20 + 2 · max(n, m).
+        steps: at most so many, at least 1.
+        tolerance: stop once no mask of the batch can be more than this share above the least energy, which
+            the tensions prove: whatever they are, they bound it from below.
 
     Returns:
         (B, n, m) in {0, ½, 1}, on the device of `unary`.
@@ -94,6 +96,19 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int | None = None) -
         total[:, 1:] -= beside(values)
         return total
 
+    slopes = 2 * (cost[1] - cost[0]), 2 * (cost[2] - cost[1])
+
+    def gap(z: Tensor, tension: Tensor, pull: Tensor) -> Tensor:
+        """How far the energy of z, in straight lines, can be above the least: a share of the bound, (B,)."""
+        apart = torch.cat([(z[1:] - z[:-1]).flatten(0, 1), (z[:, 1:] - z[:, :-1]).flatten(0, 1)]).abs_()
+        own = cost[0] + slopes[0] * z.clamp(max=0.5) + slopes[1] * (z - 0.5).clamp(min=0)
+        rough = pairs * torch.maximum(apart / 2, 1.5 * apart - 0.5)
+        energy = own.sum((0, 1)) + rough.sum(0)
+        best = torch.minimum(cost[0], torch.minimum(cost[1] - 0.5 * pull, cost[2] - pull))
+        held = pairs * (tension.abs() - 0.5).clamp(min=0) / 2
+        bound = best.sum((0, 1)) - held.sum(0)
+        return (energy - bound) / bound.abs().clamp_min(1e-9)
+
     # (z_p − z_q)² in straight lines has slope ±½ up to a difference of ½, then ±1½. The tension y is counted
     # in units of c; its steps are 0.4, and a block's are what convergence then allows.
     around = torch.zeros_like(cost[0])
@@ -102,10 +117,10 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int | None = None) -
     around[:, :-1] += beside(pairs)
     around[:, 1:] += beside(pairs)
     step = 0.99 / (2 * 0.4 * around).clamp_min(1e-12)
-    first, second = 2 * step * (cost[1] - cost[0]), 2 * step * (cost[2] - cost[1])
+    first, second = (step * slope for slope in slopes)
     z = ((first < 0).to(cost.dtype) + (second < 0)) / 2  # each block's own choice: the costs are convex
     tension, hope, pressed = (torch.zeros_like(pairs) for _ in range(3))
-    for _ in range(20 + 2 * max(n, m) if steps is None else steps):
+    for count in range(1, steps + 1):
         pulled = pulls(torch.mul(tension, pairs, out=pressed)).mul_(step).add_(z)
         follow = (pulled - first).clamp_(0, 0.5).add_((pulled - second).clamp_(0.5, 1)).sub_(0.5)
         ahead = torch.lerp(z, follow, 2.0)
@@ -116,9 +131,11 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int | None = None) -
         inside += hope.sub_(hope.clamp(-0.7, 0.7)).clamp_(-1, 1)
         tension.lerp_(inside, 1.5)  # steps half as long again still converge, and sooner
         z.lerp_(follow, 1.5)
+        if count % 8 == 0 and bool((gap(follow, inside, pulls(inside * pairs)) <= tolerance).all()):
+            break
     # Cut at a threshold drawn at random, z would cost what it costs now: so the best of a few is no dearer.
     relaxed = 2 * follow.permute(2, 0, 1).contiguous()
-    cuts = (0.1, 0.3, 0.5, 0.7, 0.9)
+    cuts = (0.25, 0.5, 0.75)
     tried = torch.stack([((relaxed > at).to(cost.dtype) + (relaxed > 1 + at)) / 2 for at in cuts])
     energies = torch.stack([mask_energy(labels, unary, down, across) for labels in tried])
     return tried[energies.argmin(0), torch.arange(batch, device=unary.device)]

@@ -111,10 +111,14 @@ def test_what_puzzlemix_asks(n, lam):
 def test_more_steps_come_closer_and_none_is_lost_on_others():
     problem = random_problem(8, 10, 10, 1.0, seed=3)
     least = mask_energy(torch.stack([exact(*one) for one in zip(*problem, strict=True)]), *problem)
-    few, many = (float((mask_energy(cut(*problem, steps), *problem) - least).mean()) for steps in (4, 400))
+
+    def above(steps):
+        return float((mask_energy(cut(*problem, steps, tolerance=0.0), *problem) - least).mean())
+
+    few, many = above(4), above(400)
     assert few > 10 * many >= 0
-    together = cut(*problem)
-    alone = torch.cat([cut(*(part[i : i + 1] for part in problem)) for i in range(8)])
+    together = cut(*problem, 40, tolerance=0.0)
+    alone = torch.cat([cut(*(part[i : i + 1] for part in problem), 40, tolerance=0.0) for i in range(8)])
     assert torch.equal(together, alone)
 
 
@@ -137,3 +141,11 @@ def test_bad_shapes_are_named():
     for wrong in ((unary[:, :2], down, across), (unary, down[:1], across), (unary, down, across.mT[:, :3])):
         with pytest.raises(ValueError, match=words):
             cut(*wrong)
+
+
+@pytest.mark.parametrize("tolerance", [3e-2, 1e-2, 1e-3, 1e-4])
+def test_the_tolerance_is_kept(tolerance):
+    for problem in (random_problem(6, 9, 9, 0.3, seed=7), puzzle_problem(5, 16, 0.4, seed=8)):
+        least = mask_energy(torch.stack([exact(*one) for one in zip(*problem, strict=True)]), *problem)
+        found = mask_energy(cut(*problem, 2000, tolerance=tolerance), *problem)
+        assert float(((found - least) / least.abs()).max()) <= tolerance + 1e-6
