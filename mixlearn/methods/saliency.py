@@ -137,7 +137,7 @@ def feature_attention(
     if labels is None:
         maps = features.mean(1, keepdim=True)
     else:
-        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight[labels].float())[:, None]
+        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight.detach()[labels].float())[:, None]
     lowest = maps.amin((1, 2, 3), keepdim=True)
     return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
 
@@ -167,7 +167,7 @@ def normalised(maps: Tensor) -> Tensor:
     """
     total = maps.sum((1, 2, 3), keepdim=True)
     even = torch.full_like(maps, 1 / (maps.shape[-1] * maps.shape[-2]))
-    return torch.where(total > 0, maps / total.clamp_min(1e-12), even)
+    return torch.where(total > 0, maps / torch.where(total > 0, total, 1), even)
 
 
 def _blur(maps: Tensor, sigma: float) -> Tensor:

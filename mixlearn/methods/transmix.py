@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.plan import MixPlan
+from mixlearn.methods.saliency import normalised
 
 
 @torch.no_grad()
@@ -24,7 +25,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
         A plan with the same sources and masks; no gradient flows through its weights.
 
     Raises:
-        ValueError: attention of another shape or below 0, a share outside [0, 1], masks without pixels.
+        ValueError: attention of another shape or below 0, a share outside [0, 1].
 
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
@@ -45,7 +46,6 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     if (height, width) == (1, 1):
         return plan  # a blend shows both images at every patch, and attention cannot tell them apart
     seen = F.interpolate(plan.masks.flatten(0, 1), size=attention.shape[1:], mode="nearest")
-    looked = (seen.view(parts, batch, -1) * attention.flatten(1)).sum(2)
-    looked = looked / attention.sum((1, 2)).clamp_min(1e-12)
+    looked = (seen.view(parts, batch, -1) * normalised(attention.float()[:, None]).flatten(1)).sum(2)
     weights = torch.lerp(plan.weights, looked.to(plan.weights), share)
     return MixPlan(plan.sources, plan.masks, weights, plan.boxes, plan.lam_asked)

@@ -1,0 +1,133 @@
+"""Co-Mixup: energies that never rise, choices near the best, cells of one's own part, and what plans say."""
+
+import itertools
+
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.methods.cell_choice import CoEnergy, choose_cells, shares
+from mixlearn.methods.comixup import CellPlan
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def costs(parts, k, n, m, seed=0):
+    """Of showing salient cells: −saliency, each image's summing to 1."""
+    worth = torch.rand(parts, k, n, m, generator=seeded(seed)) ** 3
+    return -worth / worth.sum((2, 3), keepdim=True)
+
+
+def naive(energy, cells, cost):
+    """The energy of one part, cell by cell, as the docstring says it."""
+    k, n, m = cells.shape
+    total, places = 0.0, [*itertools.product(range(n), range(m))]
+    o = [[sum(int(cells[i, y, x]) == s for y, x in places) / (n * m) for s in range(k)] for i in range(k)]
+    for i in range(k):
+        for y, x in places:
+            total += float(cost[int(cells[i, y, x]), y, x])
+            for v, u in ((y + 1, x), (y, x + 1)):
+                if v < n and u < m and cells[i, y, x] != cells[i, v, u]:
+                    total += energy.beta / (n * m)
+        for s in range(k):
+            others = sum(o[j][s] for j in range(k) if j != i)
+            if others > energy.threshold + 1e-6:
+                total += energy.gamma * n * m * o[i][s] * others
+    return total
+
+
+@pytest.mark.parametrize(("k", "n", "m"), [(1, 2, 2), (2, 2, 3), (3, 1, 4), (4, 3, 3)])
+def test_the_energy_is_its_sum(k, n, m):
+    energy, cost = CoEnergy(0.3, 0.7, 0.4), costs(5, k, n, m)
+    cells = torch.randint(k, cost.shape, generator=seeded(1))
+    known = [naive(energy, *one) for one in zip(cells, cost, strict=True)]
+    assert torch.allclose(energy.of(cells, cost), torch.tensor(known), atol=1e-4)
+    assert torch.allclose(shares(cells, k).sum(-1), torch.ones(5, k))
+
+
+@pytest.mark.parametrize(
+    "energy", [CoEnergy(0.32, 1.0, 0.83), CoEnergy(2.0, 0.1, 0.0), CoEnergy(0.0, 0.0, 0.0)]
+)
+@pytest.mark.parametrize(("k", "n", "m"), [(1, 2, 2), (3, 1, 5), (5, 4, 4), (8, 3, 6)])
+def test_no_sweep_makes_the_energy_greater(energy, k, n, m):
+    cost = costs(16, k, n, m, seed=k)
+    reached = [energy.of(choose_cells(cost, energy, s, generator=seeded(2)), cost) for s in range(5)]
+    for before, after in itertools.pairwise(reached):  # none is the random start itself
+        assert bool((after <= before + 1e-5).all())
+    assert k == 1 or float((reached[0] - reached[-1]).mean()) > 0.1
+
+
+@pytest.mark.parametrize(
+    "energy", [CoEnergy(0.32, 1.0, 0.83), CoEnergy(0.1, 0.05, 0.6), CoEnergy(1.0, 0.0, 0.0)]
+)
+def test_two_images_of_four_cells_come_near_the_best(energy):
+    cost = costs(1000, 2, 2, 2, seed=4)
+    every = torch.tensor([*itertools.product(range(2), repeat=8)]).view(-1, 1, 2, 2, 2)
+    best = torch.stack([energy.of(cells.expand(1000, 2, 2, 2), cost) for cells in every]).amin(0)
+    reached = energy.of(choose_cells(cost, energy, 3, generator=seeded(5)), cost)
+    assert bool((reached >= best - 1e-6).all())
+    assert float((reached - best).mean() / best.abs().mean()) < 0.05
+    assert float((reached - best < 1e-5).float().mean()) > 0.4
+
+
+def test_without_neighbours_and_likeness_each_cell_takes_the_most_salient():
+    cost = costs(3, 6, 4, 4)
+    cells = choose_cells(cost, CoEnergy(0.0, 0.0, 0.0), 1, generator=seeded())
+    assert torch.equal(cells, cost.argmin(1, keepdim=True).expand_as(cells))
+    assert len(cells[0].flatten(1).unique(dim=0)) == 1  # so all mixtures are the same
+    diverse = choose_cells(cost, CoEnergy(0.0, 1.0, 0.83), 3, generator=seeded())
+    shown = shares(diverse, 6).sum(1)
+    assert len(diverse[0].flatten(1).unique(dim=0)) > 3 and float(shown.max()) < 2.0
+    borders = []
+    for beta in (0.0, 1.0, 10.0):
+        tied = choose_cells(cost, CoEnergy(beta, 0.0, 0.0), 3, generator=seeded())
+        borders.append(int((tied.diff(dim=2) != 0).sum() + (tied.diff(dim=3) != 0).sum()))
+    assert borders[0] > borders[1] > 2 * borders[2]
+
+
+@pytest.mark.parametrize(("batch", "part"), [(1, 20), (7, 3), (8, 4), (5, 5), (6, 1), (20, 20), (23, 20)])
+def test_cells_are_of_the_own_part(batch, part):
+    images, labels = torch.rand(batch, 3, 8, 12, generator=seeded()), torch.arange(batch) % 4
+    mixed = ml.comixup(images, labels, num_classes=4, part=part, generator=seeded(1))
+    cells = mixed.plan.cells
+    assert torch.equal(cells // part, (torch.arange(batch) // part)[:, None, None].expand_as(cells))
+    if part == 1:
+        assert torch.equal(mixed.images, images) and torch.equal(mixed.targets, ml.one_hot(labels, 4))
+    tall = cells.repeat_interleave(2, 1).repeat_interleave(3, 2)
+    for i, y, x in itertools.product(range(batch), range(8), range(12)):
+        assert torch.equal(mixed.images[i, :, y, x], images[tall[i, y, x], :, y, x])
+    counts = torch.stack([(cells == j).sum((1, 2)) for j in range(batch)], 1) / 16
+    assert torch.allclose(mixed.plan.source_matrix(), counts)
+    assert torch.allclose(mixed.targets, counts @ ml.one_hot(labels, 4))
+
+
+def test_a_plan_of_given_cells():
+    cells = torch.tensor([[[2, 2], [1, 2]], [[1, 1], [1, 1]], [[0, 1], [2, 0]]])
+    plan = CellPlan(cells, (4, 6))
+    assert plan.sources[0].tolist() == [0, 1, 2] and plan.weights[0].tolist() == [0.0, 1.0, 0.25]
+    assert plan.weights.sum(0).tolist() == [1.0, 1.0, 1.0] and plan.masks.shape == (3, 3, 1, 4, 6)
+    assert torch.allclose(plan.masks.mean((2, 3, 4)), plan.weights)
+    ids = torch.randint(9, (3, 4, 6), generator=seeded())
+    as_sum = ml.MixPlan(plan.sources, plan.masks, plan.weights)
+    assert torch.equal(plan.mix(ids), as_sum.mix(ids)) and plan.mix(ids).dtype == torch.int64
+    clip = torch.rand(3, 2, 3, 4, 6, generator=seeded())
+    assert torch.allclose(plan.mix(clip), as_sum.mix(clip))
+    assert plan.describe(0, ["cat", "dog", "owl"]) == "0 % cat + 75 % owl + 25 % dog"
+    with pytest.raises(ValueError, match=r"images must be 4 × 6, got \(3, 1, 6, 4\)"):
+        plan.mix(torch.zeros(3, 1, 6, 4))
+    with pytest.raises(
+        ValueError, match=r"images must have shape \(3, …\) to go with the plan, got \(2, 1, 4, 6\)"
+    ):
+        plan.mix(torch.zeros(2, 1, 4, 6))
+
+
+def test_who_is_welcome_is_shown_more():
+    images = torch.rand(20, 1, 16, 16, generator=seeded())
+    maps = torch.full((20, 1, 16, 16), 1 / 256)
+    spread = {}
+    for eta in (0.0, 5.0):
+        plan = ml.comixup(images, saliency=maps, eta=eta, gamma=0.0, alpha=0.2, generator=seeded(3)).plan
+        spread[eta] = float(plan.source_matrix().sum(0).std())
+    assert spread[5.0] > 2 * spread[0.0]
