@@ -36,7 +36,7 @@ def visible(plan: MixPlan, objects: Tensor) -> Tensor:
 
     Returns:
         (K, B) in [0, 1]: of the object of source k, the share that mixture i shows; transparent counts by its
-        share, and an object that was made smaller counts as whole. Sources with no weight count 0.
+        share, and an object that was made smaller counts as whole. A source that comes twice counts once.
 
     Raises:
         ValueError: objects of another shape.
@@ -60,7 +60,8 @@ def visible(plan: MixPlan, objects: Tensor) -> Tensor:
     scales = getattr(plan, "scales", None)
     if scales is not None:
         seen = seen / scales.to(seen).clamp_min(1e-6)
-    return (seen * (plan.weights > 0)).clamp(0, 1)
+    again = [(plan.sources[:k] == plan.sources[k]).any(0) for k in range(len(plan.sources))]
+    return seen.masked_fill(torch.stack(again), 0).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -113,7 +114,7 @@ def label_noise(
         plan = mix(images[chosen], known, num_classes=num_classes, generator=generator).plan
         seen, weights = visible(plan, shapes), plan.weights
         classes = known[plan.sources]
-        several = ((classes != classes[:1]) & (weights > 0)).any(0)
+        several = (classes != classes[:1]).any(0)
         share = seen / seen.sum(0).clamp_min(1e-6)
         parts = torch.stack(
             [
