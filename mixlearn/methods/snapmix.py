@@ -74,7 +74,7 @@ def snapmix(
         num_classes: C, needed with class ids.
         alpha: the shares of both boxes are drawn from Beta(α, α). The paper takes 5.
         saliency: (B, 1, H, W) of the images as they are, each summing to 1, or a function that makes it. The
-            paper takes the class activation map of the true class (`class_activation`).
+            paper takes the class activation map of the true class (`feature_attention` with labels).
         lam: λ in [0, 1] that both boxes are asked to leave, one for the batch or (B,), instead of a draw.
         partner: (B,) indices into the batch, instead of a random permutation.
         per_image: draw the boxes for each image rather than once for the batch.
