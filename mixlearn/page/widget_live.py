@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from functools import cache
 from typing import Any
 
@@ -54,6 +55,10 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
 
     kinds: dict[str, Any] = {
         "photos": traitlets.List,
+        "pairs": traitlets.List,
+        "methods": traitlets.List,
+        "shares": traitlets.List,
+        "classes": traitlets.List,
         "x": traitlets.Int,
         "y": traitlets.Int,
         "width": lambda: traitlets.Int(min=0),
@@ -61,12 +66,17 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
         "canvas_height": lambda: traitlets.Int(min=1),
         "canvas_width": lambda: traitlets.Int(min=1),
         "lam": lambda: traitlets.Float(min=0.0, max=1.0),
+        "target": lambda: traitlets.Float(min=0.0, max=1.0),
+        "score": lambda: traitlets.Float(min=0.0, max=100.0),
         "alpha": lambda: traitlets.Float(min=1e-3),
         "other": lambda: traitlets.Float(min=1e-3),
         "shipped": traitlets.Bool,
         "weighs_own": traitlets.Bool,
         "compare": traitlets.Bool,
         "seed": traitlets.Int,
+        "pair": traitlets.Unicode,
+        "mask": traitlets.Unicode,
+        "net": traitlets.Unicode,
         "own_name": traitlets.Unicode,
         "partner_name": traitlets.Unicode,
     }
@@ -85,6 +95,26 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
                     f"{proposal['trait'].name} must be one of {', '.join(there)}, got {proposal['value']!r}"
                 )
             return str(proposal["value"])
+
+        @traitlets.validate("pair")
+        def _is_a_pair(self, proposal: Any) -> str:
+            there = [pair["name"] for pair in self.pairs]
+            if there and proposal["value"] not in there:
+                raise traitlets.TraitError(
+                    f"pair must be one of {', '.join(there)}, got {proposal['value']!r}"
+                )
+            return str(proposal["value"])
+
+        @traitlets.validate("mask")
+        def _is_a_mask(self, proposal: Any) -> str:
+            text = proposal["value"]
+            try:
+                length = len(base64.b64decode(text, validate=True))
+            except ValueError:
+                raise traitlets.TraitError(f"mask must be base64, got {text[:40]!r}") from None
+            if length != 32 * 32:
+                raise traitlets.TraitError(f"mask must be the base64 of 32 × 32 bytes, got {length} bytes")
+            return str(text)
 
         def _repr_mimebundle_(self, **options: Any) -> Any:
             found = super()._repr_mimebundle_(**options)
