@@ -15,8 +15,8 @@ class LabelNoise(NamedTuple):
     """How far the labels of mixtures are from what the mixtures show; each in [0, 1].
 
     `unseen` is the share of the label that names an object of which less than a tenth is seen. `unnamed` is
-    how often more than half of an object is seen to whose class less than a tenth of the label goes. `error` is
-    the mean distance between an object's share of the label and its share of what is seen.
+    how often more than half of an object is seen to whose class less than a tenth of the label goes. `error`
+    is the mean distance between an object's share of the label and its share of what is seen.
     """
 
     unseen: float
