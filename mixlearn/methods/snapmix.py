@@ -118,9 +118,7 @@ def snapmix(
     return apply_plan(plan, images, labels, num_classes)
 
 
-def _paste(
-    out: Tensor, images: Tensor, partner: Tensor | None, into: list[int], from_: list[int]
-) -> None:
+def _paste(out: Tensor, images: Tensor, partner: Tensor | None, into: list[int], from_: list[int]) -> None:
     """Write a box of the images, or of their partners, resized into a box of `out`."""
     (x0, y0, x1, y1), (u0, v0, u1, v1) = into, from_
     piece = images[..., v0:v1, u0:u1]
