@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ from tests.browser.drive import READ_CANVAS, _widget, copied, run_code
 SIDE = 32
 
 
+@cache
+def designers() -> Any:
+    """The images that the widget shows, read once."""
+    return ml.data.load("emoji").tests["designers"]
+
+
 def painted(root: Any) -> torch.Tensor:
     """The mask on the page: its picture's grey levels, (32, 32) uint8, the partner's share."""
     data = root.locator("[data-name=mask-picture]").evaluate(READ_CANVAS)
@@ -25,7 +32,7 @@ def painted(root: Any) -> torch.Tensor:
 
 def check_studio(root: Any, code: bool = False) -> tuple[float, float]:
     """The view is what Python makes of the same mask: pixels, λ, p, score, words; returns λ and score."""
-    part = ml.data.load("emoji").tests["designers"]
+    part = designers()
     words = root.locator("[data-name=pair]").input_value().split(" + ")
     code_text = copied(root)
     places = [int(place) for place in re.search(r"batch\(\[(\d+), (\d+)\]\)", code_text).groups()]
@@ -79,9 +86,11 @@ def paint_line(page: Any, root: Any, start: tuple[int, int], end: tuple[int, int
 def drive_mask_studio(page: Any) -> None:
     """Paint, erase, invert, fill, aim, load cards, change the pair; the view must stay Python's."""
     root = _widget(page, "mask-studio")
+    root.locator(".mlw-predict button").nth(1).click()
+    assert root.locator(".mlw-answer").inner_text().startswith("✓")
     button = {name: root.locator(f"[data-name={name}]") for name in ("paint", "erase", "undo", "clear")}
     easel, target = root.locator("[data-name=easel]"), root.locator("[data-name=target]")
-    check_studio(root, code=True)
+    check_studio(root)
 
     button["clear"].click()  # by mouse
     assert check_studio(root)[0] == 1
@@ -90,7 +99,7 @@ def drive_mask_studio(page: Any) -> None:
     mask = painted(root)
     assert set(mask.unique().tolist()) == {0, 255}, "a hard brush paints all or nothing"
     assert bool((mask[6:11, 6:25] == 255).all()) and not mask[12:].any()
-    lam, _ = check_studio(root, code=True)
+    lam, _ = check_studio(root)
     assert abs(lam - (1 - float(mask.double().mean()) / 255)) < 1e-9 and lam < 0.92
     button["erase"].click()
     assert button["erase"].get_attribute("aria-pressed") == "true"
@@ -135,7 +144,7 @@ def drive_mask_studio(page: Any) -> None:
         assert "near enough" not in root.locator("[data-name=distance]").inner_text()
         assert mine.is_disabled()
         root.locator("[data-name=fill]").click()  # evenly, as Mixup does
-        lam, score = check_studio(root, code=True)
+        lam, score = check_studio(root)
         assert abs(lam - float(share)) < 0.5 / 255 and len(painted(root).unique()) == 1
         assert "near enough" in root.locator("[data-name=distance]").inner_text()
         assert abs(float(mine.get_attribute("data-score")) - score) < 1e-9
@@ -158,7 +167,8 @@ def drive_mask_studio(page: Any) -> None:
     assert scores[best] == max(scores.values())
 
     pair = root.locator("[data-name=pair]")
-    for name in pair.locator("option").all_inner_texts()[::-1]:
+    pairs = pair.locator("option").all_inner_texts()
+    for name in pairs:
         pair.select_option(name)
-        check_studio(root, code=True)
+        check_studio(root, code=name == pairs[-1])
     assert root.locator("h4").first.inner_text().startswith("At target λ 0.7")

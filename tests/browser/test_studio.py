@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mixlearn as ml
-from tests.browser.drive_studio import check_studio, drive_mask_studio, painted
-from tests.browser.test_widgets import OpenPage, bare
+from mixlearn.page.host import bundle
+from mixlearn.page.studio_methods import scored
+from tests.browser.drive_studio import check_studio, designers, drive_mask_studio, painted
+from tests.browser.test_widgets import EVIL, OpenPage, bare
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +105,71 @@ def test_one_score_is_fast_enough_to_paint(tmp_path: Path, open_page: OpenPage, 
         )
         page.mouse.up()
         check_studio(root)
+
+
+def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, studio: Any) -> None:
+    """The module with a model that notes what it is sent, as a kernel would have it."""
+    state = {key: getattr(studio, key) for key in studio._keys}
+    with open_page(bare(tmp_path)) as page:
+        page.evaluate(
+            """async ([code, state]) => {
+                const heard = {};
+                window.sent = [];
+                window.model = {
+                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
+                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
+                        (heard[`change:${key}`] || []).forEach(f => f()); } },
+                    save_changes: () => sent.push([state.pair, state.mask, state.lam, state.score]),
+                };
+                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+                const el = document.querySelector("main").appendChild(document.createElement("div"));
+                await (await import(url)).default.render({ model, el });
+            }""",
+            [bundle("mask_studio"), state],
+        )
+        part, names = designers(), [pair["name"] for pair in studio.pairs]
+
+        def check(pair: str) -> None:
+            name, text, lam, score = page.evaluate("sent.at(-1)")
+            mask = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8).view(32, 32)
+            places = studio.pairs[names.index(pair)]["places"]
+            _, share, expected = scored(part.images[places], part.labels[places], mask)
+            assert name == pair and torch.equal(mask, painted(page))
+            assert abs(lam - share) < 1e-9 and abs(score - expected) < 1e-4
+
+        check(names[0])
+        even = base64.b64encode(bytes([51] * 1024)).decode()
+        page.evaluate("mask => model.set('mask', mask)", even)  # what a kernel sets
+        assert bool((painted(page) == 51).all())
+        check(names[0])
+        page.evaluate("name => model.set('pair', name)", names[2])
+        assert page.locator("[data-name=pair]").input_value() == names[2]
+        check(names[2])
+        page.evaluate("model.set('target', 0.25)")
+        assert page.locator("[data-name=target]").input_value() == "0.25"
+
+        easel, before = page.locator("[data-name=easel]"), page.evaluate("sent.length")
+        easel.scroll_into_view_if_needed()
+        box = easel.bounding_box()
+        page.mouse.move(box["x"] + 30, box["y"] + 30)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 90, steps=8)
+        assert page.evaluate("sent.length") == before, "a stroke is sent when it ends"
+        page.mouse.up()
+        assert page.evaluate("sent.length") == before + 1
+        check(names[2])
+        assert page.troubles == []
+
+
+def test_hostile_names_stay_text_and_other_images_work(tmp_path: Path, open_page: OpenPage) -> None:
+    part = designers().take([630, 621])
+    hostile = dataclasses.replace(part, names=(EVIL, "two\nlines"))
+    widget = ml.widgets.mask_studio(images=hostile, pairs=[(0, 1)], methods={EVIL: ml.cutmix})
+    with open_page(bare(tmp_path, widget)) as page:
+        page.wait_for_selector("[data-ready]")
+        assert page.locator("figcaption").first.inner_text() == f"image: {EVIL}"
+        assert page.locator("[data-name=card] b").first.inner_text() == EVIL
+        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
+        page.locator("[data-name=copy]").click()
+        compile(page.locator("pre.mlw-code").inner_text(), "copied", "exec")
+        assert page.troubles == []

@@ -78,7 +78,7 @@ async function render({ model, el }) {
     const { places } = pair();
     return `import base64, torch, mixlearn as ml\nfrom mixlearn.page.studio_net import mask_score, studio_net\n\n` +
       (model.get("shipped") ? `part = ml.data.load("emoji").tests["designers"]\n` : "# part: the images that the widget was given\n") +
-      `images, labels = part.batch([${places.join(", ")}])                     # ${pair().name}\n` +
+      `images, labels = part.batch([${places.join(", ")}])                     # ${quoted(pair().name).slice(1, -1)}\n` +
       `painted = bytearray(base64.b64decode(\n    ${quoted(toBase64(mask))}))\n` +
       `own = 1 - torch.frombuffer(painted, dtype=torch.uint8).view(1, 1, ${SIDE}, ${SIDE}).double() / 255\n` +
       `plan = ml.MixPlan.masked(torch.tensor([1, 0]), own)\n` +
