@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.browser.drive import drive_beta_explorer, drive_box_lab, drive_lambda_mixer
+from tests.browser.drive_studio import drive_mask_studio
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "book" / "_tools"))
@@ -160,6 +161,7 @@ def test_footer_names_the_version(site: Path) -> None:
         ("lambda-mixer", drive_lambda_mixer),
         ("beta-explorer", drive_beta_explorer),
         ("box-lab", drive_box_lab),
+        ("mask-studio", drive_mask_studio),
     ],
 )
 def test_widget_answers_in_the_built_page(

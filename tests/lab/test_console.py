@@ -103,7 +103,7 @@ def test_usage_errors_and_help(capsys) -> None:
     assert "No such option" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "--seeds 0 1 2" in said and "Experiments: boxes, embedded, sweep." in said
+    assert "--seeds 0 1 2" in said and "Experiments: boxes, embedded, masks, sweep." in said
 
 
 def test_info_from_a_shell() -> None:
