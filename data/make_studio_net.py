@@ -1,6 +1,6 @@
 """Make mixlearn/page/assets/studio_net.bin: the classifier that scores masks in the mask studio.
 
-    python data/make_studio_net.py           # trains, rounds, writes; about ten minutes on one CPU core
+    python data/make_studio_net.py           # trains, rounds, writes; on one CPU core
     python data/make_studio_net.py --pairs   # of the network that is there: images to choose pairs from
 
 A ResNet-8 on Emoji Scenes at 32 × 32, trained on Mixup and CutMix, half and half. Its batch normalisations
