@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.combine import paste
-from mixlearn.core.geometry import boxes_to_masks
+from mixlearn.core.geometry import box_area, boxes_to_masks
 from mixlearn.core.plan import MixPlan
 
 
@@ -16,7 +16,7 @@ class BoxPlan(MixPlan):
     """A plan of two parts whose masks are a box: the partner inside it, the image itself outside.
 
     A box is four numbers, its mask H × W of them, so the box is what is kept. `mix` copies the images and
-    then pastes the box alone; `masks` makes the masks at the first use.
+    then pastes the box alone.
 
     Args:
         partner: (B,) int64, whom each image takes its box from.
@@ -36,6 +36,7 @@ class BoxPlan(MixPlan):
 
     size: tuple[int, int]
     corners: tuple[int, int, int, int] | None  # of the box that all images share
+    _given: tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
     def __init__(
         self,
@@ -45,42 +46,63 @@ class BoxPlan(MixPlan):
         lam: Tensor | None = None,
         lam_asked: Tensor | None = None,
     ) -> None:
-        batch, device = partner.shape[0], partner.device
-        corners = tuple(boxes[0].tolist()) if len(boxes) == 1 and boxes.device.type == "cpu" else None
-        if lam is None and corners is not None:
-            x0, y0, x1, y1 = corners
-            own = 1 - (x1 - x0) * (y1 - y0) / (size[0] * size[1])
-            weights = torch.tensor([[own], [1 - own]], device=device).expand(2, batch)
-        else:
-            lam = 1 - (boxes[:, 2:] - boxes[:, :2]).prod(1) / (size[0] * size[1]) if lam is None else lam
-            lam = lam.expand(batch).to(device)
-            weights = torch.stack([lam, 1 - lam])
-        known = {
-            "sources": torch.stack([torch.arange(batch, device=device), partner]),
-            "weights": weights,
-            "boxes": boxes.expand(batch, 4),
-            "lam_asked": weights[0] if lam_asked is None else lam_asked.expand(batch).to(device),
-            "size": size,
-            "corners": corners,
-        }
+        corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
+        known = {"size": size, "corners": corners, "_given": (partner, boxes, lam, lam_asked)}
         vars(self).update(known)  # the class is frozen
 
+    # What follows is made at its first use: on small images a plan would else cost more than mixing.
+
     @property
+    def partner(self) -> Tensor:
+        """(B,): whom each image takes its box from."""
+        return self._given[0]
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """(B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open."""
+        return self._given[1].expand(len(self), 4)
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(2, B): each image and its partner."""
+        return torch.stack([torch.arange(len(self), device=self.partner.device), self.partner])
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(2, B): the shares of the labels, those of the pixels unless others were given."""
+        _, boxes, lam, _ = self._given
+        pixels, device = self.size[0] * self.size[1], self.partner.device
+        if lam is None and self.corners is not None:
+            x0, y0, x1, y1 = self.corners
+            own = 1 - (x1 - x0) * (y1 - y0) / pixels
+            return torch.tensor([[own], [1 - own]], device=device).expand(2, len(self))
+        share = 1 - box_area(boxes) / pixels if lam is None else lam
+        share = share.to(device)
+        return torch.stack([share, 1 - share]).expand(2, len(self))
+
+    @cached_property
+    def lam_asked(self) -> Tensor:
+        """(B,): the λ that was drawn or given, before clipping and rounding."""
+        asked = self._given[3]
+        return self.lam if asked is None else asked.expand(len(self)).to(self.partner.device)
+
+    @cached_property
     def masks(self) -> Tensor:
         """(2, B, 1, H, W): 1 where the image itself, 1 where its partner is seen."""
-        if "_masks" not in vars(self):
-            inside = boxes_to_masks(cast(Tensor, self.boxes).to(self.sources.device), *self.size)
-            vars(self)["_masks"] = torch.stack([1 - inside, inside])
-        return cast(Tensor, vars(self)["_masks"])
+        inside = boxes_to_masks(self.boxes.to(self.partner.device), *self.size)
+        return torch.stack([1 - inside, inside])
+
+    def __len__(self) -> int:
+        return self.partner.shape[0]
 
     def to(self, device: torch.device | str) -> BoxPlan:
         """The same plan on another device; the boxes stay where they are."""
         return type(self)(
             self.partner.to(device),
-            cast(Tensor, self.boxes) if self.corners is None else cast(Tensor, self.boxes)[:1],
+            self.boxes if self.corners is None else self.boxes[:1],
             self.size,
             self.lam.to(device),
-            cast(Tensor, self.lam_asked).to(device),
+            self.lam_asked.to(device),
         )
 
     def mix(self, images: Tensor) -> Tensor:
@@ -93,7 +115,7 @@ class BoxPlan(MixPlan):
             ValueError: batch or pixels differ from the plan's.
         """
         self._check_pixels(images)
-        return paste(images, self.partner, cast(Tensor, self.boxes), self.corners)
+        return paste(images, self.partner, self.boxes, self.corners)
 
     def _check_pixels(self, images: Tensor) -> None:
         self._check_batch(images, "images")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mixlearn.core.geometry import inside_boxes
+from mixlearn.core.geometry import spans
 
 
 def gather_sum(values: Tensor, sources: Tensor, weights: Tensor, pair: bool = False) -> Tensor:
@@ -68,7 +68,7 @@ def paste(
     """values (B, …, H, W) with each one's box (B, 4) taken from its partner; `corners`: all share this box.
 
     Where the corners can be read without waiting for an accelerator, the values are copied and the boxes
-    alone are pasted over. Elsewhere, and where the boxes of small images differ, two comparisons make a mask.
+    alone are pasted over. Elsewhere, and where the boxes of small images differ, comparisons make a mask.
     """
     plain = values.device.type == boxes.device.type == "cpu" and not _wants_graph(values)
     if corners is not None:
@@ -85,12 +85,20 @@ def paste(
         for image, source, (x0, y0, x1, y1) in rows:
             image[..., y0:y1, x0:x1] = values[source, ..., y0:y1, x0:x1]
         return out
-    inside = inside_boxes(boxes.to(values.device), *values.shape[-2:])
-    inside = inside.view(len(inside), *(1,) * (values.dim() - 3), *inside.shape[1:])
-    return torch.where(inside, _take(values, partner), values)
+    down, across = spans(boxes.to(values.device), *values.shape[-2:])
+    channels = (1,) * (values.dim() - 3)
+    down, across = down.view(-1, *channels, down.shape[1], 1), across.view(-1, *channels, 1, across.shape[1])
+    kind = _BITS.get(values.element_size()) if plain else None
+    if kind is None:
+        return torch.where(down & across, _take(values, partner), values)
+    out, mine = _take(values, partner), values.view(kind)
+    mask = down.to(kind).neg_() & across.to(kind).neg_()  # all bits set in the box, none outside
+    out.view(kind).bitwise_xor_(mine).bitwise_and_(mask).bitwise_xor_(mine)
+    return out
 
 
 _LARGE = 8_000  # values of an image from which pasting one after the other is quicker than a mask
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers by size in bytes
 
 
 def _written_out(values: Tensor, sources: Tensor, shares: Tensor, pair: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -39,9 +40,15 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
     shape = torch.full((2, n), alpha + 1, dtype=torch.float64)
-    log_gamma = torch._standard_gamma(shape, generator=generator).log_()
-    minus_log_u = torch.empty_like(shape).exponential_(generator=generator)
-    log_gamma -= minus_log_u / alpha
+    gamma = torch._standard_gamma(shape, generator=generator)
+    minus_log_u = shape.exponential_(generator=generator)
+    if n == 1:  # numbers: half a dozen operations on tensors would cost more than copying small images
+        (g1,), (g2,) = gamma.tolist()
+        (u1,), (u2,) = minus_log_u.tolist()
+        odds = math.log(g1) - math.log(g2) - (u1 - u2) / alpha
+        small = math.exp(-abs(odds))  # the sigmoid, safe on both sides
+        return torch.tensor([(1.0 if odds >= 0 else small) / (1 + small)])
+    log_gamma = gamma.log_().sub_(minus_log_u, alpha=1 / alpha)
     return torch.sigmoid(log_gamma[0] - log_gamma[1]).float()
 
 
@@ -136,14 +143,14 @@ def given_or_drawn(
 
 def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:
     """What `sample_boxes` does, of arguments that were checked: lam (n,) → (n, 4)."""
-    side = (1 - lam.double().cpu()).sqrt_()
-    if len(side) == 1:  # numbers: a dozen operations on tensors would cost more than pasting the box
-        share, (x, y) = side.item(), torch.rand(2, generator=generator).tolist()
+    if len(lam) == 1:  # numbers: a dozen operations on tensors would cost more than pasting the box
+        share, (x, y) = math.sqrt(1 - lam.item()), torch.rand(2, generator=generator).tolist()
         (x0, x1), (y0, y1) = (
             _clipped(int(place * size), round(share * size), size)
             for place, size in ((x, width), (y, height))
         )
         return torch.tensor([[x0, y0, x1, y1]])
+    side = (1 - lam.double().cpu()).sqrt_()
     sizes = torch.tensor([[width], [height]])
     return _placed((side * sizes).round_().long(), sizes, generator)
 

@@ -46,12 +46,21 @@ def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
 
     Two comparisons with the pixel indices, so nothing loops and an accelerator need not wait.
     """
-    x0, y0, x1, y1 = (corner[:, None] for corner in boxes.unbind(1))
-    columns = torch.arange(width, device=boxes.device)
-    rows = torch.arange(height, device=boxes.device)
-    across = (columns >= x0) & (columns < x1)  # (n, W)
-    down = (rows >= y0) & (rows < y1)  # (n, H)
+    down, across = spans(boxes, height, width)
     return down[:, :, None] & across[:, None, :]
+
+
+def spans(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Which rows (n, height) and which columns (n, width) each box covers, as bool; boxes (n, 4).
+
+    >>> down, across = spans(torch.tensor([[1, 0, 3, 1]]), 2, 4)
+    >>> down.tolist(), across.tolist()
+    ([[True, False]], [[False, True, True, False]])
+    """
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    columns = torch.arange(width, device=boxes.device)
+    rows = columns if height == width else torch.arange(height, device=boxes.device)
+    return (rows >= y0) & (rows < y1), (columns >= x0) & (columns < x1)
 
 
 def boxes_to_masks(boxes: Tensor, height: int, width: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def mix_objects(
             )
     boxes = [_roomy(found) for found in boxes]
     mixed = []
-    for i, (hole, source) in enumerate(zip(cast(Tensor, plan.boxes), plan.partner.tolist(), strict=True)):
+    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
         if source == i:  # its own partner: as it was
             mixed.append(Objects(boxes[i], labels[i], torch.ones(len(labels[i]), device=labels[i].device)))
             continue

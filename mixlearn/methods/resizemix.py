@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ class ResizePlan(BoxPlan):
             x0, y0, x1, y1 = self.corners
             out[..., y0:y1, x0:x1] = shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
             return out
-        rows = zip(self.partner.tolist(), cast(Tensor, self.boxes).tolist(), strict=True)
+        rows = zip(self.partner.tolist(), self.boxes.tolist(), strict=True)
         for i, (source, (x0, y0, x1, y1)) in enumerate(rows):
             out[i, ..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
         return out

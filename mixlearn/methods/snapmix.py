@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ class SnapPlan(BoxPlan):
     @property
     def scales(self) -> Tensor:
         """(2, B): the area of each part over what it was; what was cut fills the box it is put into."""
-        pasted, taken = ((b[:, 2:] - b[:, :2]).prod(1) for b in (cast(Tensor, self.boxes), self.taken))
+        pasted, taken = ((b[:, 2:] - b[:, :2]).prod(1) for b in (self.boxes, self.taken))
         scale = (pasted / taken.clamp_min(1)).expand(len(self)).to(self.weights)
         return torch.stack([torch.ones_like(scale), scale])
 
@@ -37,7 +36,7 @@ class SnapPlan(BoxPlan):
         """The images with their partners' boxes resized into theirs; (B, …, H, W) of any type."""
         self._check_pixels(images)
         out = images.clone()
-        pasted, taken = cast(Tensor, self.boxes), self.taken.expand(len(self), 4)
+        pasted, taken = self.boxes, self.taken.expand(len(self), 4)
         if len(self.taken) == 1:  # the same two boxes for all
             _paste(out, images, self.partner, pasted[0].tolist(), taken[0].tolist())
             return out
@@ -47,8 +46,8 @@ class SnapPlan(BoxPlan):
 
     def to(self, device: torch.device | str) -> SnapPlan:
         """The same plan on another device; the boxes stay where they are."""
-        moved = (tensor.to(device) for tensor in (self.weights, cast(Tensor, self.lam_asked)))
-        return _plan(self.partner.to(device), cast(Tensor, self.boxes), self.taken, self.size, *moved)
+        moved = (tensor.to(device) for tensor in (self.weights, self.lam_asked))
+        return _plan(self.partner.to(device), self.boxes, self.taken, self.size, *moved)
 
 
 def snapmix(
