@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,7 +37,11 @@ class BoxPlan(MixPlan):
 
     size: tuple[int, int]
     corners: tuple[int, int, int, int] | None  # of the box that all images share
-    _given: tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+    _partner: Tensor
+    _given: Tensor  # the boxes; of λ, where it was given, `_lam` and `_asked`
+    _lam: Tensor | None
+    _asked: Tensor | None
+    _stay: ClassVar[tuple[str, ...]] = ("boxes", "_given")
 
     def __init__(
         self,
@@ -47,20 +52,20 @@ class BoxPlan(MixPlan):
         lam_asked: Tensor | None = None,
     ) -> None:
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
-        known = {"size": size, "corners": corners, "_given": (partner, boxes, lam, lam_asked)}
-        vars(self).update(known)  # the class is frozen
+        known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_asked}
+        vars(self).update(known, size=size, corners=corners)  # the class is frozen
 
     # What follows is made at its first use: on small images a plan would else cost more than mixing.
 
     @property
     def partner(self) -> Tensor:
         """(B,): whom each image takes its box from."""
-        return self._given[0]
+        return self._partner
 
     @cached_property
     def boxes(self) -> Tensor:
         """(B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open."""
-        return self._given[1].expand(len(self), 4)
+        return self._given.expand(len(self), 4)
 
     @cached_property
     def sources(self) -> Tensor:
@@ -70,7 +75,7 @@ class BoxPlan(MixPlan):
     @cached_property
     def weights(self) -> Tensor:
         """(2, B): the shares of the labels, those of the pixels unless others were given."""
-        _, boxes, lam, _ = self._given
+        boxes, lam = self._given, self._lam
         pixels, device = self.size[0] * self.size[1], self.partner.device
         if lam is None and self.corners is not None:
             x0, y0, x1, y1 = self.corners
@@ -83,8 +88,7 @@ class BoxPlan(MixPlan):
     @cached_property
     def lam_asked(self) -> Tensor:
         """(B,): the λ that was drawn or given, before clipping and rounding."""
-        asked = self._given[3]
-        return self.lam if asked is None else asked.expand(len(self)).to(self.partner.device)
+        return self.lam if self._asked is None else self._asked.expand(len(self)).to(self.partner.device)
 
     @cached_property
     def masks(self) -> Tensor:
@@ -94,16 +98,6 @@ class BoxPlan(MixPlan):
 
     def __len__(self) -> int:
         return self.partner.shape[0]
-
-    def to(self, device: torch.device | str) -> BoxPlan:
-        """The same plan on another device; the boxes stay where they are."""
-        return type(self)(
-            self.partner.to(device),
-            self.boxes if self.corners is None else self.boxes[:1],
-            self.size,
-            self.lam.to(device),
-            self.lam_asked.to(device),
-        )
 
     def mix(self, images: Tensor) -> Tensor:
         """The images with their boxes pasted; (B, …, H, W) of any type: images, class ids, depth maps.

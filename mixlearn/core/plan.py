@@ -7,14 +7,18 @@ plan applied to images, labels, features or logits is deterministic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_labels
 from mixlearn.core.combine import gather_sum, mask_sum, pick
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,7 @@ class MixPlan:
     boxes: Tensor | None = None
     lam_asked: Tensor | None = None
     _pair = False  # whether masks and weights are those of `pair`, so that one interpolation is the sum
+    _stay: ClassVar[tuple[str, ...]] = ()  # tensors that `to` leaves on their device
 
     def __post_init__(self) -> None:
         parts = tuple(self.sources.shape)
@@ -130,13 +135,22 @@ class MixPlan:
         """(B,): whom each image is mixed with first; itself in a plan of one part."""
         return self.sources[min(1, len(self.sources) - 1)]
 
-    def to(self, device: torch.device | str) -> MixPlan:
-        """The same plan on another device."""
+    def to(self, device: torch.device | str) -> Self:
+        """The same plan on another device, with all that its kind of plan keeps."""
         away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
-        moved = {k: v.to(device, non_blocking=away) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        plan = replace(self, **moved)
-        vars(plan)["_pair"] = self._pair
-        return plan
+        kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
+        return self.changed(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
+
+    def changed(self, **tensors: Tensor) -> Self:
+        """A plan of the same kind with other tensors, such as other weights; they are not checked.
+
+        >>> plan = MixPlan.identity(2)
+        >>> plan.changed(weights=torch.tensor([[0.5, 0.5], [0.5, 0.5]])).lam
+        tensor([0.5000, 0.5000])
+        """
+        again = copy(self)
+        vars(again).update(tensors)  # the class is frozen
+        return again
 
     def mix(self, images: Tensor) -> Tensor:
         """Σₖ Mₖ ⊙ x[sₖ]: the mixed images.

@@ -117,5 +117,16 @@ def class_activation(model: Any, images: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         model, images, labels: the network, a batch, and its class ids.
+
+    Returns:
+        (B, 1, H, W), at least 0, each map summing to 1.
+
+    >>> import torch
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 10, width=4)
+    >>> images, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 1])
+    >>> maps = class_activation(net, images, labels)
+    >>> maps.shape, round(maps.sum().item(), 3)
+    (torch.Size([2, 1, 32, 32]), 2.0)
     """
     return feature_attention(model, images, "stage3", labels)

@@ -36,11 +36,6 @@ class AlignPlan(MixPlan):
         share = self.lam.to(features.dtype)[:, None, None]
         return laid_out_as(features, torch.lerp(other, own, share).view(features.shape))
 
-    def to(self, device: torch.device | str) -> AlignPlan:
-        """The same plan on another device."""
-        base = MixPlan(self.sources, self.masks, self.weights, self.boxes, self.lam_asked).to(device)
-        return _plan(base, self.alignment.to(device), self.moves_partner)
-
 
 def alignmix(
     features: Tensor,

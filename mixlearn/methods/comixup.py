@@ -57,10 +57,6 @@ class CellPlan(MixPlan):
         shown = cut_up[self.cells, rows[:, None], columns]
         return laid_out_as(images, shown.permute(0, 3, 1, 4, 2, 5).reshape(images.shape))
 
-    def to(self, device: torch.device | str) -> CellPlan:
-        """The same plan on another device."""
-        return CellPlan(self.cells.to(device), self.size)
-
 
 def comixup(
     images: Tensor,

@@ -44,12 +44,6 @@ class PuzzlePlan(MixPlan):
         share = self.masks[0, :, 0].to(images.dtype).view(len(self), *between, *images.shape[-2:])
         return laid_out_as(images, torch.lerp(other, own, share))
 
-    def to(self, device: torch.device | str) -> PuzzlePlan:
-        """The same plan on another device."""
-        base = MixPlan(self.sources, self.masks, self.weights, self.boxes, self.lam_asked).to(device)
-        order = None if self.order is None else self.order.to(device)
-        return _plan(base, order, self.grid, self.energy.to(device))
-
     def _moved(self, images: Tensor, order: Tensor) -> Tensor:
         n, m = self.grid
         height, width = images.shape[-2:]

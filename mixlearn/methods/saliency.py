@@ -148,6 +148,13 @@ def evaluation(model: Callable[..., Tensor]) -> Iterator[None]:
 
     Args:
         model: an `nn.Module`; any other function is left alone.
+
+    >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(4))
+    >>> with evaluation(net):
+    ...     [module.training for module in net]
+    [False, False]
+    >>> net[0].training
+    True
     """
     modules = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
     try:

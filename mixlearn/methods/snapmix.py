@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class SnapPlan(BoxPlan):
     """
 
     taken: Tensor
+    _stay: ClassVar[tuple[str, ...]] = (*BoxPlan._stay, "taken")
 
     @property
     def scales(self) -> Tensor:
@@ -43,11 +45,6 @@ class SnapPlan(BoxPlan):
         for i, source in enumerate(self.partner.tolist()):
             _paste(out[i], images[source], None, pasted[i].tolist(), taken[i].tolist())
         return out
-
-    def to(self, device: torch.device | str) -> SnapPlan:
-        """The same plan on another device; the boxes stay where they are."""
-        moved = (tensor.to(device) for tensor in (self.weights, self.lam_asked))
-        return _plan(self.partner.to(device), self.boxes, self.taken, self.size, *moved)
 
 
 def snapmix(

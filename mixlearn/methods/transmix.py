@@ -22,7 +22,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
         share: how much the attention counts, in [0, 1]; the rest is the plan's own weights. The paper has ½.
 
     Returns:
-        A plan with the same sources and masks; no gradient flows through its weights.
+        A plan of the same kind with the same sources and masks; no gradient flows through its weights.
 
     Raises:
         ValueError: attention of another shape or below 0, a share outside [0, 1].
@@ -48,4 +48,5 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     seen = F.interpolate(plan.masks.flatten(0, 1), size=attention.shape[1:], mode="nearest")
     looked = (seen.view(parts, batch, -1) * normalised(attention.float()[:, None]).flatten(1)).sum(2)
     weights = torch.lerp(plan.weights, looked.to(plan.weights), share)
-    return MixPlan(plan.sources, plan.masks, weights, plan.boxes, plan.lam_asked)
+    asked = {} if plan.lam_asked is None else {"lam_asked": plan.lam_asked}  # which may be made from λ
+    return plan.changed(weights=weights, **asked)

@@ -144,3 +144,18 @@ def test_bad_attention_is_named():
         ml.transmix(plan, -torch.ones(2, 4, 4))
     with pytest.raises(ValueError, match=r"share must lie in \[0, 1\], got 1.5"):
         ml.transmix(plan, torch.rand(2, 4, 4), 1.5)
+
+
+def test_any_kind_of_plan_stays_what_it_is() -> None:
+    """A plan that moves blocks or resizes boxes mixes the same images under new weights, on any device."""
+    images = torch.rand(4, 3, 32, 32, generator=seeded(0))
+    attention = torch.rand(4, 8, 8, generator=seeded(1))
+    for method in (ml.puzzlemix, ml.comixup, ml.resizemix, ml.snapmix, ml.cutmix):
+        plan = method(images, generator=seeded(2)).plan
+        again = ml.transmix(plan, attention)
+        assert type(again) is type(plan)
+        assert torch.equal(again.mix(images), plan.mix(images))
+        assert torch.equal(again.to("cpu").weights, again.weights)
+        asked = (again.lam_asked, plan.lam_asked)
+        assert asked == (None, None) or torch.equal(*asked)
+        assert not torch.equal(again.weights, plan.weights)
