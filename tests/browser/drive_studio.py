@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 import mixlearn as ml
 from mixlearn.page.studio_methods import scored
-from tests.browser.drive import READ_CANVAS, _widget, copied, run_code
+from tests.browser.drive import copied, open_widget, read_canvas, run_code
 
 SIDE = 32
 
@@ -26,8 +26,7 @@ def designers() -> Any:
 
 def painted(root: Any) -> torch.Tensor:
     """The mask on the page: its picture's grey levels, (32, 32) uint8, the partner's share."""
-    data = root.locator("[data-name=mask-picture]").evaluate(READ_CANVAS)
-    return torch.tensor(data, dtype=torch.uint8).view(SIDE, SIDE, 4)[..., 0]
+    return read_canvas(root.locator("[data-name=mask-picture]"))[..., 0]
 
 
 def check_studio(root: Any, code: bool = False) -> tuple[float, float]:
@@ -39,7 +38,7 @@ def check_studio(root: Any, code: bool = False) -> tuple[float, float]:
     assert [part.names[place] for place in places] == words
     mask, pixels, labels = painted(root), part.images[places], part.labels[places]
     mixture, lam, score = scored(pixels, labels, mask)
-    shown = torch.tensor(root.locator("[data-name=mixture]").evaluate(READ_CANVAS)).view(SIDE, SIDE, 4)
+    shown = read_canvas(root.locator("[data-name=mixture]"))
     assert (shown[..., :3].permute(2, 0, 1) - mixture).abs().max() <= 0.5 + 1e-9
     found = json.loads(root.locator(".mlw").evaluate("node => JSON.stringify(node.dataset)"))
     assert abs(float(found["lam"]) - lam) < 1e-9
@@ -85,7 +84,7 @@ def paint_line(page: Any, root: Any, start: tuple[int, int], end: tuple[int, int
 
 def drive_mask_studio(page: Any) -> None:
     """Paint, erase, invert, fill, aim, load cards, change the pair; the view must stay Python's."""
-    root = _widget(page, "mask-studio")
+    root = open_widget(page, "mask-studio")
     root.locator(".mlw-predict button").nth(1).click()
     assert root.locator(".mlw-answer").inner_text().startswith("✓")
     button = {name: root.locator(f"[data-name={name}]") for name in ("paint", "erase", "undo", "clear")}

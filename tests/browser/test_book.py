@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.drive import drive_beta_explorer, drive_box_lab, drive_lambda_mixer
+from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_studio import drive_mask_studio
 
 ROOT = Path(__file__).resolve().parents[2]

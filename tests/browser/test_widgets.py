@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from tests.browser.drive import drive_beta_explorer, drive_box_lab, drive_lambda_mixer
+from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+from tests.browser.drive_box import drive_box_lab
 
 OpenPage = Callable[..., Any]
 EVIL = "</script><img src=x onerror=\"document.title='hacked'\">"
