@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 
 def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -41,6 +42,7 @@ def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> 
     return own + vertical + horizontal
 
 
+@torch.no_grad()
 def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance: float = 1e-2) -> Tensor:
     """The masks of least energy.
 
@@ -77,65 +79,69 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
             f"{tuple(unary.shape)}, {tuple(down.shape)}, {tuple(across.shape)}"
         )
     cost = unary.permute(1, 2, 3, 0).contiguous()  # the batch last: neighbours are whole rows of memory
-    pairs = torch.cat([down.permute(1, 2, 0).flatten(0, 1), across.permute(1, 2, 0).flatten(0, 1)])
-    pairs = pairs.clamp_min(1e-12)
-    ends = (n - 1) * m
+    first, second = 2 * (cost[1] - cost[0]), 2 * (cost[2] - cost[1])  # slopes left and right of ½
+    middle = cost[1].sum((0, 1))  # z is counted from ½, and so is the energy
+    z = ((first < 0).to(cost.dtype) + (second < 0) - 1) / 2  # each block's own choice: the costs are convex
+    # Every row and column of blocks begins and ends with a pair of no strength, so that all have two sides.
+    pairs = cost.new_zeros((n + 1) * m + n * (m + 1), batch)
 
-    def below(values: Tensor) -> Tensor:
-        return values[:ends].view(n - 1, m, batch)
+    def vertical(values: Tensor) -> Tensor:
+        return values[..., : (n + 1) * m, :].unflatten(-2, (n + 1, m))
 
-    def beside(values: Tensor) -> Tensor:
-        return values[ends:].view(n, m - 1, batch)
+    def horizontal(values: Tensor) -> Tensor:
+        return values[..., (n + 1) * m :, :].unflatten(-2, (n, m + 1))
 
-    def pulls(values: Tensor) -> Tensor:
-        """What the values of its pairs do to each block: those that it begins less those that it ends."""
-        total = torch.zeros_like(cost[0])
-        total[:-1] += below(values)
-        total[1:] -= below(values)
-        total[:, :-1] += beside(values)
-        total[:, 1:] -= beside(values)
-        return total
+    vertical(pairs)[1:-1] = down.permute(1, 2, 0)
+    horizontal(pairs)[:, 1:-1] = across.permute(1, 2, 0)
 
-    slopes = 2 * (cost[1] - cost[0]), 2 * (cost[2] - cost[1])
+    def energy(z: Tensor) -> Tensor:
+        """What z costs in straight lines; (…, n, m, B) → (…, B)."""
+        apart = z.new_zeros(*z.shape[:-3], *pairs.shape)
+        torch.sub(z[..., 1:, :, :], z[..., :-1, :, :], out=vertical(apart)[..., 1:-1, :, :])
+        torch.sub(z[..., 1:, :], z[..., :-1, :], out=horizontal(apart)[..., 1:-1, :])
+        apart.abs_()
+        rough = torch.maximum(apart / 2, apart.mul_(1.5).sub_(0.5)).mul_(pairs)
+        return torch.where(z < 0, first, second).mul_(z).sum((-3, -2)) + rough.sum(-2)
 
-    def gap(z: Tensor, tension: Tensor, pull: Tensor) -> Tensor:
-        """How far the energy of z, in straight lines, can be above the least: a share of the bound, (B,)."""
-        apart = torch.cat([(z[1:] - z[:-1]).flatten(0, 1), (z[:, 1:] - z[:, :-1]).flatten(0, 1)]).abs_()
-        own = cost[0] + slopes[0] * z.clamp(max=0.5) + slopes[1] * (z - 0.5).clamp(min=0)
-        rough = pairs * torch.maximum(apart / 2, 1.5 * apart - 0.5)
-        energy = own.sum((0, 1)) + rough.sum(0)
-        best = torch.minimum(cost[0], torch.minimum(cost[1] - 0.5 * pull, cost[2] - pull))
-        held = pairs * (tension.abs() - 0.5).clamp(min=0) / 2
-        bound = best.sum((0, 1)) - held.sum(0)
-        return (energy - bound) / bound.abs().clamp_min(1e-9)
+    # One memory for all steps: on small grids making tensors and slicing them would cost as much again.
+    follow, ahead, moved, push = (torch.empty_like(z) for _ in range(4))
+    tension, hope, held, pressed = (torch.zeros_like(pairs) for _ in range(4))
+    begun_v, ended_v = vertical(pressed)[1:], vertical(pressed)[:-1]
+    begun_h, ended_h = horizontal(pressed)[:, 1:], horizontal(pressed)[:, :-1]
+    hope_v, hope_h = vertical(hope)[1:-1], horizontal(hope)[:, 1:-1]
+
+    def pull(tension: Tensor) -> Tensor:
+        """What the tensions of its pairs do to each block: those that it begins less those that it ends."""
+        torch.mul(tension, pairs, out=pressed)
+        return torch.sub(begun_v, ended_v, out=push).add_(begun_h).sub_(ended_h)
+
+    def bound(tension: Tensor) -> Tensor:
+        """What no mask can go below, counted as `energy` is: blocks and pairs each go their own way; (B,)."""
+        half = pull(tension) / 2
+        own = torch.minimum(half - first / 2, second / 2 - half).clamp_(max=0)
+        return own.sum((0, 1)) - (tension.abs() - 0.5).clamp_(min=0).mul_(pairs).sum(0) / 2
 
     # (z_p − z_q)² in straight lines has slope ±½ up to a difference of ½, then ±1½. The tension y is counted
     # in units of c; its steps are 0.4, and a block's are what convergence then allows.
-    around = torch.zeros_like(cost[0])
-    around[:-1] += below(pairs)
-    around[1:] += below(pairs)
-    around[:, :-1] += beside(pairs)
-    around[:, 1:] += beside(pairs)
+    around = sum((vertical(pairs)[k : n + k] + horizontal(pairs)[:, k : m + k] for k in (0, 1)), 0 * z)
     step = 0.99 / (2 * 0.4 * around).clamp_min(1e-12)
-    first, second = (step * slope for slope in slopes)
-    z = ((first < 0).to(cost.dtype) + (second < 0)) / 2  # each block's own choice: the costs are convex
-    tension, hope, pressed = (torch.zeros_like(pairs) for _ in range(3))
+    low, high = step * first, step * second
     for count in range(1, steps + 1):
-        pulled = pulls(torch.mul(tension, pairs, out=pressed)).mul_(step).add_(z)
-        follow = (pulled - first).clamp_(0, 0.5).add_((pulled - second).clamp_(0.5, 1)).sub_(0.5)
-        ahead = torch.lerp(z, follow, 2.0)
-        torch.sub(ahead[1:], ahead[:-1], out=below(hope))
-        torch.sub(ahead[:, 1:], ahead[:, :-1], out=beside(hope))
-        hope.mul_(0.4).add_(tension)
-        inside = hope.clamp(-0.5, 0.5)
-        inside += hope.sub_(hope.clamp(-0.7, 0.7)).clamp_(-1, 1)
-        tension.lerp_(inside, 1.5)  # steps half as long again still converge, and sooner
+        torch.addcmul(z, pull(tension), step, out=moved)
+        torch.sub(moved, torch.clamp(moved, low, high), out=follow).clamp_(-0.5, 0.5)
+        torch.lerp(z, follow, 2.0, out=ahead)
+        torch.sub(ahead[1:], ahead[:-1], out=hope_v)
+        torch.sub(ahead[:, 1:], ahead[:, :-1], out=hope_h)
+        torch.add(tension, hope, alpha=0.4, out=hope)
+        torch.sub(hope, softshrink(hope, 0.5).clamp_(-0.2, 0.2), out=held).clamp_(-1.5, 1.5)
+        tension.lerp_(held, 1.5)  # steps half as long again still converge, and sooner
         z.lerp_(follow, 1.5)
-        if count % 8 == 0 and bool((gap(follow, inside, pulls(inside * pairs)) <= tolerance).all()):
-            break
+        if count % 8 == 0:
+            least = bound(held)
+            if bool((energy(follow) - least <= tolerance * (least + middle).abs().clamp_min(1e-9)).all()):
+                break
     # Cut at a threshold drawn at random, z would cost what it costs now: so the best of a few is no dearer.
-    relaxed = 2 * follow.permute(2, 0, 1).contiguous()
-    cuts = (0.25, 0.5, 0.75)
-    tried = torch.stack([((relaxed > at).to(cost.dtype) + (relaxed > 1 + at)) / 2 for at in cuts])
-    energies = torch.stack([mask_energy(labels, unary, down, across) for labels in tried])
-    return tried[energies.argmin(0), torch.arange(batch, device=unary.device)]
+    at = torch.linspace(-0.25, 0.25, 3).to(z).view(3, 1, 1, 1)
+    tried = ((2 * follow > at - 0.5).to(z.dtype) + (2 * follow > at + 0.5)) / 2
+    best = energy(tried - 0.5).argmin(0)
+    return tried.permute(0, 3, 1, 2)[best, torch.arange(batch, device=unary.device)]

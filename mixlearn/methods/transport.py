@@ -43,23 +43,25 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     hidden = ~(seen > 0)
     # What a block is worth at the nearest place where it would be seen, less the way there. At these prices
     # every seen place is content with its own block; a hidden one may hold what is dear, and near a bargain.
-    price = (saliency - _nearest(hidden * 1e9, cost)).clamp_min_(0)
-    restless = hidden & (price > _nearest(price, cost) + 1e-7)
+    last = (1, 2, 0)  # the batch last, so that the least over a row is taken of whole rows of memory
+    way = _nearest(hidden.permute(last) * 1e9, cost)
+    price = (saliency.permute(last) - way).clamp_min_(0)
+    restless = hidden.permute(last) & (price > _nearest(price, cost) + 1e-7)
     blocks = torch.arange(n * m, device=saliency.device).repeat(batch, 1)
-    moving = restless.flatten(1).any(1).nonzero()[:, 0]
+    moving = restless.flatten(0, 1).any(0).nonzero()[:, 0]
     if len(moving):
         worth, shown = saliency[moving].flatten(1), (~hidden[moving]).flatten(1)
         profit = shown[:, :, None] * worth[:, None, :] - cost * grid_distance(n, m).to(saliency)
-        blocks[moving] = assignment(profit, price[moving].flatten(1))
+        blocks[moving] = assignment(profit, price.flatten(0, 1).T[moving])
     return blocks
 
 
 def _nearest(values: Tensor, cost: float) -> Tensor:
-    """The least of value + cost · squared distance over all places; (B, n, m), rows and columns in turn."""
-    n, m = values.shape[1:]
+    """The least of value + cost · squared distance over all places; (n, m, B), rows and columns in turn."""
+    n, m, _ = values.shape
     down, across = (cost * grid_distance(1, size).to(values) for size in (n, m))
-    least = (values[:, None] + down[:, :, None]).amin(2)
-    return (least[:, :, None] + across).amin(3)
+    least = (values + down[:, :, None, None]).amin(1)
+    return (least[:, None] + across[:, :, None]).amin(2)
 
 
 def grid_distance(n: int, m: int) -> Tensor:
