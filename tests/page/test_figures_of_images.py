@@ -1,0 +1,163 @@
+"""Figures of images and of plans: the pixels that are drawn are those that were given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.page.figures import Picture
+from mixlearn.page.show_images import pixels
+from tests.page.figure_cases import IMAGES, MIXED, NAMES, boxed, four_parts, shown
+
+figures = ml.figures
+
+
+def tiles(picture: Picture) -> list[np.ndarray]:
+    return [shown(axes) for axes in picture.figure.axes if axes.images]
+
+
+def bars(axes: matplotlib.axes.Axes) -> list[float]:
+    return [bar.get_width() for bar in axes.patches]
+
+
+def as_array(images: torch.Tensor) -> np.ndarray:
+    return images.permute(0, 2, 3, 1).numpy()
+
+
+class TestPixels:
+    def test_undoes_normalisation(self) -> None:
+        mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+        shift, scale = (torch.tensor(v).view(3, 1, 1) for v in (mean, std))
+        assert np.allclose(pixels((IMAGES - shift) / scale, mean, std), as_array(IMAGES), atol=1e-6)
+
+    def test_bytes_and_grey(self) -> None:
+        found = pixels(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2))
+        assert found.tolist() == [[[[0.0] * 3, [1.0] * 3]]]
+
+    @pytest.mark.parametrize(
+        ("images", "mean", "error", "words"),
+        [
+            (np.zeros((1, 3, 2, 2)), None, TypeError, "images must be a tensor, got ndarray"),
+            (torch.zeros(3, 2, 2), None, ValueError, r"\(B, 1 or 3, H, W\), got \(3, 2, 2\)"),
+            (torch.zeros(1, 4, 2, 2), None, ValueError, r"got \(1, 4, 2, 2\)"),
+            (torch.zeros(0, 3, 2, 2), None, ValueError, r"got \(0, 3, 2, 2\)"),
+            (
+                torch.full((1, 1, 2, 2), -1.5),
+                None,
+                ValueError,
+                r"\[0, 1\], got -1.50 to -1.50; give mean and std",
+            ),
+            (torch.full((1, 1, 2, 2), math.nan), None, ValueError, "no NaN"),
+            (torch.zeros(1, 1, 2, 2), [0.5], ValueError, r"belong together, got mean=\[0.5\] and std=None"),
+        ],
+    )
+    def test_bad_input(self, images, mean, error: type[Exception], words: str) -> None:
+        with pytest.raises(error, match=words):
+            figures.images(images, mean=mean)
+
+    def test_mean_of_other_channels(self) -> None:
+        with pytest.raises(ValueError, match="each of 3 channels"):
+            figures.images(IMAGES, mean=[0.5], std=[0.5])
+
+
+class TestImages:
+    def test_every_image_once_in_order(self) -> None:
+        picture = figures.images(IMAGES, NAMES, columns=4)
+        assert np.allclose(tiles(picture), as_array(IMAGES))
+        assert picture.alt == "A grid of 6 images in 2 rows: dog, cat, owl, cat, koala, bison."
+        boxes = [axes.get_position() for axes in picture.figure.axes]
+        assert boxes[4].x0 == boxes[0].x0 and boxes[4].y0 < boxes[0].y0
+        wide, high = picture.figure.get_size_inches()
+        assert boxes[0].width * wide / (boxes[0].height * high) == pytest.approx(16 / 12)
+
+    def test_one_image_without_a_title_still_has_words(self) -> None:
+        assert figures.images(IMAGES[:1]).alt == "A grid of 1 image in 1 row."
+
+    def test_bad_titles_and_columns(self) -> None:
+        with pytest.raises(ValueError, match="each of 6 images, got 1"):
+            figures.images(IMAGES, ["one"])
+        with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+            figures.images(IMAGES, columns=0)
+
+    def test_strip(self) -> None:
+        lams = [1.0, 0.7, 0.0]
+        picture = figures.strip(IMAGES[0], IMAGES[1], lams, names=("dog", "cat"))
+        a, b = as_array(IMAGES[:2])
+        assert np.allclose(tiles(picture), [lam * a + (1 - lam) * b for lam in lams], atol=1e-6)
+        assert [bars(axes)[0] for axes in picture.figure.axes if axes.patches] == lams
+        assert picture.alt == "dog and cat mixed at 3 shares of dog: 1.00, 0.70, 0.00."
+
+    def test_strip_refuses(self) -> None:
+        with pytest.raises(ValueError, match=r"shares in \[0, 1\], at least one, got \[1.5\]"):
+            figures.strip(IMAGES[0], IMAGES[1], [1.5])
+        with pytest.raises(ValueError, match="at least one"):
+            figures.strip(IMAGES[0], IMAGES[1], [])
+        with pytest.raises(ValueError, match=r"one shape \(C, H, W\), got \(3, 12, 16\) and \(3, 12, 8\)"):
+            figures.strip(IMAGES[0], IMAGES[1, :, :, :8])
+
+
+class TestPlan:
+    def test_batch_shows_image_partner_mixture_and_label(self) -> None:
+        picture = figures.batch(IMAGES, MIXED, NAMES, count=5)
+        own, partner = as_array(IMAGES), as_array(IMAGES[MIXED.plan.partner])
+        mixtures = as_array(MIXED.images)
+        found = tiles(picture)
+        assert len(found) == 15
+        for k in range(5):
+            assert np.allclose(found[3 * k : 3 * k + 3], [own[k], partner[k], mixtures[k]], atol=1e-6)
+        labels = [bars(axes) for axes in picture.figure.axes if axes.patches]
+        lam = MIXED.plan.lam.tolist()
+        assert labels[0] == pytest.approx([lam[0], 1 - lam[0]])
+        assert labels[3] == pytest.approx([1.0])  # cat with cat
+        assert labels[4] == pytest.approx([1.0])  # koala with itself
+        for k in range(5):
+            assert MIXED.plan.describe(k, NAMES) in picture.alt
+
+    def test_batch_undoes_normalisation_after_mixing(self) -> None:
+        mixed = ml.mixup(4 * IMAGES - 2, lam=0.25, partner=torch.arange(6).roll(1))
+        picture = figures.batch(4 * IMAGES - 2, mixed, count=1, mean=[0.5] * 3, std=[0.25] * 3)
+        expected = as_array(0.25 * IMAGES[:1] + 0.75 * IMAGES[-1:])[0]
+        assert np.allclose(tiles(picture)[2], expected, atol=1e-6)
+
+    @pytest.mark.parametrize("make", [boxed, four_parts])
+    def test_equation_adds_up(self, make: Callable[[], ml.MixPlan]) -> None:
+        plan = make()
+        picture = figures.plan(IMAGES, plan, 2, NAMES)
+        *terms, mixture = tiles(picture)
+        total = sum(image * mask[..., None] for image, mask in zip(terms[::2], terms[1::2], strict=True))
+        assert np.allclose(total, mixture, atol=1e-6)
+        assert np.allclose(mixture, as_array(plan.mix(IMAGES))[2], atol=1e-6)
+        assert plan.describe(2, NAMES) in picture.alt
+        said = [text.get_text() for text in picture.figure.texts]
+        assert plan.describe(2, NAMES) in said
+
+    def test_one_share_for_all_pixels_is_written_into_its_mask(self) -> None:
+        picture = figures.plan(IMAGES, MIXED, 2, NAMES)
+        masks = [axes for axes in picture.figure.axes if axes.images and shown(axes).ndim == 2]
+        lam = MIXED.plan.lam[2].item()
+        assert [float(shown(axes)[0, 0]) for axes in masks] == pytest.approx([lam, 1 - lam])
+        assert [axes.texts[0].get_text() for axes in masks] == [f"{lam:.2f}", f"{1 - lam:.2f}"]
+
+    def test_last_mixture_by_a_negative_index(self) -> None:
+        assert figures.plan(IMAGES, MIXED, -1, NAMES).alt == figures.plan(IMAGES, MIXED, 5, NAMES).alt
+
+    @pytest.mark.parametrize("draw", [figures.batch, figures.plan])
+    def test_refuses_what_does_not_belong(self, draw: Callable[..., Picture]) -> None:
+        with pytest.raises(TypeError, match="a Mixed or a MixPlan, got Tensor"):
+            draw(IMAGES, IMAGES)
+        with pytest.raises(ValueError, match="the 6 images that the plan mixes, got 5"):
+            draw(IMAGES[:5], MIXED)
+        with pytest.raises(ValueError, match="each of 6 images, got 1"):
+            draw(IMAGES, MIXED, names=["dog"])
+
+    def test_refuses_numbers(self) -> None:
+        with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+            figures.batch(IMAGES, MIXED, count=0)
+        with pytest.raises(IndexError, match="0…5 for 6 mixtures, got 6"):
+            figures.plan(IMAGES, MIXED, 6)

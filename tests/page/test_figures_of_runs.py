@@ -1,0 +1,162 @@
+"""Figures of runs: curves, comparisons and the frontier, with the intervals of their seeds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+import mixlearn as ml
+from mixlearn.lab.runs import Record
+from mixlearn.page.figures import Cell
+from tests.page.figure_cases import CELLS, EPOCHS, ROWS
+
+figures = ml.figures
+
+
+def record(name: str, finals: list[float], **settings: object) -> Record:
+    runs = [
+        {
+            "seed": seed,
+            "environment": {},
+            "seconds": 1.0,
+            "peak_memory": 1,
+            "epochs": [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5, "accuracy": value}],
+            "final": {"test": {"accuracy": value, "nll": 1 - value}},
+        }
+        for seed, value in enumerate(finals)
+    ]
+    return Record(
+        name, "command", {"network": "ResNet-8, width 16", **settings}, {"name": "fashion"}, tuple(runs)
+    )
+
+
+class TestRuns:
+    def test_mean_and_band(self) -> None:
+        axes = figures.curves({"plain": EPOCHS}).figure.axes[0]
+        line = axes.lines[0]
+        assert line.get_xdata().tolist() == [2, 4]
+        assert line.get_ydata() == pytest.approx([21.0, 41.0])
+        half = 4.302653 * 1.0 / math.sqrt(3)  # Student's t at two degrees of freedom; deviation 1 point
+        heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert heights.min() == pytest.approx(21 - half, abs=1e-4)
+        assert heights.max() == pytest.approx(41 + half, abs=1e-4)
+
+    @pytest.mark.parametrize("kind", ["record", "history", "histories"])
+    def test_whatever_holds_epochs(self, kind: str) -> None:
+        from mixlearn.lab.fit import History
+
+        runs = {
+            "record": record("a-plain", [0.5, 0.7]),
+            "history": History([{"epoch": 2, "accuracy": 0.6}]),
+            "histories": [History([{"epoch": 2, "accuracy": value}]) for value in (0.5, 0.7)],
+        }[kind]
+        line = figures.curves({"a": runs}).figure.axes[0].lines[0]
+        assert list(line.get_xdata()) == [2]  # the first epoch was not measured
+        assert line.get_ydata() == pytest.approx([60.0])
+
+    def test_several_measures(self) -> None:
+        epochs = [{"epoch": 1, "accuracy": 0.5, "nll": 2.0}, {"epoch": 2, "accuracy": 0.6, "nll": 1.5}]
+        picture = figures.curves({"a": epochs}, ["accuracy", "nll"])
+        assert [list(axes.lines[0].get_ydata()) for axes in picture.figure.axes] == [[50, 60], [2.0, 1.5]]
+        assert picture.alt == (
+            "Training curves, accuracy (%). a: from 50.0 at epoch 1 to 60.0 at epoch 2, 1 seed. "
+            "negative log-likelihood. a: from 2.000 at epoch 1 to 1.500 at epoch 2, 1 seed."
+        )
+
+    @pytest.mark.parametrize(
+        ("runs", "measure", "error", "words"),
+        [
+            ({}, "accuracy", ValueError, "one to 6 names, got 0"),
+            ({"a": EPOCHS}, [], ValueError, "one to three keys of the epochs, got 0"),
+            ({"a": EPOCHS}, "nll", ValueError, "'nll' is in no epoch of 'a'; there are: accuracy"),
+            (
+                {"a": 0.5},
+                "accuracy",
+                TypeError,
+                r"runs\['a'\] must be a Record, a History or a list .* float 0.5",
+            ),
+            ({"a": []}, "accuracy", TypeError, r"runs\['a'\] must be"),
+        ],
+    )
+    def test_bad_curves(self, runs, measure, error: type[Exception], words: str) -> None:
+        with pytest.raises(error, match=words):
+            figures.curves(runs, measure)
+
+    def test_comparison_draws_means_and_intervals(self) -> None:
+        picture = figures.comparison(ROWS)
+        accuracy, nll = picture.figure.axes
+        lines = [line.get_xydata().tolist() for line in accuracy.lines[1:]]
+        assert lines[0] == [pytest.approx([79.0, 0]), pytest.approx([81.0, 0])]
+        assert lines[1] == [pytest.approx([80.0, 0])]
+        assert lines[2] == [pytest.approx([82.0, 1])]  # one run alone: no interval
+        assert len(nll.lines) == 5
+        assert [text.get_text() for text in nll.texts] == ["0.600 ± 0.020", "0.500 ± 0.010"]
+        low, high = accuracy.get_ylim()
+        assert low > high  # the first row on top
+        assert picture.alt == (
+            "Means with their 95 % intervals. accuracy (%): plain 80.0 ± 1.0, mixup 82.0; "
+            "negative log-likelihood: plain 0.600 ± 0.020, mixup 0.500 ± 0.010."
+        )
+
+    def test_comparison_of_records(self) -> None:
+        records = {"plain": record("a-plain", [0.5, 0.7]), "mixup": record("a-mixup", [0.6, 0.8])}
+        axes = figures.comparison(records, ["test/accuracy"]).figure.axes[0]
+        assert axes.lines[2].get_xdata() == pytest.approx([60.0])
+        assert axes.lines[4].get_xdata() == pytest.approx([70.0])
+        with pytest.raises(ValueError, match="'a-plain' has no measure 'ece'; there are: accuracy"):
+            figures.comparison(records, ["ece"])
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [
+            ({}, "at least one row, got none"),
+            ({"accuracy": []}, "same rows"),
+            ({"a": [("x", 1, 0)], "b": [("y", 1, 0)]}, r"same order, got \[\['x'\], \['y'\]\]"),
+            ({key: [("x", 1, 0)] for key in "abcde"}, "one to four, a panel each, got 5"),
+        ],
+    )
+    def test_bad_comparison(self, rows, words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            figures.comparison(rows)
+
+
+class TestFrontier:
+    def test_draws_every_setting_with_its_interval(self) -> None:
+        picture = figures.frontier(CELLS)
+        narrow, wide = picture.figure.axes
+        zero, line, first, second = narrow.lines
+        assert set(zero.get_ydata()) == {0}
+        assert line.get_ydata() == pytest.approx([-12.0, 1.5])
+        assert line.get_xdata() == pytest.approx([10, 160], rel=0.1)
+        assert first.get_ydata() == pytest.approx([-13.0, -11.0])
+        assert second.get_ydata() == pytest.approx([-0.5, 3.5])
+        assert narrow.get_xscale() == "log"
+        assert wide.lines[1].get_ydata() == [0.0]
+        assert len(wide.lines) == 2  # one run alone: no interval
+        assert [text.get_text() for text in narrow.texts] == ["mixing pays", "500 images"]
+        assert [text.get_text() for text in wide.texts] == ["2\u2009000 images"]
+        picture.figure.draw_without_rendering()
+        assert "no effect" in [tick.get_text() for tick in narrow.get_yticklabels()]
+        assert "Width 8, 500 images: −12.0 ± 1.0 after 10 epochs, +1.5 ± 2.0 after 160 epochs." in picture.alt
+
+    def test_differences_go_seed_by_seed(self) -> None:
+        records = [
+            record("s-plain", [0.50, 0.60, 0.9], images=500, epochs=10),
+            record("s-mixup", [0.52, 0.64], images=500, epochs=10),
+            record("alone-mixup", [0.5], images=500, epochs=40),
+        ]
+        (cell,) = figures.differences(records)
+        assert cell[:3] == (500, 10, 16)
+        assert cell.mean == pytest.approx(0.03)
+        assert cell.half == pytest.approx(12.7062 * 0.01, rel=1e-4)
+        (loss,) = figures.differences(records, "test/nll")
+        assert loss.mean == pytest.approx(-0.03)
+
+    def test_bad_input(self) -> None:
+        with pytest.raises(ValueError, match="at least one setting, got none"):
+            figures.frontier([])
+        with pytest.raises(ValueError, match=r"\(images, epochs, width\) = \(500, 10, 8\) twice"):
+            figures.frontier([CELLS[0], CELLS[0]])
+        with pytest.raises(ValueError, match="at most 6 numbers of images and 3 widths"):
+            figures.frontier([Cell(500, 10, width, 0.0) for width in (1, 2, 3, 4)])
