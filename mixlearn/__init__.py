@@ -35,6 +35,7 @@ from mixlearn.methods.cutout import cutout
 from mixlearn.methods.detection import Objects, mix_objects
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gridmix import gridmix
+from mixlearn.methods.mix_block import MixBlock, mask_loss
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.puzzlemix import puzzlemix
 from mixlearn.methods.resizemix import resizemix
@@ -90,9 +91,11 @@ __all__ = [
     "gridmix",
     "learners",
     "lightning",
+    "mask_loss",
     "masks_to_boxes",
     "measure",
     "mix_objects",
+    "MixBlock",
     "MixCollate",
     "Mixed",
     "mixed_accuracy",

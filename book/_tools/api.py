@@ -31,7 +31,7 @@ ROOMS = {
     "Methods": [
         *("mixup", "cutout", "cutmix", "resizemix", "mix_objects", "Objects"),
         *("gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "snapmix"),
-        *("puzzlemix", "comixup", "alignmix", "transmix"),
+        *("puzzlemix", "comixup", "alignmix", "transmix", "MixBlock", "mask_loss"),
         *("spectral_residual", "gradient_saliency", "feature_attention"),
     ],
     "Mixing in a loop, in a loader, as a callback": [

@@ -6,8 +6,9 @@ their weights already in. One that is an `nn.Module` has its own parameters trai
 
 from __future__ import annotations
 
+from mixlearn.lab.learner_automix import AutoMix
 from mixlearn.lab.learner_base import Learner, Mixing, Plain
 from mixlearn.lab.learner_guided import Guided, TransMixing
 from mixlearn.lab.learner_inside import MixingInside
 
-__all__ = ["Guided", "Learner", "Mixing", "MixingInside", "Plain", "TransMixing"]
+__all__ = ["AutoMix", "Guided", "Learner", "Mixing", "MixingInside", "Plain", "TransMixing"]

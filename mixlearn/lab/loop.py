@@ -145,6 +145,8 @@ class Loop:
         self.stepper.zero_grad()
         if self.average is not None:
             self.average.update(job.model)
+        if hasattr(job.learner, "after_step"):
+            job.learner.after_step(job.model)
         self.step += 1
         self.batch += 1
 

@@ -92,11 +92,11 @@ def train(
     sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
     if measure_every is not None:
         options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
-    classes = len(data.classes)
+    learner = _learner(mix, net, data, smoothing, seed)
     history = fit(
         net,
         train_set if loader is None else loader,
-        _learner(mix, classes, smoothing),
+        learner,
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
@@ -105,15 +105,24 @@ def train(
         schedule=schedule,
         **options,
     )
+    if hasattr(learner, "deployed"):  # the part that predicts, declared before training
+        net = learner.deployed(net)
     final = {name: measure_all(net, part) for name, part in sets.items()}
     if examine is not None:
         final |= examine(net)
     return Outcome(net, history, final, settings, source)
 
 
-def _learner(mix: Mix | None, classes: int, smoothing: float) -> Plain | Mixing:
-    """What trains: a learner that was given is used, and told of classes and smoothing."""
+def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed: int) -> Any:
+    """What trains: a learner that was given is used, and told of classes and smoothing; one that has parts of
+    its own, such as `partial(AutoMix, stage="stage3")`, is built for the network."""
+    classes = len(data.classes)
     if isinstance(mix, Mixing):
         mix.num_classes, mix.smoothing = classes, smoothing
         return mix
+    kind = getattr(mix, "func", mix)
+    if isinstance(kind, type) and issubclass(kind, nn.Module):
+        size = data.train.images.shape[-1]
+        first = torch.Generator().manual_seed(seed + 104_729)
+        return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
     return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)

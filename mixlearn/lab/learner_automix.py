@@ -1,0 +1,213 @@
+"""AutoMix: a network that learns from mixtures, and a Mix Block that learns to make them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixlearn.core.draw import sample_lam, sample_partner
+from mixlearn.core.labels import smooth, soft_cross_entropy
+from mixlearn.core.plan import MixPlan
+from mixlearn.lab.taps import WithHead, pooled, stage_channels, staged
+from mixlearn.lab.twin import Buffers, Twin, slow_down
+from mixlearn.methods.mix_block import MixBlock, mask_loss
+
+
+class AutoMix(nn.Module):
+    """Classifies clean and mixed images while a Mix Block learns the masks, each by its own loss.
+
+    The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
+    a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
+    and "mask" the Mix Block.
+
+    The network has a head for clean images, its own; the learner adds one for mixtures. Call `after_step`
+    after each step of the optimiser; `fit` does. To predict, take `deployed(model)`.
+
+    Args:
+        net: the network that is to be trained: with taps, and a linear `head`. Here it is only looked at and
+            copied; each call is given it anew.
+        stage: the tap whose features the Mix Block sees. The paper takes the third of four stages.
+        image_size: side of the images in pixels.
+        alpha: both λ are drawn from Beta(α, α).
+        momentum: of the twin, a number or a function of progress.
+        buffers: of the twin, see `Twin`.
+        mask_weight: of the mask loss at the beginning; it falls to 0 as a cosine where `fade`.
+        margin, batch_mean: of the mask loss, see `mask_loss`.
+        fade: whether the mask loss fades. The released code's CIFAR settings hold it.
+        plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
+        deploy: "twin" or "network": which of the two predicts.
+        deploy_head: "clean" or "mixed": by which of its heads.
+        block: options of the `MixBlock`, such as {"embed": False}.
+        joint: train both on the same mixtures by one loss, without a twin: for study. The Mix Block then
+            makes masks that are easy for the network.
+        plainly: compute each part as published, for comparison: slower, with the same update.
+        smoothing: share of each mixed label spread over all classes.
+        generator: source of the first weights of the new parts.
+
+    Raises:
+        ValueError: a stage that the network lacks, features that do not divide the image, α not positive.
+
+    Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
+    details from the authors' code (OpenMixup).
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> learner = AutoMix(net, stage="stage2", image_size=8)
+    >>> list(learner(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1])))
+    ['clean', 'mixed', 'generator', 'mask']
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        *,
+        stage: str = "stage3",
+        image_size: int = 32,
+        alpha: float = 2.0,
+        momentum: float | Callable[[float], float] = slow_down,
+        buffers: Buffers = "averaged",
+        mask_weight: float = 0.1,
+        margin: float = 0.1,
+        batch_mean: bool = False,
+        fade: bool = True,
+        plain_beyond: float = 0.08,
+        deploy: str = "twin",
+        deploy_head: str = "clean",
+        block: dict[str, Any] | None = None,
+        joint: bool = False,
+        plainly: bool = False,
+        smoothing: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if deploy not in ("twin", "network"):
+            raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
+        if deploy_head not in ("clean", "mixed"):
+            raise ValueError(f"deploy_head must be 'clean' or 'mixed', got {deploy_head!r}")
+        if not alpha > 0:
+            raise ValueError(f"alpha must be positive, got {alpha}")
+        self.stage, self.image_size, self.alpha, self.smoothing = stage, image_size, alpha, smoothing
+        self.mask_weight, self.margin, self.batch_mean = mask_weight, margin, batch_mean
+        self.fade, self.plain_beyond, self.joint, self.plainly = fade, plain_beyond, joint, plainly
+        self.deploy, self.deploy_head = "network" if joint else deploy, deploy_head
+        self.momentum, self.progress = momentum, 0.0
+        channels = stage_channels(net, stage, image_size)
+        self.block = MixBlock(channels, generator=generator, **(block or {}))
+        with torch.random.fork_rng(devices=[]):
+            self.mix_head = nn.Linear(net.head.in_features, net.head.out_features)
+        nn.init.normal_(self.mix_head.weight, std=0.01, generator=generator)
+        nn.init.zeros_(self.mix_head.bias)
+        self.num_classes: int = net.head.out_features
+        self.twin = None if joint else Twin(self._followed(net), self._momentum(), buffers)
+
+    def advance(self, progress: float) -> None:
+        """Tell the learner how far training has come, from 0 to 1."""
+        self.progress = progress
+
+    def after_step(self, model: Any) -> None:
+        """Let the twin follow; after each step of the optimiser.
+
+        Args:
+            model: the network.
+        """
+        if self.twin is not None:
+            self.twin.momentum = self._momentum()
+            self.twin.follow(self._followed(getattr(model, "module", model)))
+
+    def deployed(self, model: Any) -> Any:
+        """The network that predicts, as `deploy` and `deploy_head` declared it beforehand.
+
+        Args:
+            model: the network.
+        """
+        net, head = model, self.mix_head
+        if self.twin is not None and self.deploy == "twin":
+            net, head = self.twin["net"], self.twin["mix_head"]
+        return net if self.deploy_head == "clean" else WithHead(net, head)
+
+    def forward(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The four terms of a batch.
+
+        Args:
+            model: the network. images: (B, C, H, W), B ≥ 2. labels: (B,) class ids.
+            generator: source of λ and partners.
+
+        Raises:
+            ValueError: one image, which has no partner.
+        """
+        if len(images) < 2:
+            raise ValueError(f"AutoMix mixes pairs and needs at least 2 images, got {len(images)}")
+        size = (images.shape[-2], images.shape[-1])
+        # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
+        for_block, for_net = (
+            (
+                sample_lam(1, self.alpha, generator=generator),
+                sample_partner(len(images), generator=generator).to(images.device),
+            )
+            for _ in range(2)
+        )
+        source = model if self.twin is None else self.twin["net"]
+        with torch.no_grad():
+            features = staged(source, images, self.stage, whole=self.plainly or self._own_buffers())
+        masks = self.block(features, *for_block, size)
+        judged = MixPlan.pair(for_block[1], _each(for_block[0], masks), masks.to(images.dtype))
+        if self.joint:
+            logits, targets = self._mixed(model, self.mix_head, judged, images, labels)
+            terms = {"mixed": soft_cross_entropy(logits, targets)}
+            terms["clean"] = F.cross_entropy(model(images), labels, label_smoothing=self.smoothing)
+            return terms | {"mask": self._mask_term(masks, for_block[0])}
+        taught = self._taught(features, *for_net, size).to(images.dtype)
+        plan = MixPlan.pair(for_net[1], _each(for_net[0], masks), taught)
+        assert self.twin is not None
+        logits, targets = self._mixed(model, self.mix_head, plan, images, labels)
+        seen, wanted = self._mixed(self.twin["net"], self.twin["mix_head"], judged, images, labels)
+        return {
+            "clean": F.cross_entropy(model(images), labels, label_smoothing=self.smoothing),
+            "mixed": soft_cross_entropy(logits, targets),
+            "generator": soft_cross_entropy(seen, wanted),
+            "mask": self._mask_term(masks, for_block[0]),
+        }
+
+    def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks for the network, which no gradient leaves: (B, 1, H, W)."""
+        share = float(lam)
+        if min(share, 1 - share) <= self.plain_beyond:
+            return torch.full((len(features), 1, *size), share, device=features.device)
+        if self.plainly:
+            return self.block(features, lam, partner, size).detach()
+        with torch.no_grad():
+            return self.block(features, lam, partner, size)
+
+    def _mixed(
+        self, net: Any, head: nn.Module, plan: MixPlan, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the head for mixtures, and their soft labels."""
+        targets = plan.soften(labels, self.num_classes)
+        mixed = plan.mix(images)
+        return head(pooled(net, mixed)), smooth(targets, self.smoothing) if self.smoothing else targets
+
+    def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
+        weight = self.mask_weight
+        if self.fade:
+            weight *= (1 + math.cos(math.pi * self.progress)) / 2
+        return weight * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
+
+    def _momentum(self) -> float:
+        return self.momentum(self.progress) if callable(self.momentum) else self.momentum
+
+    def _own_buffers(self) -> bool:
+        return self.twin is not None and self.twin.buffers_rule == "own"
+
+    def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
+        return {"net": net, "mix_head": self.mix_head}
+
+
+def _each(lam: Tensor, masks: Tensor) -> Tensor:
+    return lam.to(masks.device, torch.float32).expand(len(masks))

@@ -1,0 +1,120 @@
+"""Reading a network through its taps: the features of one stage, or what its head is given."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class _Found(Exception):
+    """Raised by a tap to end a pass whose rest nobody needs."""
+
+
+def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tensor:
+    """The features of a stage as (B, C, h, w); tokens of a transformer are laid out as the patches are.
+
+    Args:
+        model: a network with taps.
+        images: (B, C, H, W).
+        stage: the tap's name.
+        whole: finish the pass, so that later layers see the batch too (running means need that).
+
+    Raises:
+        ValueError: a stage that the network does not have.
+
+    >>> import mixlearn as ml
+    >>> staged(ml.nets.resnet(8, 4, width=4), torch.zeros(2, 3, 8, 8), "stage2").shape
+    torch.Size([2, 8, 4, 4])
+    >>> staged(ml.nets.vit(4, size=8, patch=4, dim=12, depth=2), torch.zeros(2, 3, 8, 8), "block1").shape
+    torch.Size([2, 12, 2, 2])
+    """
+    there = getattr(getattr(model, "module", model), "stages", (stage,))
+    if stage not in there:
+        raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
+    found: list[Tensor] = []
+
+    def tap(name: str, features: Tensor) -> Tensor:
+        if name == stage:
+            found.append(features)
+            if not whole:
+                raise _Found
+        return features
+
+    with contextlib.suppress(_Found):
+        model(images, tap=tap)
+    features = found[0]
+    if features.dim() == 3:  # a class token, then the patches row by row
+        side = round((features.shape[1] - 1) ** 0.5)
+        features = features[:, 1:].mT.unflatten(2, (side, side))
+    if features.dim() != 4:
+        raise ValueError(f"the tap {stage!r} shows {tuple(features.shape)}, expected (B, C, h, w) or tokens")
+    return features
+
+
+def pooled(model: Any, images: Tensor) -> Tensor:
+    """What the network's head is given, (B, features): its tap "pool".
+
+    Args:
+        model: a network with taps. images: (B, C, H, W).
+
+    >>> import mixlearn as ml
+    >>> pooled(ml.nets.resnet(8, 4, width=4), torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 16])
+    """
+    kept: dict[str, Tensor] = {}
+
+    def tap(name: str, features: Tensor) -> Tensor:
+        kept[name] = features
+        return features
+
+    model(images, tap=tap)
+    return kept["pool"]
+
+
+class WithHead(nn.Module):
+    """A network that predicts by another head than its own.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> WithHead(net, nn.Linear(net.features, 7))(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 7])
+    """
+
+    def __init__(self, net: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.net, self.head = net, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(pooled(self.net, images))
+        return logits
+
+
+@torch.no_grad()
+def stage_channels(net: nn.Module, stage: str, size: int) -> int:
+    """Channels of a stage's features for square images, found by looking at one.
+
+    Args:
+        net: a network with taps. stage: the tap's name. size: of the images in pixels.
+
+    Raises:
+        ValueError: a stage that the network lacks, or whose features do not divide the image.
+
+    >>> import mixlearn as ml
+    >>> stage_channels(ml.nets.resnet(8, 4, width=4), "stage2", 8)
+    8
+    """
+    first = next(p for p in net.parameters() if p.dim() == 4)
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        features = staged(net, first.new_zeros(1, first.shape[1], size, size), stage)
+    finally:
+        for module in training:
+            module.training = True
+    h, w = features.shape[-2:]
+    if size % h or size % w:
+        raise ValueError(f"the {h} × {w} features of {stage!r} must divide images of {size} × {size}")
+    return features.shape[1]

@@ -1,0 +1,192 @@
+"""AutoMix: who receives which gradient, the twin, the schedules, and that the quick step is the plain one."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import mixlearn as ml
+from mixlearn.lab.learners import AutoMix
+from mixlearn.lab.taps import WithHead
+from mixlearn.lab.twin import Twin, slow_down
+
+IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def made(seed=0, **options):
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded(seed))
+    learner = AutoMix(net, stage="stage2", image_size=16, generator=seeded(seed + 1), **options)
+    for parameter in learner.block.parameters():  # masks that are not all ½
+        parameter.data.copy_(0.5 * torch.randn(parameter.shape, generator=seeded(2)))
+    return net, learner
+
+
+def gradients(module):
+    return [p.grad for p in module.parameters()]
+
+
+def touched(module):
+    return any(g is not None and bool(g.abs().sum() > 0) for g in gradients(module))
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+@pytest.mark.parametrize(
+    ("term", "net", "own_head", "mix_head", "block"),
+    [
+        ("clean", True, True, False, False),
+        ("mixed", True, False, True, False),
+        ("generator", False, False, False, True),
+        ("mask", False, False, False, True),
+    ],
+)
+def test_each_term_reaches_whom_it_should(term, net, own_head, mix_head, block, plainly):
+    model, learner = made(plainly=plainly, margin=0.0)
+    learner(model, IMAGES, LABELS, generator=seeded())[term].backward()
+    body = nn.ModuleList([model.stem, model.groups])
+    assert touched(body) == net and touched(model.head) == own_head
+    assert touched(learner.mix_head) == mix_head and touched(learner.block) == block
+    assert all(g is None for g in gradients(learner.twin))
+
+
+def test_the_quick_step_has_the_plain_steps_gradients():
+    found = []
+    for plainly in (False, True):
+        model, learner = made(plainly=plainly)
+        terms = learner(model, IMAGES, LABELS, generator=seeded(4))
+        torch.stack(list(terms.values())).sum().backward()
+        parts = [p for p in (*model.parameters(), *learner.parameters()) if p.requires_grad]
+        found.append(torch.cat([p.grad.flatten() for p in parts]))
+    assert (found[0] - found[1]).abs().max() < 1e-5 and found[0].abs().max() > 1e-3
+
+
+def test_the_twin_follows_in_closed_form():
+    net, learner = made(momentum=0.9)
+    start = [p.detach().clone() for p in learner.twin["net"].parameters()]
+    steps = 5
+    for parameter in net.parameters():
+        parameter.data.add_(1.0)
+    for _ in range(steps):
+        learner.after_step(net)
+    for slow, first, fast in zip(learner.twin["net"].parameters(), start, net.parameters(), strict=True):
+        assert torch.allclose(slow, 0.9**steps * first + (1 - 0.9**steps) * fast, atol=1e-5)
+        assert not slow.requires_grad
+
+
+@pytest.mark.parametrize("rule", ["averaged", "own"])
+def test_running_means_follow_their_rule(rule):
+    layer = nn.BatchNorm1d(2)
+    twin = Twin({"layer": layer}, momentum=0.5, buffers=rule)
+    layer(torch.full((4, 2), 10.0))
+    seen = layer.running_mean.clone()
+    twin.follow({"layer": layer})
+    assert torch.equal(twin["layer"].running_mean, seen / 2 if rule == "averaged" else torch.zeros(2))
+    assert int(twin["layer"].num_batches_tracked) == (1 if rule == "averaged" else 0)
+
+
+def test_momentum_is_constant_then_a_cosine():
+    assert slow_down(0.0999) == 0.999
+    for progress in (0.1, 0.3, 0.77, 1.0):
+        expected = 0.999999 - (0.999999 - 0.999) * (1 + math.cos(math.pi * progress)) / 2
+        assert slow_down(progress) == pytest.approx(expected, abs=1e-12)
+    net, learner = made(momentum=lambda progress: progress)
+    learner.advance(0.25)
+    learner.after_step(net)
+    assert learner.twin.momentum == 0.25
+
+
+def test_the_mask_loss_fades_as_a_cosine_and_does_not_compound():
+    net, learner = made(margin=0.0, momentum=1.0)
+    held = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"])
+    for progress in (0.5, 0.5, 0.25, 1.0):  # told twice, it does not fall twice
+        learner.advance(progress)
+        now = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"])
+        assert now == pytest.approx(held * (1 + math.cos(math.pi * progress)) / 2, rel=1e-3, abs=1e-8)
+    learner.fade = False
+    assert float(learner(net, IMAGES, LABELS, generator=seeded())["mask"]) == pytest.approx(held, rel=1e-3)
+
+
+def test_extreme_shares_make_a_plain_mixup():
+    net, learner = made(plain_beyond=0.5)
+    features = torch.randn(6, 8, 8, 8, generator=seeded())
+    masks = learner._taught(features, torch.tensor([0.3]), torch.arange(6), (16, 16))
+    assert torch.equal(masks, torch.full((6, 1, 16, 16), 0.3))
+
+
+def test_one_joint_update_reaches_all_and_has_no_twin():
+    net, learner = made(joint=True)
+    terms = learner(net, IMAGES, LABELS, generator=seeded())
+    assert list(terms) == ["mixed", "clean", "mask"] and learner.twin is None
+    terms["mixed"].backward()
+    assert touched(net) and touched(learner.block) and touched(learner.mix_head)
+    learner.after_step(net)
+    assert learner.deployed(net) is net
+
+
+def test_who_predicts_is_declared_before():
+    for deploy, head in (("twin", "clean"), ("twin", "mixed"), ("network", "clean"), ("network", "mixed")):
+        net, learner = made(deploy=deploy, deploy_head=head)
+        found = learner.deployed(net)
+        inner = found.net if isinstance(found, WithHead) else found
+        assert (inner is net) == (deploy == "network")
+        assert isinstance(found, WithHead) == (head == "mixed")
+        assert found(IMAGES).shape == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("net", "stage"),
+    [
+        (partial(ml.nets.resnet, 18, 4, width=4), "stage3"),
+        (partial(ml.nets.preact_resnet, 18, 4, width=4), "stage2"),
+        (partial(ml.nets.vit, 4, size=16, dim=12, depth=2, heads=3), "block1"),
+    ],
+)
+def test_trains_on_several_networks(net, stage):
+    model = net(generator=seeded())
+    learner = AutoMix(model, stage=stage, image_size=16, momentum=0.9)
+    terms = learner(model, IMAGES, LABELS, generator=seeded())
+    torch.stack(list(terms.values())).sum().backward()
+    assert touched(learner.block) and touched(model)
+
+
+def test_the_recipe_builds_it_and_measures_who_predicts():
+    result = ml.recipes.fashion(
+        partial(AutoMix, stage="stage2", momentum=0.9),
+        images=64,
+        epochs=1,
+        batch_size=32,
+        width=4,
+        test=[(IMAGES[:, :1, :14, :14].repeat(1, 1, 2, 2), LABELS)],
+        progress=False,
+    )
+    assert {"clean", "mixed", "generator", "mask"} <= set(result.history.last)
+    assert not any(p.requires_grad for p in result.model.parameters()), "the twin predicts"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stage": "stage9"}, "it has no 'stage9'"),
+        ({"stage": "stage3", "image_size": 18}, "must divide images of 18 × 18"),
+        ({"alpha": 0.0}, "alpha must be positive, got 0.0"),
+        ({"deploy": "both"}, "deploy must be 'twin' or 'network', got 'both'"),
+        ({"deploy_head": "k"}, "deploy_head must be 'clean' or 'mixed', got 'k'"),
+        ({"momentum": 1.5}, r"momentum must lie in \[0, 1\], got 1.5"),
+        ({"buffers": "none"}, "buffers must be 'averaged' or 'own', got 'none'"),
+    ],
+)
+def test_bad_options_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        AutoMix(ml.nets.resnet(8, 4, width=4), **{"stage": "stage2", "image_size": 16} | options)
+
+
+def test_one_image_has_no_partner():
+    net, learner = made()
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        learner(net, IMAGES[:1], LABELS[:1], generator=seeded())
