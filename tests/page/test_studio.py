@@ -1,54 +1,17 @@
-"""The mask studio: its network, its masks, its state, and the arithmetic in the page against Python."""
+"""The mask studio as a widget: its pairs, its masks, its state and what it refuses."""
 
 import base64
-import json
 import re
-import shutil
-import subprocess
 from functools import partial
 
 import pytest
 import torch
-from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.nets import resnet
 from mixlearn.page import studio, widget_live
-from mixlearn.page.host import _IMPORT, _module, bundle
+from mixlearn.page.host import bundle
 from mixlearn.page.studio_methods import method_masks, normalised, scored, shipped_methods
-from mixlearn.page.studio_net import (
-    FILE,
-    folded,
-    mask_score,
-    packed,
-    studio_bytes,
-    studio_facts,
-    studio_net,
-    unpacked,
-)
-
-
-def in_node(body, given=None):
-    """Run a function body that may use `js`, the modules of the studio, and `given`; what it returns."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail("the JavaScript of the widgets is tested with node, which was not found")
-    maths = "".join(_IMPORT.sub("", _module(part)) for part in ("net", "paint"))
-    module = "data:text/javascript;base64," + base64.b64encode(maths.encode()).decode()
-    script = (
-        f'import * as js from "{module}";\nconst given = {json.dumps(given)};\n'
-        f"console.log(JSON.stringify((() => {{{body}}})()));"
-    )
-    done = subprocess.run(
-        [node, "--input-type=module"], input=script, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def designers():
-    return ml.data.load("emoji").tests["designers"]
+from mixlearn.page.studio_net import studio_net
 
 
 @pytest.fixture(scope="module")
@@ -56,159 +19,6 @@ def widget(designers):
     return ml.widgets.mask_studio()
 
 
-def busy(net):
-    """The network with running statistics and scales that are not those of a new one."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for value, low, high in (
-                (module.weight, 0.5, 1.5),
-                (module.bias, -1, 1),
-                (module.running_mean, -1, 1),
-                (module.running_var, 0.5, 2),
-            ):
-                nn.init.uniform_(value.data, low, high)
-    return net.eval()
-
-
-# ---------------------------------------------------------------------------------------------- the network
-@pytest.mark.parametrize("width", [4, 12])
-def test_folding_changes_nothing(width):
-    net, images = busy(resnet(8, 5, width=width)), torch.randn(4, 3, 32, 32)
-    found = folded(net)
-    assert torch.allclose(found(images), net(images), atol=1e-5)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
-    assert any(isinstance(module, nn.BatchNorm2d) for module in net.modules())  # the given one is unchanged
-
-
-def test_folding_refuses_other_networks():
-    with pytest.raises(ValueError, match="basic blocks, got Bottleneck"):
-        folded(resnet(50, 2, width=4))
-    with pytest.raises(ValueError, match="stem for small images"):
-        folded(resnet(18, 2, width=4, stem=ml.nets.imagenet_stem))
-
-
-def test_a_file_holds_the_network_in_half_precision():
-    net = folded(busy(resnet(8, 5, width=4)))
-    data = packed(net, "abcde", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-    found, facts = unpacked(data)
-    for name, value in net.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value.half().float()), name
-    assert facts.classes == tuple("abcde") and facts.std == (0.2, 0.25, 0.3) and facts.width == 4
-    with pytest.raises(ValueError, match=rf"must take (\d+) bytes after the header, got {len(data)}|got \d+"):
-        unpacked(data + b"xx")
-
-
-def test_the_network_that_ships(designers):
-    assert FILE.stat().st_size <= 120_000
-    facts = studio_facts()
-    data = ml.data.load("emoji")
-    assert facts.classes == data.classes and facts.mean == data.mean and facts.std == data.std
-    net = studio_net()
-    assert not net.training and all(torch.equal(p, p.half().float()) for p in net.parameters())
-    assert float(ml.measure.evaluate(net, designers)["accuracy"]) > 0.6
-
-
-def test_the_score_by_hand():
-    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 9.0, 0.0]]).double()
-    p = logits.softmax(1)
-    targets = torch.tensor([[0.75, 0.25, 0.0], [0.0, 1.0, 0.0]]).double()
-    divergence = 0.75 * (0.75 / p[0, 0]).log() + 0.25 * (0.25 / p[0, 1]).log()
-    expected = torch.stack([100 * torch.exp(-divergence), 100 * p[1, 1]])  # one class: its own probability
-    assert torch.allclose(mask_score(logits, targets), expected)
-    assert mask_score(targets[:1].clamp_min(1e-30).log(), targets[:1]).item() == pytest.approx(100)
-
-
-# ------------------------------------------------------------------------------------------- in the page
-def test_the_page_computes_the_same_network(designers):
-    g = torch.Generator().manual_seed(0)
-    places = [[3, 40], [500, 77], [9, 1000]]
-    masks = torch.randint(0, 256, (3, 32, 32), generator=g).byte()
-    masks[1, :, 20:] = 255
-    given = {
-        "net": base64.b64encode(studio_bytes()).decode(),
-        "pairs": [designers.images[pair].flatten(1).tolist() for pair in places],
-        "labels": [designers.labels[pair].tolist() for pair in places],
-        "masks": masks.flatten(1).tolist(),
-    }
-    found = in_node(
-        """const net = js.readNet(js.fromBase64(given.net));
-        return given.pairs.map(([own, partner], i) => {
-          const image = js.underMask(own, partner, given.masks[i]), lam = js.ownShare(given.masks[i]);
-          const logits = js.forward(net, image, 32, 32);
-          const score = js.maskScore(logits, ...given.labels[i], lam);
-          return { image: [...image], lam, p: js.softmax(logits), score };
-        });""",
-        given,
-    )
-    for each, pair, mask in zip(found, places, masks, strict=True):
-        mixture, lam, score = scored(designers.images[pair], designers.labels[pair], mask)
-        assert each["lam"] == pytest.approx(lam, abs=1e-12)
-        assert each["image"] == pytest.approx((mixture / 255).flatten().tolist(), abs=1e-12)
-        p = studio_net().double()(normalised(mixture)[None]).softmax(1)[0]
-        assert each["p"] == pytest.approx(p.tolist(), abs=1e-9)
-        assert each["score"] == pytest.approx(score, abs=1e-7)
-        plan = ml.MixPlan.masked(torch.tensor([1, 0]), 1 - mask[None, None] / 255)
-        images, labels = designers.batch(pair)  # the package's own way, in single precision
-        single = mask_score(studio_net()(plan.mix(images)), plan.soften(labels, 10))[0]
-        assert each["score"] == pytest.approx(float(single), abs=1e-2)
-
-
-def test_the_page_reads_half_precision():
-    bits = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x3C00, 0xC000, 0x7BFF, 0x7C00, 0xFC00, 0x3555]
-    expected = torch.tensor(bits, dtype=torch.int32).to(torch.uint16).view(torch.float16).tolist()
-    found = in_node("return given.map((bits) => String(js.fromHalf(bits)));", bits)
-    assert [float(value.replace("Infinity", "inf")) for value in found] == expected
-    assert in_node("return js.toBase64(js.fromBase64(given));", "AAEC/w==") == "AAEC/w=="
-
-
-def painted(column, row, size, blur, side=32):
-    """A dab on an empty mask, by the formula."""
-    y, x = torch.meshgrid(torch.arange(side).double(), torch.arange(side).double(), indexing="ij")
-    beyond = (torch.hypot(x - column, y - row) - size / 2).clamp(min=0)
-    weight = torch.exp(-(beyond**2) / (2 * blur**2)) if blur else (beyond == 0).double()
-    return (255 * weight).round()
-
-
-@pytest.mark.parametrize(("size", "blur"), [(1, 0), (2, 0), (7, 0), (7, 1.5), (15, 5)])
-def test_a_dab_of_the_brush(size, blur):
-    brush = f"{{size: {size}, blur: {blur}, erase: false}}"
-    dab = in_node(f"return [...js.dab(new Uint8Array(1024), 32, 10, 20, {brush})];")
-    first = painted(10, 20, size, blur)
-    assert (torch.tensor(dab).view(32, 32) - first).abs().max() <= 0
-    if not blur:
-        assert set(dab) == {0, 255}
-    line = in_node(f"return [...js.stroke(new Uint8Array(1024), 32, [10, 20], [14, 18], {brush})];")
-    along = [(10, 20), (11, 20), (12, 19), (13, 19), (14, 18)]  # a pixel apart, halves upwards
-    expected = torch.stack([painted(x, y, size, blur) for x, y in along]).amax(0)
-    assert torch.equal(torch.tensor(line).view(32, 32).double(), expected)
-    rubbed = in_node(
-        f"return [...js.dab(new Uint8Array(1024).fill(200), 32, 10, 20, {{...{brush}, erase: true}})];"
-    )
-    assert torch.equal(torch.tensor(rubbed).view(32, 32).double(), (255 - first).clamp(max=200))
-
-
-def test_shares_of_a_mask():
-    mask = torch.randint(0, 256, (1024,), generator=torch.Generator().manual_seed(1))
-    share, turned, even = in_node(
-        """const mask = Uint8Array.from(given);
-        return [js.ownShare(mask), js.ownShare(js.inverted(mask)), js.ownShare(js.filled(1024, 0.4))];""",
-        mask.tolist(),
-    )
-    assert share == pytest.approx(1 - mask.double().mean().item() / 255, abs=1e-12)
-    assert turned == pytest.approx(1 - share, abs=1e-12)
-    assert even == pytest.approx(0.4, abs=0.5 / 255)
-
-
-def test_the_edge_of_a_mask():
-    path = in_node(
-        "const m = new Uint8Array(16); m[5] = 255; m[6] = 128; m[9] = 127; return js.edgePath(m, 4);"
-    )
-    steps = set(re.findall(r"M(\d) (\d)([hv])1", path))
-    top = {("1", "1", "h"), ("2", "1", "h"), ("1", "2", "h"), ("2", "2", "h")}
-    assert steps == top | {("1", "1", "v"), ("3", "1", "v")}
-
-
-# ------------------------------------------------------------------------------------------------ the widget
 def test_the_module_stands_alone():
     module = bundle("mask_studio")
     assert "\nimport " not in module and module.count("export ") == 1 and "export default" in module
