@@ -1,0 +1,182 @@
+"""MixBatches in Lightning: what is trained on, scheduled, resumed and shown."""
+
+from collections import namedtuple
+from types import SimpleNamespace
+
+import lightning
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import mixlearn as ml
+from tests.seeds import seeded
+
+Pair = namedtuple("Pair", ["images", "labels"])
+KINDS = {
+    "list": (lambda x, y: [x, y], {}),
+    "tuple": (lambda x, y: (x, y), {}),
+    "namedtuple": (Pair, {}),
+    "dict": (lambda x, y: {"img": x, "id": y}, {"images": "img", "labels": "id"}),
+}
+
+
+class Classifier(lightning.LightningModule):
+    def __init__(self, read):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4))
+        self.read, self.trained, self.validated = read, [], []
+
+    def training_step(self, batch, batch_idx):
+        images, labels = self.read(batch)
+        self.trained.append((type(batch), labels.shape))
+        return F.cross_entropy(self.net(images), labels)
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(self.read(batch)[1].shape)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lightning_trains_on_mixtures_and_validates_on_images(kind, tmp_path):
+    make, keys = KINDS[kind]
+
+    def collate(samples):
+        return make(torch.stack([s[0] for s in samples]), torch.stack([s[1] for s in samples]))
+
+    data = TensorDataset(torch.rand(16, 3, 4, 4, generator=seeded()), torch.arange(16) % 4)
+    loader = DataLoader(data, 8, collate_fn=collate)
+    read = (lambda b: (b["img"], b["id"])) if kind == "dict" else (lambda b: (b[0], b[1]))
+    model = Classifier(read)
+    logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
+    callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup, ml.cutmix], num_classes=4), **keys)
+    trainer = lightning.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        callbacks=[callback],
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=1,
+        log_every_n_steps=1,
+    )
+    trainer.fit(model, loader, loader)
+    assert model.trained == [(type(make(0, 0)), torch.Size([8, 4]))] * 4
+    assert model.validated == [torch.Size([8])] * 5  # one in the sanity check, two an epoch
+    assert "training_step" not in vars(model)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0})
+    events.Reload()
+    pictures = events.Images("mixed batch")
+    assert len(pictures) == 2 and pictures[0].width == 8 * 4 and pictures[0].height == 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("batch", "keys", "error", "words"),
+    [
+        ("text", {}, TypeError, "list, tuple or dict, got str"),
+        ({"a": 1}, {}, KeyError, r"no 0, only \['a'\]"),
+        ([torch.rand(2, 3)], {}, IndexError, "a list of 1, it has no item 1"),
+    ],
+)
+def test_unreadable_batches_are_named(batch, keys, error, words):
+    callback = ml.lightning.MixBatches(ml.mixup, log_every=0, **keys)
+    with pytest.raises(error, match=words):
+        callback._mixed(batch, None)
+
+
+def test_a_resumed_callback_draws_on():
+    one = ml.lightning.MixBatches(ml.mixup, log_every=0, seed=4)
+    batch = [torch.rand(4, 3), torch.eye(4)]
+    one._mixed(batch, None)
+    two = ml.lightning.MixBatches(ml.mixup, log_every=0, seed=9)
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one._mixed(batch, None)[0], two._mixed(batch, None)[0])
+
+
+def quiet(**settings):
+    """A trainer that writes nothing."""
+    return lightning.Trainer(
+        accelerator="cpu",
+        **{"logger": False, **settings},
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+
+
+class Stream(IterableDataset):
+    """Three batches of eight images, which nobody knows beforehand."""
+
+    def __iter__(self):
+        return ((torch.rand(3, 4, 4), i % 4) for i in range(24))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"max_epochs": 4}, [0.0] * 3 + [0.25] * 3 + [0.5] * 3 + [0.75] * 3),
+        ({"max_steps": 5}, [0.0, 0.2, 0.4, 0.6, 0.8]),
+        ({"max_epochs": -1, "max_steps": 4}, [0.0, 0.25, 0.5, 0.75]),
+    ],
+)
+def test_a_schedule_advances_over_a_stream(settings, expected):
+    seen = []
+    mix = ml.RandomMix([ml.mixup], p=lambda progress: seen.append(progress) or 1.0, num_classes=4)
+    trainer = quiet(callbacks=[ml.lightning.MixBatches(mix)], **settings)
+    trainer.fit(Classifier(tuple), DataLoader(Stream(), 8))
+    assert seen == pytest.approx(expected)
+
+
+def test_a_schedule_needs_an_end():
+    mix = ml.RandomMix([ml.mixup], p=lambda progress: progress, num_classes=4)
+    trainer, model = quiet(callbacks=[ml.lightning.MixBatches(mix)], max_epochs=-1), Classifier(tuple)
+    with pytest.raises(ValueError, match="needs the length of training, .* expected max_steps or max_epochs"):
+        trainer.fit(model, DataLoader(Stream(), 8))
+    assert model.trained == [] and "training_step" not in vars(model)
+    mix = ml.RandomMix([ml.mixup], p=0.5, num_classes=4)
+    batch = [torch.rand(4, 3, 4, 4), torch.arange(4)]
+    assert ml.lightning.MixBatches(mix, log_every=0)._mixed(batch, trainer)[1].shape == (4, 4)
+
+
+def test_a_step_of_the_module_itself_comes_back():
+    model, calls = Classifier(tuple), []
+    own = model.training_step
+
+    def watched(batch, batch_idx):
+        calls.append(batch[1].shape)
+        return own(batch, batch_idx)
+
+    model.training_step = watched
+    callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=4))
+    data = DataLoader(TensorDataset(torch.rand(16, 3, 4, 4), torch.arange(16) % 4), 8)
+    quiet(callbacks=[callback], max_epochs=1).fit(model, data)
+    assert calls == [torch.Size([8, 4])] * 2 and vars(model)["training_step"] is watched
+    callback.on_exception(None, model, KeyboardInterrupt())  # before training, say
+    assert vars(model)["training_step"] is watched
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (3, 3), (4, 3), (6, 3)])
+def test_pictures_of_any_number_of_channels_are_logged(channels, shown, tmp_path):
+    images = torch.rand(4, channels, 6, 5, generator=seeded())
+    images[:, shown:] += 9  # what is not shown does not set the scale
+    mixed = ml.mixup(images, torch.arange(4), num_classes=4, generator=seeded())
+    grid = ml.lightning.mixed_grid(images, mixed)
+    assert grid.shape == (shown, 24, 20)
+    assert float(grid[:, :6].max()) == 1 and float(grid[:, :6].min()) == 0
+    logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
+    callback = ml.lightning.MixBatches(ml.mixup)
+    callback._log(images, mixed, SimpleNamespace(loggers=[logger], current_epoch=0, global_step=0))
+    logger.experiment.flush()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0})
+    events.Reload()
+    (picture,) = events.Images("mixed batch")
+    assert (picture.width, picture.height) == (20, 24)
