@@ -1,10 +1,8 @@
-"""`fit`: what it trains, logs and refuses. Going on after an end is in test_resume.py."""
+"""`fit`: what it trains. Going on after an end is in test_resume.py."""
 
 from __future__ import annotations
 
-import csv
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,18 +10,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.lab.averages import WeightAverage
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.learners import Mixing, Plain
-from mixlearn.lab.logs import Files, TensorBoard, image_grid
 from mixlearn.lab.schedules import cosine
+from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
-
-quick = partial(ml.fit, epochs=2, batch_size=16, accelerator="cpu", progress=False)
-
-
-def _net(seed: int = 0) -> nn.Module:
-    return ml.nets.mlp(64, (16,), 4, generator=torch.Generator().manual_seed(seed))
 
 
 class Two(nn.Module):
@@ -45,7 +36,7 @@ class Two(nn.Module):
     "learner", [Plain(), Mixing(ml.mixup, 4), Mixing(ml.RandomMix([ml.mixup], num_classes=4))]
 )
 def test_learns_and_says_so(learner) -> None:
-    data, net = Blobs(128), _net()
+    data, net = Blobs(128), small_net()
     history = quick(net, data, learner, epochs=8, validate=data)
     assert history.last["accuracy"] > 0.9
     assert [row["epoch"] for row in history.epochs] == list(range(1, 9))
@@ -55,7 +46,7 @@ def test_learns_and_says_so(learner) -> None:
 
 
 def test_first_step_is_the_update_written_out() -> None:
-    data, net, by_hand = Blobs(16), _net(), _net()
+    data, net, by_hand = Blobs(16), small_net(), small_net()
     history = quick(net, data, Plain(), epochs=1, schedule=None, optimizer=partial(torch.optim.SGD, lr=0.5))
     loss = nn.functional.cross_entropy(by_hand(data.images), data.labels)
     loss.backward()
@@ -72,7 +63,7 @@ def test_rate_follows_the_schedule() -> None:
         made.register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
         return made
 
-    quick(_net(), Blobs(40), Plain(), optimizer=optimizer)
+    quick(small_net(), Blobs(40), Plain(), optimizer=optimizer)
     assert seen == pytest.approx([0.2 * cosine(step, 6) for step in range(6)])
 
 
@@ -80,7 +71,7 @@ def test_dataset_loader_and_memory_all_train() -> None:
     data = Blobs(64)
     loader = DataLoader(data, batch_size=16, shuffle=True, generator=torch.Generator())
     for source in (data, loader, torch.utils.data.TensorDataset(data.images, data.labels)):
-        net = _net()
+        net = small_net()
         quick(net, source, Plain(), epochs=6)
         assert ml.measure.evaluate(net, data)["accuracy"] > 0.9
 
@@ -91,7 +82,7 @@ def test_same_seed_same_weights_and_default_generator_untouched() -> None:
     nets = []
     loader = DataLoader(data, 16, shuffle=True)
     for seed, source in ((1, data), (1, data), (2, data), (1, loader), (1, loader), (2, loader)):
-        nets.append(nn.Sequential(_net(), nn.Dropout(0.1)))
+        nets.append(nn.Sequential(small_net(), nn.Dropout(0.1)))
         quick(nets[-1], source, learner, seed=seed, augment=ml.augment.crop_and_flip)
     assert torch.equal(weights(nets[0]), weights(nets[1]))
     assert torch.equal(weights(nets[3]), weights(nets[4]))
@@ -101,7 +92,7 @@ def test_same_seed_same_weights_and_default_generator_untouched() -> None:
 
 
 def test_every_term_is_logged_and_any_can_be_ablated() -> None:
-    data, both, one = Blobs(32), _net(), _net()
+    data, both, one = Blobs(32), small_net(), small_net()
     history = quick(both, data, Two())
     assert history.last["loss"] == pytest.approx(history.last["labels"] + history.last["size"], rel=1e-5)
     history = quick(one, data, Two(), ablate=("size",))
@@ -111,61 +102,15 @@ def test_every_term_is_logged_and_any_can_be_ablated() -> None:
     with pytest.raises(
         ValueError, match=r"ablate names \['sise'\], but the learner's terms are \['labels', 'size'\]"
     ):
-        quick(_net(), data, Two(), ablate=("sise",))
+        quick(small_net(), data, Two(), ablate=("sise",))
     with pytest.raises(ValueError, match="at least one loss term must be left"):
-        quick(_net(), data, Two(), ablate=("size", "labels"))
-
-
-def test_the_logs_own_names_are_not_for_terms() -> None:
-    def learner(model, images, labels, *, generator, name="rate"):
-        return {"labels": nn.functional.cross_entropy(model(images), labels), name: torch.tensor(1.0)}
-
-    for name in ("rate", "loss"):
-        with pytest.raises(ValueError, match=f"must not be called '{name}'"):
-            quick(_net(), Blobs(8), partial(learner, name=name))
-    alone = quick(
-        _net(), Blobs(8), lambda m, x, y, *, generator: {"loss": nn.functional.cross_entropy(m(x), y)}
-    )
-    assert alone.last["loss"] > 0
+        quick(small_net(), data, Two(), ablate=("size", "labels"))
 
 
 def test_a_learners_own_parameters_are_trained() -> None:
     learner = Two()
-    quick(_net(), Blobs(32), learner)
+    quick(small_net(), Blobs(32), learner)
     assert learner.scale.item() != 1.0
-
-
-def test_average_is_its_closed_form() -> None:
-    net = nn.Linear(1, 1, bias=False)
-    values = [1.0, 2.0, -1.0, 0.5, 4.0]
-    net.weight.data.fill_(values[0])
-    average = WeightAverage(net, 0.9)
-    for value in values[1:]:
-        net.weight.data.fill_(value)
-        average.update(net)
-    expected = 0.9**4 * values[0] + sum(0.1 * 0.9 ** (4 - k) * v for k, v in enumerate(values) if k)
-    assert average.weights["weight"].item() == pytest.approx(expected)
-    with average.within(net):
-        assert net.weight.item() == pytest.approx(expected)
-    assert net.weight.item() == values[-1]
-
-
-def test_fit_averages_after_each_step() -> None:
-    net, track = _net(), []
-
-    def optimizer(parameters):
-        made = torch.optim.SGD(parameters, lr=0.1)
-        made.register_step_post_hook(lambda *_: track.append(weights(net)))
-        return made
-
-    start = weights(net)
-    history = quick(net, Blobs(32), Plain(), optimizer=optimizer, ema=0.5, validate=Blobs(8))
-    expected = start
-    for now in track:
-        expected = 0.5 * expected + 0.5 * now
-    averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
-    torch.testing.assert_close(averaged, expected, rtol=1e-5, atol=1e-6)
-    assert "ema/accuracy" in history.last
 
 
 def test_clip_bounds_the_whole_gradient() -> None:
@@ -178,7 +123,7 @@ def test_clip_bounds_the_whole_gradient() -> None:
         made.register_step_pre_hook(lambda *_: norms.append(norm()))
         return made
 
-    quick(_net(), Blobs(32), Two(), optimizer=optimizer, clip=0.01)
+    quick(small_net(), Blobs(32), Two(), optimizer=optimizer, clip=0.01)
     assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
 
 
@@ -198,82 +143,6 @@ def test_sixteen_bits_use_channels_last() -> None:
     assert all(layouts) and layouts
     assert next(net.parameters()).dtype == torch.float32
     assert history.last["loss"] < 3
-
-
-def test_a_nan_loss_names_step_and_terms_and_spares_the_weights() -> None:
-    net, steps = _net(), []
-
-    def learner(model, images, labels, *, generator):
-        steps.append(1)
-        broken = torch.tensor(float("nan") if len(steps) == 6 else 0.0)
-        return {"labels": nn.functional.cross_entropy(model(images), labels), "broken": broken}
-
-    with pytest.raises(FloatingPointError, match=r"epoch 2, batch 2 \(step 6\): labels = .*, broken = nan"):
-        quick(net, Blobs(64), learner)
-    assert bool(torch.isfinite(weights(net)).all())
-
-
-def test_a_nan_image_is_named() -> None:
-    data, net = Blobs(64), ml.nets.resnet(8, 4, width=8, channels=1)
-    data.images[37, 0, 2, 3] = float("nan")
-    with pytest.raises(
-        ValueError,
-        match=r"images must be finite.* in epoch 1, batch \d \(step \d\): image 37 of the data set",
-    ):
-        quick(net, data, Plain())
-    assert bool(torch.isfinite(weights(net)).all())
-    loader = DataLoader(data, batch_size=16)
-    with pytest.raises(ValueError, match=r"in epoch 1, batch 3 \(step 3\): image 5 of the batch"):
-        quick(_net(), loader, Plain())
-
-
-def test_logs_hold_numbers_and_mixed_images(tmp_path: Path) -> None:
-    data, folder = Blobs(64), tmp_path / "log"
-    history = quick(
-        _net(), data, Mixing(partial(ml.mixup, lam=0.5), 4), log=[Files(folder), TensorBoard(folder)]
-    )
-    with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["mixed_labels"]) for row in rows] == pytest.approx(
-        [e["mixed_labels"] for e in history.epochs]
-    )
-    from PIL import Image
-
-    picture = Image.open(folder / "mixed-0002.png")
-    assert picture.size == (64, 16)
-    assert any(path.name.startswith("events") for path in folder.iterdir())
-
-
-def test_grid_undoes_the_normalisation() -> None:
-    images = torch.full((3, 3, 2, 2), 0.5)
-    grid = image_grid(images, mean=(0.1, 0.2, 0.3), std=(1.0, 0.5, 0.2), columns=2)
-    assert grid.shape == (3, 4, 4)
-    assert grid[:, 0, 0].tolist() == pytest.approx([0.6, 0.45, 0.4])
-    assert grid[:, 3, 3].tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("options", "kind", "words"),
-    [
-        ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
-        ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
-        ({"ema": 1.0}, ValueError, r"ema must be a decay in \[0, 1\), got 1.0"),
-        ({"clip": 0}, ValueError, "clip must be a positive norm, got 0"),
-        ({"resume": True}, ValueError, "need checkpoint="),
-        ({"ablate": "size"}, TypeError, "got the string 'size'"),
-        ({"data": [1, 2]}, TypeError, r"must give \(images, labels\), got Tensor"),
-        ({"data": 3}, TypeError, "data must be an ImageSet, a Dataset or a DataLoader, got int"),
-        (
-            {"learner": lambda m, x, y, *, generator: m(x).sum()},
-            TypeError,
-            "must return a dict of scalar tensors",
-        ),
-    ],
-)
-def test_bad_arguments_say_what_came(options: dict, kind: type[Exception], words: str) -> None:
-    given = {"data": Blobs(16), "learner": Plain(), "epochs": 1, **options}
-    with pytest.raises(kind, match=words):
-        quick(_net(), given.pop("data"), given.pop("learner"), **given)
 
 
 def test_sgd_is_the_default_and_learners_check_smoothing() -> None:
