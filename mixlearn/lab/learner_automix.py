@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,8 @@ class AutoMix(nn.Module):
     ['clean', 'mixed', 'generator', 'mask']
     """
 
+    block_type: ClassVar[type[MixBlock]] = MixBlock
+
     def __init__(
         self,
         net: Any,
@@ -97,7 +99,7 @@ class AutoMix(nn.Module):
         self.deploy, self.deploy_head = "network" if joint else deploy, deploy_head
         self.momentum, self.progress = momentum, 0.0
         channels = stage_channels(net, stage, image_size)
-        self.block = MixBlock(channels, generator=generator, **(block or {}))
+        self.block = self.block_type(channels, generator=generator, **(block or {}))
         with torch.random.fork_rng(devices=[]):
             self.mix_head = nn.Linear(net.head.in_features, net.head.out_features)
         nn.init.normal_(self.mix_head.weight, std=0.01, generator=generator)
@@ -194,10 +196,12 @@ class AutoMix(nn.Module):
         return head(pooled(net, mixed)), smooth(targets, self.smoothing) if self.smoothing else targets
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
-        weight = self.mask_weight
-        if self.fade:
-            weight *= (1 + math.cos(math.pi * self.progress)) / 2
-        return weight * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
+        return self._mask_weight() * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
+
+    def _mask_weight(self) -> float:
+        return (
+            self.mask_weight * (1 + math.cos(math.pi * self.progress)) / 2 if self.fade else self.mask_weight
+        )
 
     def _momentum(self) -> float:
         return self.momentum(self.progress) if callable(self.momentum) else self.momentum

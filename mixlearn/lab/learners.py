@@ -10,5 +10,6 @@ from mixlearn.lab.learner_automix import AutoMix
 from mixlearn.lab.learner_base import Learner, Mixing, Plain
 from mixlearn.lab.learner_guided import Guided, TransMixing
 from mixlearn.lab.learner_inside import MixingInside
+from mixlearn.lab.learner_samix import SAMix
 
-__all__ = ["AutoMix", "Guided", "Learner", "Mixing", "MixingInside", "Plain", "TransMixing"]
+__all__ = ["AutoMix", "Guided", "Learner", "Mixing", "MixingInside", "Plain", "SAMix", "TransMixing"]

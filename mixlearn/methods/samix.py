@@ -1,0 +1,97 @@
+"""SAMix's Mix Block, and what else it changes in AutoMix's masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixlearn.methods.mix_block import MixBlock
+
+
+def bent(lam: Tensor, k: float = 0.25) -> Tensor:
+    """SAMix's λ̂: λ bent to be steeper near 0 and 1 and flatter between; 0, ½ and 1 stay.
+
+    Args:
+        lam: any shape, in [0, 1].
+        k: the smaller, the flatter the middle; above −1/3.
+
+    Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
+    2021; the curve from the authors' code.
+
+    >>> [round(v, 3) for v in bent(torch.tensor([0., 0.1, 0.5, 0.9, 1.])).tolist()]
+    [0.0, 0.182, 0.5, 0.818, 1.0]
+    """
+    return (4 / 3 * lam**3 - 2 * lam**2 + (k + 1) * lam) / (k + 1 / 3)
+
+
+class SAMixBlock(MixBlock):
+    """Masks from features, as `MixBlock` makes them, with five differences.
+
+    λ scales the features, the image's by 1 + λ̂ and its partner's by 2 − λ̂. Queries and keys see both images
+    at each place, each by a map of its own. Values come from two layers. Scores are enlarged bilinearly.
+
+    Args:
+        channels: C of the features.
+        reduction: queries, keys and the values' hidden layer have C / reduction numbers.
+        k: of the bend, see `bent`; None takes λ itself, as for large data sets.
+        generator: source of the initial weights; None uses torch's default one.
+
+    Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
+    2021; the details from the authors' code (OpenMixup).
+
+    >>> block = SAMixBlock(8, generator=torch.Generator().manual_seed(0))
+    >>> block(torch.rand(2, 8, 4, 4), 0.3, torch.tensor([1, 0]), (16, 16)).shape
+    torch.Size([2, 1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 2,
+        k: float | None = 0.25,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(channels, reduction=reduction, embed=False, mode="bilinear", generator=generator)
+        inner, self.k = channels // reduction, k
+        with torch.random.fork_rng(devices=[]):
+            self.look = nn.Linear(2 * channels, inner)
+            self.key = nn.Linear(2 * channels, inner)
+            self.hidden, self.norm = nn.Linear(channels, inner), nn.BatchNorm1d(inner)
+            self.value = nn.Linear(inner, 1)
+        for layer in (self.look, self.key, self.hidden, self.value):
+            nn.init.normal_(layer.weight, std=0.01, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def _scores(self, seen: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
+        share = (share if self.k is None else bent(share, self.k))[:, None, None]
+        own, other = seen * (1 + share), seen[partner] * (2 - share)
+        both = torch.cat([own, other], dim=2)
+        hidden = self.norm(self.hidden(other).flatten(0, 1)).view(*other.shape[:2], -1)
+        found = F.scaled_dot_product_attention(self.look(both), self.key(both), self.value(F.elu(hidden)))
+        return found[..., 0]
+
+
+def adjusted(masks: Tensor, lam: Tensor) -> Tensor:
+    """Masks whose means are λ: where one is too large it is scaled down, where too small, what it leaves is.
+
+    Args:
+        masks: (B, 1, H, W) in [0, 1], each image's own share of each pixel.
+        lam: (B,) or (1,), the means that they get.
+
+    Returns:
+        (B, 1, H, W) in [0, 1].
+
+    Source: the idea from the authors' code of SAMix, where the λ of other mixtures is taken by mistake.
+
+    >>> masks = torch.tensor([0.2, 0.6]).view(1, 1, 1, 2)
+    >>> adjusted(masks, torch.tensor([0.2])).flatten().tolist()
+    [0.10000000149011612, 0.30000001192092896]
+    >>> round(adjusted(masks, torch.tensor([0.7])).mean().item(), 4)
+    0.7
+    """
+    mean, lam = masks.mean((1, 2, 3), keepdim=True), lam.to(masks)[:, None, None, None]
+    less = masks * (lam / mean.clamp_min(1e-12))
+    more = 1 - (1 - masks) * ((1 - lam) / (1 - mean).clamp_min(1e-12))
+    return torch.where(mean >= lam, less, more).clamp(0, 1)
