@@ -1,0 +1,125 @@
+"""The emoji scenes are whole, balanced and honest in their splits."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.lab.data_emoji import tight_boxes
+from mixlearn.lab.data_sets import Data, ImageSet
+from tests.lab.shipped import DATA
+
+
+@pytest.fixture(scope="module")
+def emoji() -> Data[ImageSet]:
+    return ml.data.load("emoji", size=64)
+
+
+@pytest.fixture(scope="module")
+def small() -> Data[ImageSet]:
+    return ml.data.load("emoji")
+
+
+def parts(data: Data[ImageSet]) -> Iterator[tuple[str, ImageSet]]:
+    yield "train", data.train
+    yield from data.tests.items()
+
+
+def column(part: ImageSet, key: str) -> set[str]:
+    assert part.sources is not None
+    return {row[key] for row in part.sources}
+
+
+def test_emoji_scenes_are_balanced_and_whole(emoji: Data[ImageSet]) -> None:
+    assert len(emoji.classes) == 10
+    for name, part in parts(emoji):
+        each = 720 if name == "train" else 110
+        assert part.labels.bincount(minlength=10).tolist() == [each] * 10
+        assert part.images.shape[1:] == (3, 64, 64)
+        assert part.masks is not None and part.masks.shape == (len(part), 1, 64, 64)
+        assert part.sources is not None
+        assert [row["class"] for row in part.sources] == [emoji.classes[k] for k in part.labels.tolist()]
+    assert emoji.test is emoji.tests["concepts"]
+
+
+def test_concepts_of_the_test_part_never_occur_in_training(emoji: Data[ImageSet]) -> None:
+    train, concepts = column(emoji.train, "code point"), column(emoji.tests["concepts"], "code point")
+    assert not train & concepts
+    assert column(emoji.tests["concepts"], "set") <= column(emoji.train, "set")
+    kin = (DATA / "emoji_classes.txt").read_text(encoding="utf8").splitlines()
+    groups = [
+        {f"U+{one.split(' ')[0].upper()}" for one in line.split(" + ")}
+        for line in kin
+        if line[:1] not in ("", "#", "[")
+    ]
+    assert not [group for group in groups if group & train and group & concepts]
+    for k in range(10):
+        rows = emoji.tests["concepts"].sources or []
+        assert len({row["concept"] for row in rows if row["class"] == emoji.classes[k]}) >= 4
+
+
+def test_the_designer_of_the_other_test_part_never_occurs_in_training(emoji: Data[ImageSet]) -> None:
+    assert column(emoji.tests["designers"], "set") == {"twemoji"}
+    assert "twemoji" not in column(emoji.train, "set") | column(emoji.tests["concepts"], "set")
+    assert column(emoji.tests["designers"], "code point") <= column(emoji.train, "code point")
+
+
+def test_backgrounds_never_cross_the_split(emoji: Data[ImageSet]) -> None:
+    train = column(emoji.train, "photograph")
+    assert len(train) >= 15
+    for part in emoji.tests.values():
+        assert not train & column(part, "photograph")
+
+
+def test_every_background_is_free_and_credited() -> None:
+    with open(DATA / "emoji" / "backgrounds.tsv", encoding="utf8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    for row in rows:
+        assert row["licence"].lower() in ("public domain", "cc0-1.0"), row
+        assert row["author"] and row["source"].startswith("http"), row
+
+
+def test_masks_and_boxes_fit_the_drawings(emoji: Data[ImageSet]) -> None:
+    for _, part in parts(emoji):
+        assert part.masks is not None and part.boxes is not None
+        share = part.masks.float().mean((1, 2, 3)) / 255
+        assert float(share.min()) > 0.02 and float(share.max()) < 0.95
+        x0, y0, x1, y1 = part.boxes.unbind(1)
+        assert bool((x0 >= 0).all() & (y0 >= 0).all() & (x1 <= 64).all() & (y1 <= 64).all())
+        longer = torch.maximum(x1 - x0, y1 - y0).float() / 64
+        assert float(longer.min()) > 0.3 and float(longer.mean()) > 0.6
+        solid = part.masks[:, 0] >= 128
+        k = int(share.argmin())
+        assert bool(solid[k, :, x0[k] : x1[k]].any(0)[[0, -1]].all())
+        assert not bool(solid[k, :, : x0[k]].any()) and not bool(solid[k, :, x1[k] :].any())
+        assert not bool(solid[k, : y0[k]].any()) and not bool(solid[k, y1[k] :].any())
+
+
+def test_drawings_stand_out_from_their_backgrounds(emoji: Data[ImageSet]) -> None:
+    part = emoji.train
+    assert part.masks is not None
+    inside = part.masks[:2000].float() / 255
+    images = part.images[:2000].float()
+    means = [(images * m).sum((2, 3)) / m.sum((2, 3)) for m in (inside, 1 - inside)]
+    assert float((means[0] - means[1]).abs().mean()) > 30
+
+
+def test_32_pixels_are_the_box_filtered_64(emoji: Data[ImageSet], small: Data[ImageSet]) -> None:
+    large = emoji.train.images[:50].double()
+    direct = torch.nn.functional.avg_pool2d(large, 2)
+    difference = (small.train.images[:50].double() - direct).abs().max()
+    assert float(difference) <= 0.5
+    assert small.train.names == emoji.train.names
+    assert small.sha256 == emoji.sha256
+    assert small.std != emoji.std
+
+
+def test_tight_boxes_of_known_masks() -> None:
+    masks = torch.zeros(2, 1, 5, 6, dtype=torch.uint8)
+    masks[0, 0, 1:3, 2:5] = 255
+    masks[1, 0, 4, 0] = 128
+    assert tight_boxes(masks).tolist() == [[2, 1, 5, 3], [0, 4, 1, 5]]
