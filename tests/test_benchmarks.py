@@ -1,11 +1,11 @@
-"""The benchmark runs, and the memory that Mixup takes is that of its result alone."""
+"""The benchmarks run, and the memory that Mixup takes is that of its result alone."""
 
 import subprocess
 import sys
 
 import torch
 
-from benchmarks import mixing
+from benchmarks import automix, mixing
 
 
 def test_every_candidate_is_measured():
@@ -37,3 +37,11 @@ def test_help_says_what_the_limit_is():
         [sys.executable, "-m", "benchmarks.mixing", "--help"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and "copy limit" in done.stdout
+
+
+def test_automix_is_compared_with_plain_training():
+    found = automix.compare(8, 4, 8, 2, torch.device("cpu"))
+    assert list(found) == ["plain", "automix as published", "automix"]
+    assert found["plain"] == [1.0, 1.0, 1.0], "ratios to itself"
+    for *ratios, memory in (found["automix"], found["automix as published"]):
+        assert min(ratios) > 0 and memory > 1
