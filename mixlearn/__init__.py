@@ -26,7 +26,8 @@ from mixlearn.core.labels import (
     soft_bce,
     soft_cross_entropy,
 )
-from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.core.mixed import Mixed
+from mixlearn.core.plan import MixPlan
 from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
 from mixlearn.methods.comixup import comixup

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ from torch import Tensor
 from mixlearn.core.checks import check_labels
 from mixlearn.core.combine import gather_sum, mask_sum, pick
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+Plan = TypeVar("Plan", bound="MixPlan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +134,13 @@ class MixPlan:
         """(B,): whom each image is mixed with first; itself in a plan of one part."""
         return self.sources[min(1, len(self.sources) - 1)]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Plan, device: torch.device | str) -> Plan:
         """The same plan on another device, with all that its kind of plan keeps."""
         away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
         kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
         return self.changed(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
 
-    def changed(self, **tensors: Tensor) -> Self:
+    def changed(self: Plan, **tensors: Tensor) -> Plan:
         """A plan of the same kind with other tensors, such as other weights; they are not checked.
 
         >>> plan = MixPlan.identity(2)
@@ -247,18 +246,3 @@ class MixPlan:
                 f"images must have shape ({len(self)}, …, {size[0]}, {size[1]}) to go with the masks, "
                 f"got {tuple(images.shape)}"
             )
-
-
-class Mixed(NamedTuple):
-    """What a mixing method returns: the mixed images, their soft labels, and the plan that made both."""
-
-    images: Tensor
-    targets: Tensor | None
-    plan: MixPlan
-
-
-def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes: int | None) -> Mixed:
-    """Mix and soften: the last step of every method."""
-    plan = plan if plan.weights.device == images.device else plan.to(images.device)
-    targets = None if labels is None else plan.soften(labels, num_classes)
-    return Mixed(plan.mix(images), targets, plan)

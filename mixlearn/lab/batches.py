@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlearn.core.checks import check_generator, check_images, check_labels
-from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.core.mixed import Mixed
+from mixlearn.core.plan import MixPlan
 from mixlearn.lab.words import in_words
 
 Mix = Callable[..., Mixed]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.labels import smooth, soft_cross_entropy
-from mixlearn.core.plan import Mixed
+from mixlearn.core.mixed import Mixed
 from mixlearn.lab.words import in_words
 
 

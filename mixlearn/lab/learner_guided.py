@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.labels import soft_cross_entropy
-from mixlearn.core.plan import Mixed
+from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learner_base import Mixing
 from mixlearn.lab.words import in_words
 from mixlearn.methods.saliency import gradient_saliency

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.plan import Mixed
+from mixlearn.core.mixed import Mixed
 
 try:
     from lightning.pytorch.callbacks import Callback

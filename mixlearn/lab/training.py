@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixlearn.core.plan import Mixed
+from mixlearn.core.mixed import Mixed
 from mixlearn.lab.fit import History, Optimizer, fit
 from mixlearn.lab.learners import Mixing, Plain
 from mixlearn.lab.measuring import measure_all

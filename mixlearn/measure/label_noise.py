@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.core.mixed import Mixed
+from mixlearn.core.plan import MixPlan
 
 
 class LabelNoise(NamedTuple):

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import check_alpha, check_generator, check_pixels
 from mixlearn.core.combine import laid_out_as
-from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.plan import MixPlan
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 

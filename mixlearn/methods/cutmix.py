@@ -12,7 +12,7 @@ from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn
 from mixlearn.core.geometry import check_boxes
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
 
 
 def cutmix(

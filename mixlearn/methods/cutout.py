@@ -10,7 +10,8 @@ from torch import Tensor
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import sample_squares
 from mixlearn.core.geometry import boxes_to_masks
-from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.plan import MixPlan
 from mixlearn.methods.cutmix import as_boxes
 
 

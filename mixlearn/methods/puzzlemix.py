@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.plan import MixPlan
 from mixlearn.methods.graph_cut import cut, mask_energy
 from mixlearn.methods.puzzle_energy import colour_seams, puzzle_energy
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual

@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 

@@ -12,7 +12,7 @@ from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_labels, check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
 from mixlearn.core.geometry import inside_boxes
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.methods.resizemix import shrunk
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
