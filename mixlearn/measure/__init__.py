@@ -1,10 +1,12 @@
 """How good is a network? Accuracy and calibration, foreign images, corrupted, hidden and mixed ones."""
 
+from mixlearn.measure.attacks import attacked, fgsm, pgd
 from mixlearn.measure.calibration import Calibration, calibration
 from mixlearn.measure.corruptions import COMMON, CorruptedSets, Robustness, corrupt, corrupted, robustness
 from mixlearn.measure.evaluate import Prediction, evaluate, predict
 from mixlearn.measure.hidden import hide, in_between, middle, occlusion
 from mixlearn.measure.label_noise import LabelNoise, label_noise, visible
+from mixlearn.measure.localize import Localization, localization, spread_boxes
 from mixlearn.measure.noise_and_blur import (
     defocus_blur,
     gaussian_noise,
@@ -34,8 +36,10 @@ __all__ = [
     "CorruptedSets",
     "Detection",
     "LabelNoise",
+    "Localization",
     "Prediction",
     "Robustness",
+    "attacked",
     "brightness",
     "calibration",
     "confidence",
@@ -48,6 +52,7 @@ __all__ = [
     "evaluate",
     "fog",
     "frost",
+    "fgsm",
     "gaussian_noise",
     "glass_blur",
     "hide",
@@ -55,17 +60,20 @@ __all__ = [
     "in_between",
     "jpeg_compression",
     "label_noise",
+    "localization",
     "middle",
     "motion_blur",
     "noise_images",
     "occlusion",
     "out_of_distribution",
+    "pgd",
     "pixelate",
     "predict",
     "probe",
     "robustness",
     "shot_noise",
     "snow",
+    "spread_boxes",
     "visible",
     "zoom_blur",
 ]

@@ -59,7 +59,7 @@ def predict(
         if isinstance(model, nn.Module):
             model.eval()
         with torch.inference_mode():
-            for images, labels in _batches(data, batch_size):
+            for images, labels in batches(data, batch_size):
                 logits.append(model(images.to(device)).float().cpu())
                 truth.append(torch.as_tensor(labels).cpu())
     finally:
@@ -99,7 +99,8 @@ def evaluate(
     }
 
 
-def _batches(data: InMemory | Iterable[Any], size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(data: InMemory | Iterable[Any], size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches (images, labels) of a test set; those of an iterable as they come."""
     if isinstance(data, InMemory):
         for start in range(0, len(data), size):
             yield data.batch(torch.arange(start, min(start + size, len(data))))

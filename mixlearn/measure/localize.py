@@ -1,0 +1,127 @@
+"""Where does a network think that its object is? Boxes from heat maps, against the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.geometry import box_area
+
+
+class Localization(NamedTuple):
+    """How often the box around the hot part of a map meets the true box; each in [0, 1].
+
+    `best` is MaxBoxAcc: the share at the threshold that suits this network best, and `threshold` is that.
+    `fixed` is the share at a threshold that was fixed beforehand. `curve` holds it for all thresholds. A
+    network with flat maps loses at a fixed threshold and may still rank its pixels as well as another.
+    """
+
+    best: float
+    threshold: float
+    fixed: float
+    curve: Tensor
+
+
+def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
+    """The box around the largest connected part of each map that is at least a share of its peak.
+
+    Args:
+        maps: (B, 1, H, W), at least 0.
+        threshold: in [0, 1], of the way from the least to the largest value of each map.
+
+    Returns:
+        (B, 4) int64 as (x0, y0, x1, y1), half-open.
+
+    Raises:
+        ValueError: maps of another shape, a threshold outside [0, 1].
+
+    Source: Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016.
+
+    >>> maps = torch.tensor([[0., 9., 0., 0.], [0., 8., 9., 0.], [0., 0., 0., 5.]]).view(1, 1, 3, 4)
+    >>> spread_boxes(maps, 0.5)
+    tensor([[1, 0, 3, 2]])
+    """
+    if maps.dim() != 4 or maps.shape[1] != 1:
+        raise ValueError(f"maps must have shape (B, 1, H, W), got {tuple(maps.shape)}")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    on = (maps - low >= threshold * (high - low))[:, 0]
+    part = _largest_part(on)
+    rows, columns = part.any(2), part.any(1)
+    corners = []
+    for along in (columns, rows):
+        size = along.shape[1]
+        first, last = along.long().argmax(1), size - along.flip(1).long().argmax(1)
+        corners.append((first, last))
+    (x0, x1), (y0, y1) = corners
+    return torch.stack([x0, y0, x1, y1], 1)
+
+
+def localization(
+    maps: Tensor,
+    boxes: Tensor,
+    *,
+    overlap: float = 0.5,
+    fixed: float = 0.2,
+    thresholds: Sequence[float] | None = None,
+) -> Localization:
+    """Share of images in which the box of the map and the true box overlap enough.
+
+    Args:
+        maps: (N, 1, H, W), such as class activation maps of the true class.
+        boxes: (N, 4) true boxes as (x0, y0, x1, y1), half-open, in pixels of the maps.
+        overlap: intersection over union that counts as found.
+        fixed: the threshold of the older protocol, a fifth of the peak.
+        thresholds: those that MaxBoxAcc tries; None takes 0, 0.05 … 1.
+
+    Raises:
+        ValueError: as many boxes as maps are needed, and at least one.
+
+    Source: Choe et al., *Evaluating Weakly Supervised Object Localization Methods Right*, CVPR 2020, for
+    MaxBoxAcc; Zhou et al., CVPR 2016, for the fixed threshold.
+
+    >>> maps = torch.zeros(1, 1, 8, 8); maps[..., 2:6, 2:6] = 1
+    >>> found = localization(maps, torch.tensor([[2, 2, 6, 5]]))
+    >>> found.best, found.fixed
+    (1.0, 1.0)
+    """
+    if len(maps) != len(boxes) or boxes.dim() != 2 or boxes.shape[1] != 4 or not len(maps):
+        raise ValueError(
+            f"expected a box (4,) for each map, got {tuple(boxes.shape)} for {tuple(maps.shape)}"
+        )
+    tried = [k / 20 for k in range(21)] if thresholds is None else list(thresholds)
+    curve = torch.tensor([_share(maps, boxes, threshold, overlap) for threshold in tried])
+    best = int(curve.argmax())
+    return Localization(float(curve[best]), tried[best], _share(maps, boxes, fixed, overlap), curve)
+
+
+def _share(maps: Tensor, boxes: Tensor, threshold: float, overlap: float) -> float:
+    found = spread_boxes(maps, threshold)
+    corners = torch.cat([torch.maximum(found, boxes)[:, :2], torch.minimum(found, boxes)[:, 2:]], 1)
+    common = (corners[:, 2:] - corners[:, :2]).clamp_min(0).prod(1)
+    union = box_area(found) + box_area(boxes) - common
+    return float((common >= overlap * union).double().mean())
+
+
+def _largest_part(on: Tensor) -> Tensor:
+    """The largest 4-connected part of each mask (B, H, W); every pixel takes the least name around it."""
+    batch, height, width = on.shape
+    names = torch.arange(1, height * width + 1).view(1, height, width).to(on.device) * on
+    nobody = height * width + 1
+    names = names.masked_fill(~on, nobody)
+    while True:
+        padded = torch.nn.functional.pad(names, (1, 1, 1, 1), value=nobody)
+        around = torch.stack(
+            [names, padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]]
+        )
+        spread = around.amin(0).masked_fill(~on, nobody)
+        if torch.equal(spread, names):
+            break
+        names = spread
+    counts = torch.zeros(batch, nobody + 1, dtype=torch.long, device=on.device)
+    counts.scatter_add_(1, names.flatten(1), on.flatten(1).long())
+    return on & (names == counts.argmax(1)[:, None, None])
