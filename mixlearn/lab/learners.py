@@ -7,9 +7,20 @@ their weights already in. One that is an `nn.Module` has its own parameters trai
 from __future__ import annotations
 
 from mixlearn.lab.learner_automix import AutoMix
+from mixlearn.lab.learner_averaged import Averaged
 from mixlearn.lab.learner_base import Learner, Mixing, Plain
 from mixlearn.lab.learner_guided import Guided, TransMixing
 from mixlearn.lab.learner_inside import MixingInside
 from mixlearn.lab.learner_samix import SAMix
 
-__all__ = ["AutoMix", "Guided", "Learner", "Mixing", "MixingInside", "Plain", "SAMix", "TransMixing"]
+__all__ = [
+    "AutoMix",
+    "Averaged",
+    "Guided",
+    "Learner",
+    "Mixing",
+    "MixingInside",
+    "Plain",
+    "SAMix",
+    "TransMixing",
+]

@@ -84,6 +84,8 @@ def train(
     }
     if smoothing:
         settings["smoothing"] = smoothing
+    if options.get("ablate"):
+        settings["ablated"] = ", ".join(options["ablate"])
     if examine is not None:
         settings["examined"] = in_words(examine)
     source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}

@@ -12,8 +12,13 @@ def in_words(function: Any) -> str:
     >>> from mixlearn.lab.fit import sgd
     >>> in_words(partial(sgd, lr=0.1))
     'sgd(lr=0.1)'
+    >>> in_words(partial(map, func=partial(sgd, lr=0.1)))
+    'map(func=sgd(lr=0.1))'
     """
     if isinstance(function, partial):
-        options = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
+        options = ", ".join(
+            f"{name}={in_words(value) if callable(value) else repr(value)}"
+            for name, value in function.keywords.items()
+        )
         return f"{in_words(function.func)}({options})"
     return str(getattr(function, "__name__", None) or repr(function))

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.learners import AutoMix
+from mixlearn.lab.experiments import automix
+from mixlearn.lab.learners import AutoMix, Averaged
 from mixlearn.lab.taps import WithHead
 from mixlearn.lab.twin import Twin, slow_down
 
@@ -103,13 +104,15 @@ def test_momentum_is_constant_then_a_cosine():
 
 def test_the_mask_loss_fades_as_a_cosine_and_does_not_compound():
     net, learner = made(margin=0.0, momentum=1.0)
-    held = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"])
+    held = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"].detach())
     for progress in (0.5, 0.5, 0.25, 1.0):  # told twice, it does not fall twice
         learner.advance(progress)
-        now = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"])
+        now = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"].detach())
         assert now == pytest.approx(held * (1 + math.cos(math.pi * progress)) / 2, rel=1e-3, abs=1e-8)
     learner.fade = False
-    assert float(learner(net, IMAGES, LABELS, generator=seeded())["mask"]) == pytest.approx(held, rel=1e-3)
+    assert float(learner(net, IMAGES, LABELS, generator=seeded())["mask"].detach()) == pytest.approx(
+        held, rel=1e-3
+    )
 
 
 def test_extreme_shares_make_a_plain_mixup():
@@ -190,3 +193,32 @@ def test_one_image_has_no_partner():
     net, learner = made()
     with pytest.raises(ValueError, match="at least 2 images, got 1"):
         learner(net, IMAGES[:1], LABELS[:1], generator=seeded())
+
+
+def test_the_control_trains_as_its_learner_and_predicts_with_the_twin():
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+    control = Averaged(net, partial(ml.mixup, alpha=1.0), momentum=0.5, smoothing=0.1)
+    bare = ml.learners.Mixing(partial(ml.mixup, alpha=1.0), 4, 0.1)
+    ours, theirs = (
+        one(net.eval(), IMAGES, LABELS, generator=seeded(1))["mixed_labels"] for one in (control, bare)
+    )
+    assert torch.equal(ours, theirs)
+    before = net.head.bias.detach().clone()
+    net.head.bias.data.add_(2.0)
+    control.after_step(net)
+    assert torch.allclose(control.deployed(net).head.bias, before + 1.0)
+    assert [p for p in control.parameters() if p.requires_grad] == []
+    scheduled = Averaged(net, momentum=lambda progress: progress)
+    scheduled.advance(0.75)
+    assert scheduled.twin.momentum == 0.75
+
+
+def test_every_setting_of_the_experiment_is_what_it_says():
+    settings = automix()
+    said = {name: setting(dry=True).settings for name, setting in settings.items()}
+    assert len(settings) == 26 and len({str(words) for words in said.values()}) == 26
+    assert all(words["mix"].startswith(("AutoMix(", "SAMix(", "Averaged(")) for words in said.values())
+    assert said["automix-fashion-no-clean"]["ablated"] == "clean"
+    assert said["automix-emoji-automix"]["mix"] == (
+        "AutoMix(stage='stage2', momentum=slow_down(start=0.99, end=0.9999))"
+    )

@@ -78,7 +78,7 @@ def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["train", "cifar"], "recipe must be one of boxes, embedded, masks, sweep, cifar100"),
+        (["train", "cifar"], "recipe must be one of automix, boxes, embedded, masks, sweep, cifar100"),
         (["train", "fashion", "--alpha", "-1"], "alpha must be"),
         (
             ["train", "fashion", "--seeds", "1", "1"],
@@ -103,7 +103,7 @@ def test_usage_errors_and_help(capsys) -> None:
     assert "No such option" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "--seeds 0 1 2" in said and "Experiments: boxes, embedded, masks, sweep." in said
+    assert "--seeds 0 1 2" in said and "Experiments: automix, boxes, embedded, masks, sweep." in said
 
 
 def test_info_from_a_shell() -> None:
