@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import readable
 from mixlearn.core.combine import paste
-from mixlearn.core.geometry import box_area, boxes_to_masks
+from mixlearn.core.geometry import box_area, boxes_to_masks, check_boxes
 from mixlearn.core.plan import MixPlan
 
 
@@ -26,6 +27,10 @@ class BoxPlan(MixPlan):
         size: (H, W) of the images, in pixels.
         lam: (B,), each image's own share of the label; None is the share of its own pixels.
         lam_asked: (B,), the λ that was drawn or given; None is `lam`.
+
+    Raises:
+        TypeError: boxes that are no integers.
+        ValueError: boxes outside the image, reversed, or of a wrong count.
 
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 1, 2]]), (2, 4))
     >>> plan.lam
@@ -51,6 +56,10 @@ class BoxPlan(MixPlan):
         lam: Tensor | None = None,
         lam_asked: Tensor | None = None,
     ) -> None:
+        if readable(boxes):
+            boxes = check_boxes(boxes, *size)
+        if len(boxes) not in (1, len(partner)):
+            raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
         known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_asked}
         vars(self).update(known, size=size, corners=corners)  # the class is frozen

@@ -138,7 +138,9 @@ class MixPlan:
         """The same plan on another device, with all that its kind of plan keeps."""
         away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
         kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
-        return self.changed(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
+        again = copy(self)
+        vars(again).update({k: v.to(device, non_blocking=away) for k, v in kept.items()})
+        return again
 
     def changed(self: Plan, **tensors: Tensor) -> Plan:
         """A plan of the same kind with other tensors, such as other weights; they are not checked.
@@ -148,7 +150,7 @@ class MixPlan:
         tensor([0.5000, 0.5000])
         """
         again = copy(self)
-        vars(again).update(tensors)  # the class is frozen
+        vars(again).update(tensors, _pair=self._pair and not tensors.keys() & {"masks", "weights"})
         return again
 
     def mix(self, images: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.checks import check_alpha
 from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.labels import smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.lab.taps import WithHead, pooled, stage_channels, staged
+from mixlearn.lab.taps import WithHead, headed, stage_channels, staged
 from mixlearn.lab.twin import Buffers, Twin, slow_down
 from mixlearn.methods.mix_block import MixBlock, mask_loss
 
@@ -45,7 +46,7 @@ class AutoMix(nn.Module):
         block: options of the `MixBlock`, such as {"embed": False}.
         joint: train both on the same mixtures by one loss, without a twin: for study. The Mix Block then
             makes masks that are easy for the network.
-        plainly: compute each part as published, for comparison: slower, with the same update.
+        plainly: compute each part as published, for comparison: slower, with the same gradients.
         smoothing: share of each mixed label spread over all classes.
         generator: source of the first weights of the new parts.
 
@@ -91,8 +92,12 @@ class AutoMix(nn.Module):
             raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
         if deploy_head not in ("clean", "mixed"):
             raise ValueError(f"deploy_head must be 'clean' or 'mixed', got {deploy_head!r}")
-        if not alpha > 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        check_alpha(alpha)
+        if margin < 0 or mask_weight < 0 or not 0 <= plain_beyond <= 0.5 or not 0 <= smoothing < 1:
+            raise ValueError(
+                "expected margin ≥ 0, mask_weight ≥ 0, plain_beyond in [0, ½] and smoothing in [0, 1), got "
+                f"{margin}, {mask_weight}, {plain_beyond} and {smoothing}"
+            )
         self.stage, self.image_size, self.alpha, self.smoothing = stage, image_size, alpha, smoothing
         self.mask_weight, self.margin, self.batch_mean = mask_weight, margin, batch_mean
         self.fade, self.plain_beyond, self.joint, self.plainly = fade, plain_beyond, joint, plainly
@@ -124,6 +129,8 @@ class AutoMix(nn.Module):
     def deployed(self, model: Any) -> Any:
         """The network that predicts, as `deploy` and `deploy_head` declared it beforehand.
 
+        The twin's weights ask for no gradient; to train it on, copy it and call `requires_grad_()`.
+
         Args:
             model: the network.
         """
@@ -138,14 +145,9 @@ class AutoMix(nn.Module):
         """The four terms of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W), B ≥ 2. labels: (B,) class ids.
-            generator: source of λ and partners.
-
-        Raises:
-            ValueError: one image, which has no partner.
+            model: the network. images: (B, C, H, W); one image alone is mixed with itself.
+            labels: (B,) class ids. generator: source of λ and partners.
         """
-        if len(images) < 2:
-            raise ValueError(f"AutoMix mixes pairs and needs at least 2 images, got {len(images)}")
         size = (images.shape[-2], images.shape[-1])
         # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
         for_block, for_net = (
@@ -157,7 +159,7 @@ class AutoMix(nn.Module):
         )
         source = model if self.twin is None else self.twin["net"]
         with torch.no_grad():
-            features = staged(source, images, self.stage, whole=self.plainly or self._own_buffers())
+            features = staged(source, images, self.stage, whole=self._whole())
         masks = self.block(features, *for_block, size)
         judged = MixPlan.pair(for_block[1], _each(for_block[0], masks), masks.to(images.dtype))
         if self.joint:
@@ -193,7 +195,7 @@ class AutoMix(nn.Module):
         """Logits of the head for mixtures, and their soft labels."""
         targets = plan.soften(labels, self.num_classes)
         mixed = plan.mix(images)
-        return head(pooled(net, mixed)), smooth(targets, self.smoothing) if self.smoothing else targets
+        return headed(net, head, mixed), smooth(targets, self.smoothing) if self.smoothing else targets
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
         return self._mask_weight() * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
@@ -206,8 +208,9 @@ class AutoMix(nn.Module):
     def _momentum(self) -> float:
         return self.momentum(self.progress) if callable(self.momentum) else self.momentum
 
-    def _own_buffers(self) -> bool:
-        return self.twin is not None and self.twin.buffers_rule == "own"
+    def _whole(self) -> bool:
+        """Whether layers after the stage must see the batch too, for running means of their own."""
+        return self.plainly or self.twin is None or self.twin.buffers_rule == "own"
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "mix_head": self.mix_head}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import check_generator
 from mixlearn.lab.learner_automix import AutoMix
 from mixlearn.methods.mix_block import MixBlock
 from mixlearn.methods.samix import SAMixBlock, adjusted
@@ -53,6 +54,7 @@ class SAMix(AutoMix):
         Args:
             model, images, labels, generator: as for `AutoMix`.
         """
+        check_generator(generator)
         self._chance = torch.rand((), generator=generator).item()
         return super().forward(model, images, labels, generator=generator)
 

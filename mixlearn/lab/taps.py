@@ -45,9 +45,11 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
 
     with contextlib.suppress(_Found):
         model(images, tap=tap)
+    if not found:
+        raise ValueError(f"the network never called its tap {stage!r}")
     features = found[0]
-    if features.dim() == 3:  # a class token, then the patches row by row
-        side = round((features.shape[1] - 1) ** 0.5)
+    side = round((features.shape[1] - 1) ** 0.5)
+    if features.dim() == 3 and side**2 == features.shape[1] - 1:  # a class token, then patches row by row
         features = features[:, 1:].mT.unflatten(2, (side, side))
     if features.dim() != 4:
         raise ValueError(f"the tap {stage!r} shows {tuple(features.shape)}, expected (B, C, h, w) or tokens")
@@ -74,6 +76,23 @@ def pooled(model: Any, images: Tensor) -> Tensor:
     return kept["pool"]
 
 
+def headed(model: Any, head: Any, images: Tensor) -> Tensor:
+    """What another head says of the features that the network's own would be given.
+
+    Args:
+        model: a network with taps; its features may be of another precision than the head.
+        head: a linear layer.
+        images: (B, C, H, W).
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> headed(net, nn.Linear(net.features, 7), torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 7])
+    """
+    logits: Tensor = head(pooled(model, images).to(head.weight.dtype))
+    return logits
+
+
 class WithHead(nn.Module):
     """A network that predicts by another head than its own.
 
@@ -88,8 +107,7 @@ class WithHead(nn.Module):
         self.net, self.head = net, head
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(pooled(self.net, images))
-        return logits
+        return headed(self.net, self.head, images)
 
 
 @torch.no_grad()

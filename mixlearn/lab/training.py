@@ -122,6 +122,10 @@ def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed:
     if isinstance(mix, Mixing):
         mix.num_classes, mix.smoothing = classes, smoothing
         return mix
+    if isinstance(mix, nn.Module):
+        raise TypeError(
+            f"{type(mix).__name__} is built for the network to be trained: give the class, or a partial of it"
+        )
     kind = getattr(mix, "func", mix)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         size = data.train.images.shape[-1]

@@ -15,16 +15,18 @@ Buffers = Literal["averaged", "own"]
 class Twin(nn.Module):
     """Copies of some modules that follow them: θ′ ← m θ′ + (1 − m) θ after every step.
 
-    The twin's weights need no gradient, but gradients pass through it to its input. It trains as the
-    originals do, so that batch normalisation uses the batch it sees.
+    The twin's weights need no gradient, but gradients pass through it to its input. In training its batch
+    normalisation uses the batch it sees, as that of the originals does.
 
     Args:
         modules: by their names, what to follow.
         momentum: m, in [0, 1].
-        buffers: what becomes of running means and the like: "averaged" lets them follow as the weights do;
-            "own" leaves them to the twin's own passes, as AutoMix's released code does.
+        buffers: what becomes of running means and the like: "averaged" lets them follow as the weights do,
+            and the twin's own passes leave them alone; "own" leaves them to those passes, as AutoMix's
+            released code does.
 
     Raises:
+        TypeError: weights of 16 bits, in which small steps are lost.
         ValueError: a momentum outside [0, 1], another rule for buffers.
 
     >>> layer = nn.Linear(1, 1, bias=False)
@@ -48,6 +50,13 @@ class Twin(nn.Module):
             raise ValueError(f"buffers must be 'averaged' or 'own', got {buffers!r}")
         self.copies = nn.ModuleDict({name: deepcopy(module) for name, module in modules.items()})
         self.copies.requires_grad_(False)
+        small = [p.dtype for p in self.copies.parameters() if p.is_floating_point() and p.itemsize < 4]
+        if small:
+            raise TypeError(f"a twin needs weights of 32 bits to follow in small steps, got {small[0]}")
+        if buffers == "averaged":
+            for module in self.copies.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.momentum = 0.0  # of its running means
         self.momentum, self.buffers_rule = momentum, buffers
 
     def __getitem__(self, name: str) -> Any:
@@ -72,7 +81,7 @@ class Twin(nn.Module):
 
 
 def slow_down(progress: float, start: float = 0.999, end: float = 0.999999, hold: float = 0.1) -> float:
-    """AutoMix's momentum: constant for the first share of training, then 1 − (1 − start) falls as a cosine.
+    """AutoMix's momentum: constant for the first share of training, then it rises to its end as a cosine.
 
     The cosine is that of the whole of training, so that m jumps a little where it sets in.
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixlearn.core.checks import check_generator
 from mixlearn.measure.evaluate import batches
 from mixlearn.methods.saliency import evaluation
 
@@ -38,7 +39,7 @@ def fgsm(
         (B, C, H, W), normalised again.
 
     Raises:
-        ValueError: ε negative, std not positive.
+        ValueError: as for `pgd`.
 
     Source: Goodfellow, Shlens & Szegedy, *Explaining and Harnessing Adversarial Examples*, ICLR 2015.
 
@@ -77,7 +78,8 @@ def pgd(
         (B, C, H, W), normalised again.
 
     Raises:
-        ValueError: ε or step negative, no steps, std not positive.
+        ValueError: ε or step negative, no steps, std not positive, or pixels outside 0 and 1, as they are
+            where normalised images come without their mean and std.
 
     Source: Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, ICLR 2018.
 
@@ -86,13 +88,26 @@ def pgd(
     >>> pgd(linear, images, torch.tensor([0]), epsilon=0.1, step=0.04, steps=9, start=False).flatten()
     tensor([0.4000, 0.5000])
     """
-    if epsilon < 0 or step < 0 or steps < 1:
+    if not (epsilon >= 0 and step >= 0 and steps >= 1):
         raise ValueError(f"expected epsilon ≥ 0, step ≥ 0 and steps ≥ 1, got {epsilon}, {step} and {steps}")
+    check_generator(generator)
     centre, scale = (torch.tensor(part, dtype=images.dtype).view(1, -1, 1, 1) for part in (mean, std))
+    if images.dim() != 4 or any(part.shape[1] not in (1, images.shape[1]) for part in (centre, scale)):
+        raise ValueError(
+            f"expected images (B, C, H, W) and mean and std of one number or C, got {tuple(images.shape)}, "
+            f"{mean} and {std}"
+        )
     if not bool((scale > 0).all()):
-        raise ValueError(f"std must be positive, got {tuple(std)}")
+        raise ValueError(f"std must be positive, got {std}")
     centre, scale = centre.to(images.device), scale.to(images.device)
-    pixels = (images.detach() * scale + centre).clamp(0, 1)
+    pixels = images.detach() * scale + centre
+    least, most = float(pixels.min()), float(pixels.max())
+    if least < -0.01 or most > 1.01:
+        raise ValueError(
+            f"images · std + mean must be pixels between 0 and 1, got {least:.2f} to {most:.2f}; "
+            "give the mean and std by which they were normalised"
+        )
+    pixels = pixels.clamp(0, 1)
     low, high = (pixels - epsilon).clamp_min(0), (pixels + epsilon).clamp_max(1)
     moved = pixels
     if start:
@@ -119,6 +134,9 @@ def attacked(model: Any, data: Any, attack: Attack = fgsm, *, batch_size: int = 
 
     Returns:
         In [0, 1].
+
+    Raises:
+        ValueError: no images, or as for `pgd`.
 
     >>> images, labels = torch.tensor([[0.52, 0.5], [0.9, 0.]]).view(2, 1, 1, 2), torch.tensor([0, 0])
     >>> linear = lambda x: x.flatten(1) @ torch.tensor([[1., 0.], [0., 1.]])

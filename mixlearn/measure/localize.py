@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mixlearn.core.geometry import box_area
@@ -36,7 +37,7 @@ def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
         (B, 4) int64 as (x0, y0, x1, y1), half-open.
 
     Raises:
-        ValueError: maps of another shape, a threshold outside [0, 1].
+        ValueError: maps of another shape or not finite, a threshold outside [0, 1].
 
     Source: Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016.
 
@@ -48,9 +49,11 @@ def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
         raise ValueError(f"maps must have shape (B, 1, H, W), got {tuple(maps.shape)}")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
+    if not bool(maps.isfinite().all()):
+        raise ValueError("maps must be finite, got values that are not")
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     on = (maps - low >= threshold * (high - low))[:, 0]
-    part = _largest_part(on)
+    part = torch.cat([_largest_part(some) for some in on.split(256)])
     rows, columns = part.any(2), part.any(1)
     corners = []
     for along in (columns, rows):
@@ -79,7 +82,7 @@ def localization(
         thresholds: those that MaxBoxAcc tries; None takes 0, 0.05 … 1.
 
     Raises:
-        ValueError: as many boxes as maps are needed, and at least one.
+        ValueError: no maps, another number of boxes, no thresholds, an overlap outside (0, 1].
 
     Source: Choe et al., *Evaluating Weakly Supervised Object Localization Methods Right*, CVPR 2020, for
     MaxBoxAcc; Zhou et al., CVPR 2016, for the fixed threshold.
@@ -94,6 +97,8 @@ def localization(
             f"expected a box (4,) for each map, got {tuple(boxes.shape)} for {tuple(maps.shape)}"
         )
     tried = [k / 20 for k in range(21)] if thresholds is None else list(thresholds)
+    if not tried or not 0 < overlap <= 1:
+        raise ValueError(f"expected thresholds and an overlap in (0, 1], got {tried} and {overlap}")
     curve = torch.tensor([_share(maps, boxes, threshold, overlap) for threshold in tried])
     best = int(curve.argmax())
     return Localization(float(curve[best]), tried[best], _share(maps, boxes, fixed, overlap), curve)
@@ -108,20 +113,25 @@ def _share(maps: Tensor, boxes: Tensor, threshold: float, overlap: float) -> flo
 
 
 def _largest_part(on: Tensor) -> Tensor:
-    """The largest 4-connected part of each mask (B, H, W); every pixel takes the least name around it."""
+    """The largest 4-connected part of each mask (B, H, W).
+
+    Every pixel points at one of its part, at first itself. In each round the pixel pointed at turns to
+    the least that is pointed at beside any of its own, and all follow to the end: few rounds do.
+    """
     batch, height, width = on.shape
-    names = torch.arange(1, height * width + 1).view(1, height, width).to(on.device) * on
-    nobody = height * width + 1
-    names = names.masked_fill(~on, nobody)
+    count = height * width
+    inside = on.flatten(1)
+    points = torch.arange(count, device=on.device).repeat(batch, 1)
     while True:
-        padded = torch.nn.functional.pad(names, (1, 1, 1, 1), value=nobody)
-        around = torch.stack(
-            [names, padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]]
-        )
-        spread = around.amin(0).masked_fill(~on, nobody)
-        if torch.equal(spread, names):
+        grid = points.masked_fill(~inside, count).view(batch, height, width)
+        padded = F.pad(grid, (1, 1, 1, 1), value=count)
+        beside = (padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
+        least = torch.stack([grid, *beside]).amin(0).flatten(1)
+        turned = points.scatter_reduce(1, points, torch.where(inside, least, points), "amin")
+        while not torch.equal(turned, further := turned.gather(1, turned)):
+            turned = further
+        if torch.equal(turned, points):
             break
-        names = spread
-    counts = torch.zeros(batch, nobody + 1, dtype=torch.long, device=on.device)
-    counts.scatter_add_(1, names.flatten(1), on.flatten(1).long())
-    return on & (names == counts.argmax(1)[:, None, None])
+        points = turned
+    sizes = torch.zeros_like(points).scatter_add_(1, points, inside.long())
+    return on & (points == sizes.argmax(1, keepdim=True)).view_as(on)

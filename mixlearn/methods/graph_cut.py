@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
+from mixlearn.core.checks import readable
+
 
 def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """E(z) of masks made of labels.
@@ -61,7 +63,7 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
         (B, n, m) in {0, ½, 1}, on the device of `unary`.
 
     Raises:
-        ValueError: shapes that disagree.
+        ValueError: shapes that disagree, no steps, costs that are no finite floats.
 
     Source: Chambolle & Pock, *A First-Order Primal-Dual Algorithm for Convex Problems with Applications to
     Imaging*, 2011, for the steps; Murota, *Discrete Convex Analysis*, 2003, for why no rounding is lost.
@@ -78,6 +80,10 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
             f"expected unary (B, 3, n, m), down (B, n − 1, m), across (B, n, m − 1), got "
             f"{tuple(unary.shape)}, {tuple(down.shape)}, {tuple(across.shape)}"
         )
+    if steps < 1 or not unary.is_floating_point():
+        raise ValueError(f"expected steps ≥ 1 and costs in floating point, got {steps} and {unary.dtype}")
+    if readable(unary) and not all(bool(part.isfinite().all()) for part in (unary, down, across)):
+        raise ValueError("costs must be finite, got values that are not")
     cost = unary.permute(1, 2, 3, 0).contiguous()  # the batch last: neighbours are whole rows of memory
     first, second = 2 * (cost[1] - cost[0]), 2 * (cost[2] - cost[1])  # slopes left and right of ½
     middle = cost[1].sum((0, 1))  # z is counted from ½, and so is the energy

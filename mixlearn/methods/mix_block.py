@@ -149,6 +149,9 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
     Returns:
         A scalar.
 
+    Raises:
+        ValueError: λ of another shape, a negative margin.
+
     Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
 
     >>> masks = torch.tensor([0.9, 0.1]).view(2, 1, 1, 1)
@@ -158,6 +161,10 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
     0.0
     """
     own = masks.mean((1, 2, 3))
+    if margin < 0 or lam.dim() != 1 or len(lam) not in (1, len(own)):
+        raise ValueError(
+            f"expected margin ≥ 0 and lam of shape (1,) or ({len(own)},), got {margin} and {tuple(lam.shape)}"
+        )
     lam = lam.to(own)
     apart = (own.mean() - lam.mean()).abs() if batch_mean else (own - lam).abs()
     return F.relu(apart - margin).mean()

@@ -14,7 +14,10 @@ def bent(lam: Tensor, k: float = 0.25) -> Tensor:
 
     Args:
         lam: any shape, in [0, 1].
-        k: the smaller, the flatter the middle; above −1/3.
+        k: at least 0; the smaller, the flatter the middle.
+
+    Raises:
+        ValueError: k below 0, where the curve would fall in between.
 
     Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
     2021; the curve from the authors' code.
@@ -22,6 +25,8 @@ def bent(lam: Tensor, k: float = 0.25) -> Tensor:
     >>> [round(v, 3) for v in bent(torch.tensor([0., 0.1, 0.5, 0.9, 1.])).tolist()]
     [0.0, 0.182, 0.5, 0.818, 1.0]
     """
+    if not k >= 0:
+        raise ValueError(f"k must be at least 0, got {k}")
     return (4 / 3 * lam**3 - 2 * lam**2 + (k + 1) * lam) / (k + 1 / 3)
 
 

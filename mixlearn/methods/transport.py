@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import readable
+
 
 def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     """Move salient blocks to where they are seen: the permutation of greatest gain.
@@ -90,7 +92,7 @@ def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
         (B, N) int64: the block of each place.
 
     Raises:
-        ValueError: profit not of shape (B, N, N).
+        ValueError: profit not of shape (B, N, N), or not of finite floats.
 
     Source: the shortest augmenting paths of Jonker & Volgenant, *A Shortest Augmenting Path Algorithm for
     Dense and Sparse Linear Assignment Problems*, Computing 38, 1987.
@@ -100,6 +102,8 @@ def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
     """
     if profit.dim() != 3 or profit.shape[1] != profit.shape[2]:
         raise ValueError(f"profit must have shape (B, N, N), got {tuple(profit.shape)}")
+    if not profit.is_floating_point() or (readable(profit) and not bool(profit.isfinite().all())):
+        raise ValueError(f"profit must hold finite floats, got {profit.dtype} or values that are not finite")
     batch, count, _ = profit.shape
     home = profit.diagonal(dim1=1, dim2=2)
     price = profit.new_zeros(batch, count) if prices is None else prices.clone()

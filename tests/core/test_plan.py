@@ -72,3 +72,16 @@ def test_describe_says_it_in_one_sentence():
         plan.describe(3)
     with pytest.raises(ValueError, match="one name for each of 3 images, got 2"):
         plan.describe(0, ["cat", "dog"])
+
+
+def test_changed_weights_blend_alike_with_and_without_a_gradient():
+    plan = ml.MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.5, 0.5]))
+    other = plan.changed(weights=torch.tensor([[0.5, 0.5], [0.1, 0.1]]))
+    values = torch.tensor([[1.0], [0.0]])
+    assert torch.allclose(other.blend(values), other.blend(values.clone().requires_grad_()))
+
+
+@pytest.mark.parametrize("box", [[[-2, 0, 2, 4]], [[2, 0, 8, 4]], [[3, 0, 1, 4]], [[0, 0, 1, 1]] * 3])
+def test_plans_of_boxes_outside_the_image_are_refused(box):
+    with pytest.raises(ValueError, match="boxes must"):
+        ml.BoxPlan(torch.tensor([1, 0]), torch.tensor(box), (4, 4))

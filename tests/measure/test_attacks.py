@@ -100,6 +100,11 @@ def test_bad_options_are_named(net, options, words):
         ml.measure.pgd(net, normalised(PIXELS), LABELS, **options)
 
 
+def test_normalised_images_without_their_mean_are_refused(net):
+    with pytest.raises(ValueError, match="give the mean and std by which they were normalised"):
+        ml.measure.attacked(net, [(normalised(PIXELS), LABELS)])
+
+
 def test_no_images_are_refused(net):
     with pytest.raises(ValueError, match="at least one image"):
         ml.measure.attacked(net, [])

@@ -61,6 +61,9 @@ def test_overlap_counts_union():
         lambda: ml.measure.spread_boxes(torch.zeros(2, 1, 4, 4), 1.5),
         lambda: ml.measure.localization(torch.zeros(2, 1, 4, 4), torch.zeros(3, 4)),
         lambda: ml.measure.localization(torch.zeros(0, 1, 4, 4), torch.zeros(0, 4)),
+        lambda: ml.measure.spread_boxes(torch.full((1, 1, 4, 4), torch.nan), 0.5),
+        lambda: ml.measure.localization(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4), overlap=0.0),
+        lambda: ml.measure.localization(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4), thresholds=[]),
     ],
 )
 def test_bad_input_is_named(call):
