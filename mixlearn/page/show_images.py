@@ -116,7 +116,7 @@ def images(
 
     Args:
         images: (B, 1 or 3, H, W), uint8, or float in [0, 1], or normalised.
-        titles: one for each image, written under it.
+        titles: one for each image, of one line or more, written under it.
         columns: images in a row; None takes up to seven.
         mean, std: of each channel, where the images are normalised.
 
@@ -134,7 +134,8 @@ def images(
         raise ValueError(f"columns must be at least 1, got {columns}")
     columns = min(columns or _even(count), count)
     rows = -(-count // columns)
-    gap, words = 0.1, 0.0 if titles is None else 0.22
+    lines = 0 if titles is None else 1 + max((title.count("\n") for title in titles), default=0)
+    gap, words = 0.1, 0.08 + 0.14 * lines if lines else 0.0
     width = min((WIDTH - 0.2 - gap * (columns - 1)) / columns, 1.6)
     height = width * high / wide
     side = (WIDTH - columns * width - gap * (columns - 1)) / 2
@@ -148,7 +149,7 @@ def images(
                 middle = left + width / 2
                 title = write(figure, middle, top + height + 0.05, titles[k], ha="center", va="top", size=8)
                 fit(title, width + gap)
-    said = "" if titles is None else ": " + ", ".join(titles)
+    said = "" if titles is None else ": " + ", ".join(title.replace("\n", " and ") for title in titles)
     return Picture(
         figure, f"A grid of {count} image{'s' * (count > 1)} in {rows} row{'s' * (rows > 1)}{said}."
     )

@@ -161,3 +161,12 @@ class TestPlan:
             figures.batch(IMAGES, MIXED, count=0)
         with pytest.raises(IndexError, match="0…5 for 6 mixtures, got 6"):
             figures.plan(IMAGES, MIXED, 6)
+
+
+def test_titles_of_several_lines_get_room() -> None:
+    """A figure grows by a line for all, and its words name every line."""
+    one = figures.images(IMAGES[:2], ["a", "b"])
+    three = figures.images(IMAGES[:2], ["a", "b\nc\nd"])
+    grown = three.figure.get_figheight() - one.figure.get_figheight()
+    assert 0.25 < grown < 0.32
+    assert "a, b and c and d" in repr(three)
