@@ -51,10 +51,11 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
             f"values of type {values.dtype} cannot be averaged under masks between 0 and 1 or masks that "
             "overlap; expected floating point (for class ids: one-hot them first)"
         )
-    out = values.new_zeros(())
+    bits = values.view(_BITS[values.element_size()])  # some versions of torch choose among signed types alone
+    out = bits.new_zeros(())
     for source, mask in zip(sources, masks, strict=True):
-        out = torch.where(mask.bool(), _take(values, source), out)
-    return out
+        out = torch.where(mask.bool(), _take(bits, source), out)
+    return out.view(values.dtype)
 
 
 def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
