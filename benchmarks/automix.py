@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 import mixlearn as ml
-from benchmarks.mixing import quiet_stderr
+from benchmarks.mixing import peak_bytes, seconds
 from mixlearn.lab.learners import AutoMix, Plain
 from mixlearn.lab.twin import Buffers
 
@@ -53,45 +52,14 @@ def step_of(kind: str, depth: int, width: int, batch: int, device: torch.device)
     return step
 
 
-def timed(step: Step, device: torch.device) -> float:
-    """Seconds of one step."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def peak(step: Step, device: torch.device) -> int:
-    """The most bytes that what a step makes holds at once, beyond what was there before."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    activity = [torch.profiler.ProfilerActivity.CPU]
-    with quiet_stderr(), torch.profiler.profile(activities=activity, profile_memory=True) as profile:
-        step()
-    held = most = 0
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
-
-
 def compare(depth: int, width: int, batch: int, rounds: int, device: torch.device) -> dict[str, list[float]]:
     """For each candidate the ratios of its time to plain training's, sorted, and last that of its memory."""
     kinds = ("plain", "automix as published", "automix")
     steps = {kind: step_of(kind, depth, width, batch, device) for kind in kinds}
     for step in steps.values():
         step()
-    turns = [{kind: timed(step, device) for kind, step in steps.items()} for _ in range(rounds)]
-    memory = {kind: peak(step, device) for kind, step in steps.items()}
+    turns = [{kind: seconds(step, 1, device) for kind, step in steps.items()} for _ in range(rounds)]
+    memory = {kind: peak_bytes(step, device) for kind, step in steps.items()}
     return {
         kind: [*sorted(turn[kind] / turn["plain"] for turn in turns), memory[kind] / memory["plain"]]
         for kind in kinds
