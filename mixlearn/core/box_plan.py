@@ -56,11 +56,11 @@ class BoxPlan(MixPlan):
         lam: Tensor | None = None,
         lam_asked: Tensor | None = None,
     ) -> None:
-        if readable(boxes):
-            boxes = check_boxes(boxes, *size)
         if len(boxes) not in (1, len(partner)):
             raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
+        if corners is None or boxes.dtype != torch.int64 or not _fits(corners, *size):
+            boxes = check_boxes(boxes, *size) if readable(boxes) else boxes
         known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_asked}
         vars(self).update(known, size=size, corners=corners)  # the class is frozen
 
@@ -127,3 +127,11 @@ class BoxPlan(MixPlan):
                 f"images must have shape ({len(self)}, …, {self.size[0]}, {self.size[1]}) "
                 f"to go with the boxes, got {tuple(images.shape)}"
             )
+
+
+def _fits(corners: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether one box lies in the image: as `check_boxes`, of numbers, which is quicker."""
+    if len(corners) != 4:
+        return False
+    x0, y0, x1, y1 = corners
+    return 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height
