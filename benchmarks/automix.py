@@ -4,7 +4,8 @@
 
 Three candidates take turns within every round: plain training; AutoMix as published, four passes forward and
 three back, the twin's running means its own; and AutoMix as the package does it, with the same update: the
-twin's first pass ends at the stage that the Mix Block sees, and masks that teach the network keep no graph.
+twin's first pass ends at the stage that the Mix Block sees, masks that teach the network keep no graph, and
+each part's gradient is taken before the next part is begun.
 What is printed is the median over rounds of the ratio inside a round, with its quartiles. Runs on the GPU
 where there is one, and on the CPU in any case.
 """
@@ -42,8 +43,12 @@ def step_of(kind: str, depth: int, width: int, batch: int, device: torch.device)
     optimizer = torch.optim.SGD(trained, 0.01, momentum=0.9)
 
     def step() -> None:
-        terms = learner(net, images, labels, generator=seeded)
-        torch.stack(list(terms.values())).sum().backward()
+        if kind == "automix":  # as `fit` does
+            for part in learner.in_parts(net, images, labels, generator=seeded):
+                torch.stack(list(part.values())).sum().backward()
+        else:
+            terms = learner(net, images, labels, generator=seeded)
+            torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
         if isinstance(learner, AutoMix):

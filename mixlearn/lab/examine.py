@@ -49,12 +49,31 @@ def examine(net: nn.Module, *, data: str, images: int = 500) -> dict[str, dict[s
 
 
 @lru_cache(maxsize=2)
-def _material(name: str, images: int) -> tuple[ImageSet, dict[str, Tensor], CorruptedSets]:
-    """The test set, the foreign images as the network takes them, and the corrupted sets; made once."""
+def corrupted_sets(name: str, images: int) -> CorruptedSets:
+    """So many test images of a shipped data set under each corruption; made once.
+
+    Args:
+        name: "fashion" or "emoji".
+        images: how many.
+
+    Raises:
+        ValueError: another name.
+    """
+    return CorruptedSets(_shipped(name).test, images)
+
+
+def _shipped(name: str) -> Data[ImageSet]:
     if name not in ("fashion", "emoji"):
         raise ValueError(f"data must be 'fashion' or 'emoji', got {name!r}")
     data: Data[ImageSet] = load("fashion") if name == "fashion" else load("emoji")
-    other: Data[ImageSet] = load("emoji") if name == "fashion" else load("fashion")
+    return data
+
+
+@lru_cache(maxsize=2)
+def _material(name: str, images: int) -> tuple[ImageSet, dict[str, Tensor], CorruptedSets]:
+    """The test set, the foreign images as the network takes them, and the corrupted sets; made once."""
+    data = _shipped(name)
+    other = _shipped("emoji" if name == "fashion" else "fashion")
     test = data.test
     generator = torch.Generator().manual_seed(0)
     count = 2 * images
@@ -66,7 +85,7 @@ def _material(name: str, images: int) -> tuple[ImageSet, dict[str, Tensor], Corr
         "uniform noise": _fitted(noise_images(count, test.images, generator=generator), test),
         "normal noise": _fitted(noise_images(count, test.images, normal=True, generator=generator), test),
     }
-    return test, foreign, CorruptedSets(test, images)
+    return test, foreign, corrupted_sets(name, images)
 
 
 def _fitted(images: Tensor, like: ImageSet) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -148,6 +148,22 @@ class AutoMix(nn.Module):
             model: the network. images: (B, C, H, W); one image alone is mixed with itself.
             labels: (B,) class ids. generator: source of λ and partners.
         """
+        found: dict[str, Tensor] = {}
+        for terms in self.in_parts(model, images, labels, generator=generator):
+            found |= terms
+        return {name: found[name] for name in ("clean", "mixed", "generator", "mask") if name in found}
+
+    def in_parts(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The same terms one part after the other: no two parts share what a gradient needs.
+
+        Where each part's gradient is taken before the next is asked for, as `fit` does, a step needs the
+        memory of one pass and not of three.
+
+        Args:
+            model, images, labels, generator: as for a call.
+        """
         size = (images.shape[-2], images.shape[-1])
         # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
         for_block, for_net = (
@@ -161,23 +177,26 @@ class AutoMix(nn.Module):
         with torch.no_grad():
             features = staged(source, images, self.stage, whole=self._whole())
         masks = self.block(features, *for_block, size)
-        judged = MixPlan.pair(for_block[1], _each(for_block[0], masks), masks.to(images.dtype))
+        judge, mix_head = (model, self.mix_head) if self.twin is None else self._judges()
+        fit = self._mixed(judge, mix_head, for_block, masks, images, labels)
+        asked = self._mask_term(masks, for_block[0])
+        del masks
         if self.joint:
-            logits, targets = self._mixed(model, self.mix_head, judged, images, labels)
-            terms = {"mixed": soft_cross_entropy(logits, targets)}
-            terms["clean"] = F.cross_entropy(model(images), labels, label_smoothing=self.smoothing)
-            return terms | {"mask": self._mask_term(masks, for_block[0])}
-        taught = self._taught(features, *for_net, size).to(images.dtype)
-        plan = MixPlan.pair(for_net[1], _each(for_net[0], masks), taught)
+            yield {"clean": self._clean(model, images, labels), "mixed": fit, "mask": asked}
+            return
+        yield {"generator": fit, "mask": asked}
+        del fit, asked
+        taught = self._taught(features, *for_net, size)
+        yield {"mixed": self._mixed(model, self.mix_head, for_net, taught, images, labels)}
+        yield {"clean": self._clean(model, images, labels)}
+
+    def _judges(self) -> tuple[Any, nn.Module]:
+        """The twin and its head for mixtures."""
         assert self.twin is not None
-        logits, targets = self._mixed(model, self.mix_head, plan, images, labels)
-        seen, wanted = self._mixed(self.twin["net"], self.twin["mix_head"], judged, images, labels)
-        return {
-            "clean": F.cross_entropy(model(images), labels, label_smoothing=self.smoothing),
-            "mixed": soft_cross_entropy(logits, targets),
-            "generator": soft_cross_entropy(seen, wanted),
-            "mask": self._mask_term(masks, for_block[0]),
-        }
+        return self.twin["net"], self.twin["mix_head"]
+
+    def _clean(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(model(images), labels, label_smoothing=self.smoothing)
 
     def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks for the network, which no gradient leaves: (B, 1, H, W)."""
@@ -190,12 +209,21 @@ class AutoMix(nn.Module):
             return self.block(features, lam, partner, size)
 
     def _mixed(
-        self, net: Any, head: nn.Module, plan: MixPlan, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of the head for mixtures, and their soft labels."""
+        self,
+        net: Any,
+        head: nn.Module,
+        drawn: tuple[Tensor, Tensor],
+        masks: Tensor,
+        images: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """Loss of a head on mixtures under masks, against labels by λ."""
+        lam, partner = drawn
+        share = lam.to(masks.device, torch.float32).expand(len(masks))
+        plan = MixPlan.pair(partner, share, masks.to(images.dtype))
         targets = plan.soften(labels, self.num_classes)
-        mixed = plan.mix(images)
-        return headed(net, head, mixed), smooth(targets, self.smoothing) if self.smoothing else targets
+        logits = headed(net, head, plan.mix(images))
+        return soft_cross_entropy(logits, smooth(targets, self.smoothing) if self.smoothing else targets)
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
         return self._mask_weight() * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
@@ -214,7 +242,3 @@ class AutoMix(nn.Module):
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "mix_head": self.mix_head}
-
-
-def _each(lam: Tensor, masks: Tensor) -> Tensor:
-    return lam.to(masks.device, torch.float32).expand(len(masks))

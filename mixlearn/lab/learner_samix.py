@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -46,17 +47,17 @@ class SAMix(AutoMix):
         self.variance, self.adjust = variance, adjust
         self._chance = 1.0
 
-    def forward(
+    def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """The four terms of a batch, as those of `AutoMix`.
+    ) -> Iterator[dict[str, Tensor]]:
+        """The terms part by part, as those of `AutoMix`.
 
         Args:
             model, images, labels, generator: as for `AutoMix`.
         """
         check_generator(generator)
         self._chance = torch.rand((), generator=generator).item()
-        return super().forward(model, images, labels, generator=generator)
+        yield from super().in_parts(model, images, labels, generator=generator)
 
     def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
         masks = super()._taught(features, lam, partner, size)

@@ -131,10 +131,8 @@ class Loop:
         if hasattr(job.learner, "advance"):
             job.learner.advance(self.step / max(self.total, 1))
         with self._watching_input():
-            terms = job.learner(self.model, images, labels, generator=self.draws)
-        loss = total_loss(terms, job.ablate)
+            terms = self._gradients(images, labels)
         self.watch.add(where, batch, good, terms)
-        self.fabric.backward(loss)
         if self.own_learner is not None and self.world > 1:
             average_gradients(self.own_learner, self.world)
         if job.clip is not None:
@@ -149,6 +147,23 @@ class Loop:
             job.learner.after_step(job.model)
         self.step += 1
         self.batch += 1
+
+    def _gradients(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The terms of a batch, once their gradients are taken: of all together, or part by part where the
+        learner makes them so. Processes that share their gradients do so once a step."""
+        learner, ablate = self.job.learner, self.job.ablate
+        parts = getattr(learner, "in_parts", None)
+        if parts is None or self.world > 1:
+            terms: dict[str, Tensor] = learner(self.model, images, labels, generator=self.draws)
+            self.fabric.backward(total_loss(terms, ablate))
+            return terms
+        terms = {}
+        for part in parts(self.model, images, labels, generator=self.draws):
+            if kept := {name: term for name, term in part.items() if name not in ablate}:
+                self.fabric.backward(total_loss(kept, ()))
+            terms |= {name: term.detach() for name, term in part.items()}
+        total_loss(terms, ablate)  # says what is wrong with `ablate`
+        return terms
 
     @contextmanager
     def _watching_input(self) -> Iterator[None]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+Tap = Callable[[str, Tensor], Tensor]
 
 
 class _Found(Exception):
@@ -56,11 +59,11 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
     return features
 
 
-def pooled(model: Any, images: Tensor) -> Tensor:
+def pooled(model: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
     """What the network's head is given, (B, features): its tap "pool".
 
     Args:
-        model: a network with taps. images: (B, C, H, W).
+        model: a network with taps. images: (B, C, H, W). tap: may look at the features on the way.
 
     >>> import mixlearn as ml
     >>> pooled(ml.nets.resnet(8, 4, width=4), torch.zeros(2, 3, 8, 8)).shape
@@ -68,28 +71,29 @@ def pooled(model: Any, images: Tensor) -> Tensor:
     """
     kept: dict[str, Tensor] = {}
 
-    def tap(name: str, features: Tensor) -> Tensor:
-        kept[name] = features
-        return features
+    def keep(name: str, features: Tensor) -> Tensor:
+        kept[name] = features if tap is None else tap(name, features)
+        return kept[name]
 
-    model(images, tap=tap)
+    model(images, tap=keep)
     return kept["pool"]
 
 
-def headed(model: Any, head: Any, images: Tensor) -> Tensor:
+def headed(model: Any, head: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
     """What another head says of the features that the network's own would be given.
 
     Args:
         model: a network with taps; its features may be of another precision than the head.
         head: a linear layer.
         images: (B, C, H, W).
+        tap: may look at the features on the way.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
     >>> headed(net, nn.Linear(net.features, 7), torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 7])
     """
-    logits: Tensor = head(pooled(model, images).to(head.weight.dtype))
+    logits: Tensor = head(pooled(model, images, tap).to(head.weight.dtype))
     return logits
 
 
@@ -106,8 +110,14 @@ class WithHead(nn.Module):
         super().__init__()
         self.net, self.head = net, head
 
-    def forward(self, images: Tensor) -> Tensor:
-        return headed(self.net, self.head, images)
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The network's taps."""
+        found: tuple[str, ...] = self.net.stages  # type: ignore[assignment]
+        return found
+
+    def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
+        return headed(self.net, self.head, images, tap)
 
 
 @torch.no_grad()

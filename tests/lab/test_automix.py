@@ -67,6 +67,48 @@ def test_the_quick_step_has_the_plain_steps_gradients():
     assert (found[0] - found[1]).abs().max() < 1e-5 and found[0].abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("options", [{}, {"joint": True}, {"plainly": True}])
+def test_part_by_part_gives_the_gradients_of_the_whole(options):
+    found = []
+    for apart in (False, True):
+        model, learner = made(**options)
+        drawn = seeded(4)
+        if apart:
+            for part in learner.in_parts(model, IMAGES, LABELS, generator=drawn):
+                sum(part.values()).backward()
+        else:
+            sum(learner(model, IMAGES, LABELS, generator=drawn).values()).backward()
+        parts = [p for p in (*model.parameters(), *learner.parameters()) if p.requires_grad]
+        found.append(torch.cat([p.grad.flatten() for p in parts]))
+    assert (found[0] - found[1]).abs().max() < 1e-6 and found[0].abs().max() > 1e-3
+
+
+def test_no_two_parts_share_a_graph_or_keep_one():
+    model, learner = made()
+    kept = []
+    for part in learner.in_parts(model, IMAGES, LABELS, generator=seeded()):
+        sum(part.values()).backward()
+        with pytest.raises(RuntimeError, match="second time"):  # nothing was retained
+            sum(part.values()).backward()
+        kept.append(list(part))
+    assert kept == [["generator", "mask"], ["mixed"], ["clean"]]
+
+
+@pytest.mark.parametrize("ablate", [("clean",), ("generator", "mask"), ("mask", "mixed")])
+def test_fit_takes_each_part_and_leaves_out_what_is_ablated(ablate):
+    data = torch.utils.data.TensorDataset(IMAGES, LABELS)
+    model, learner = made()
+    before = [p.detach().clone() for p in learner.block.parameters()]
+    history = ml.fit(
+        model, torch.utils.data.DataLoader(data, 6), learner, epochs=1, ablate=ablate, progress=False
+    )
+    assert set(history.last) >= {"clean", "mixed", "generator", "mask"}
+    moved = any(not torch.equal(a, b) for a, b in zip(before, learner.block.parameters(), strict=True))
+    assert moved == (ablate != ("generator", "mask"))
+    with pytest.raises(ValueError, match="ablate names"):
+        ml.fit(model, torch.utils.data.DataLoader(data, 6), learner, epochs=1, ablate=("x",), progress=False)
+
+
 def test_the_twin_follows_in_closed_form():
     net, learner = made(momentum=0.9)
     start = [p.detach().clone() for p in learner.twin["net"].parameters()]
@@ -125,7 +167,7 @@ def test_extreme_shares_make_a_plain_mixup():
 def test_one_joint_update_reaches_all_and_has_no_twin():
     net, learner = made(joint=True)
     terms = learner(net, IMAGES, LABELS, generator=seeded())
-    assert list(terms) == ["mixed", "clean", "mask"] and learner.twin is None
+    assert list(terms) == ["clean", "mixed", "mask"] and learner.twin is None
     terms["mixed"].backward()
     assert touched(net) and touched(learner.block) and touched(learner.mix_head)
     learner.after_step(net)
@@ -210,7 +252,7 @@ def test_the_control_trains_as_its_learner_and_predicts_with_the_twin():
 def test_every_setting_of_the_experiment_is_what_it_says():
     settings = automix()
     said = {name: setting(dry=True).settings for name, setting in settings.items()}
-    assert len(settings) == 26 and len({str(words) for words in said.values()}) == 26
+    assert len(settings) == 38 and len({str(words) for words in said.values()}) == 38
     assert all(words["mix"].startswith(("AutoMix(", "SAMix(", "Averaged(")) for words in said.values())
     assert said["automix-fashion-no-clean"]["ablated"] == "clean"
     assert said["automix-emoji-automix"]["mix"] == (
