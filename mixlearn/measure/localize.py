@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mixlearn.core.geometry import box_area
@@ -115,23 +114,26 @@ def _share(maps: Tensor, boxes: Tensor, threshold: float, overlap: float) -> flo
 def _largest_part(on: Tensor) -> Tensor:
     """The largest 4-connected part of each mask (B, H, W).
 
-    Every pixel points at one of its part, at first itself. In each round the pixel pointed at turns to
-    the least that is pointed at beside any of its own, and all follow to the end: few rounds do.
+    Every pixel begins with a number of its own. The largest number of each row's run of pixels spreads over
+    that run, then that of each column's, until nothing changes: few rounds do.
     """
     batch, height, width = on.shape
-    count = height * width
-    inside = on.flatten(1)
-    points = torch.arange(count, device=on.device).repeat(batch, 1)
+    names = torch.arange(1, height * width + 1, dtype=torch.int32, device=on.device)
+    names = names.view(1, height, width) * on
     while True:
-        grid = points.masked_fill(~inside, count).view(batch, height, width)
-        padded = F.pad(grid, (1, 1, 1, 1), value=count)
-        beside = (padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
-        least = torch.stack([grid, *beside]).amin(0).flatten(1)
-        turned = points.scatter_reduce(1, points, torch.where(inside, least, points), "amin")
-        while not torch.equal(turned, further := turned.gather(1, turned)):
-            turned = further
-        if torch.equal(turned, points):
+        spread = _along_runs(_along_runs(names, on).mT, on.mT).mT
+        if torch.equal(spread, names):
             break
-        points = turned
-    sizes = torch.zeros_like(points).scatter_add_(1, points, inside.long())
-    return on & (points == sizes.argmax(1, keepdim=True)).view_as(on)
+        names = spread
+    flat = names.flatten(1).long()
+    sizes = flat.new_zeros(batch, height * width + 1).scatter_add_(1, flat, on.flatten(1).long())
+    return on & (flat == sizes.argmax(1, keepdim=True)).view_as(on)
+
+
+def _along_runs(names: Tensor, on: Tensor) -> Tensor:
+    """In each row, every run of pixels that are on takes its largest name."""
+    most = names.shape[1] * names.shape[2] + 1
+    run = (~on).cumsum(2, dtype=torch.int32) * most  # grows from run to run, so that none reaches the next
+    there = (run + names).cummax(2).values - run
+    back = (there - run).flip(2).cummax(2).values.flip(2) + run
+    return back * on
