@@ -18,7 +18,8 @@ class MixBlock(nn.Module):
         P = softmax(Q Kᵀ / √d),   s = P V,   mask of the partner = sigmoid(s, enlarged).
 
     The image's own mask is what that leaves. The weights are small at first, so that training starts from
-    masks of ½ everywhere.
+    masks of ½ everywhere. Too small they must not be: attention that is even at first stays so for long, as
+    the gradient of queries and keys is itself in proportion to them, and what is learnt then is plain Mixup.
 
     Args:
         channels: C of the features.
@@ -28,10 +29,12 @@ class MixBlock(nn.Module):
         attend: attention to the partner; without it each place has the partner's value at the same place.
         symmetric: the mean of both orders, so that (i, j, λ) and (j, i, 1 − λ) give masks that sum to 1.
         mode: how the scores are enlarged, "nearest" or "bilinear".
+        std: standard deviation of the queries' and keys' initial weights. The published 0.01 suits 256
+            channels and long training; a block of few channels needs more.
         generator: source of the initial weights; None uses torch's default one.
 
     Raises:
-        ValueError: fewer channels than `reduction`, another mode.
+        ValueError: fewer channels than `reduction`, another mode, a std that is not positive.
 
     Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
     details from the authors' code (OpenMixup).
@@ -52,6 +55,7 @@ class MixBlock(nn.Module):
         attend: bool = True,
         symmetric: bool = False,
         mode: str = "nearest",
+        std: float = 0.01,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -59,14 +63,16 @@ class MixBlock(nn.Module):
             raise ValueError(f"channels must be at least reduction ≥ 1, got {channels} and {reduction}")
         if mode not in ("nearest", "bilinear"):
             raise ValueError(f"mode must be 'nearest' or 'bilinear', got {mode!r}")
+        if not std > 0:
+            raise ValueError(f"std must be positive, got {std}")
         self.channels, self.embed, self.attend = channels, embed, attend
         self.symmetric, self.mode = symmetric, mode
         inside = channels + int(embed)
         with torch.random.fork_rng(devices=[]):
             self.look = nn.Linear(inside, channels // reduction)  # queries and keys: the same map
             self.value = nn.Linear(inside, 1)
-        for layer in (self.look, self.value):
-            nn.init.normal_(layer.weight, std=0.01, generator=generator)
+        for layer, spread in ((self.look, std), (self.value, 0.01)):
+            nn.init.normal_(layer.weight, std=spread, generator=generator)
             nn.init.zeros_(layer.bias)
 
     def forward(

@@ -40,6 +40,7 @@ class SAMixBlock(MixBlock):
         channels: C of the features.
         reduction: queries, keys and the values' hidden layer have C / reduction numbers.
         k: of the bend, see `bent`; None takes λ itself, as for large data sets.
+        std: as for `MixBlock`.
         generator: source of the initial weights; None uses torch's default one.
 
     Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
@@ -56,17 +57,21 @@ class SAMixBlock(MixBlock):
         *,
         reduction: int = 2,
         k: float | None = 0.25,
+        std: float = 0.01,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(channels, reduction=reduction, embed=False, mode="bilinear", generator=generator)
+        super().__init__(
+            channels, reduction=reduction, embed=False, mode="bilinear", std=std, generator=generator
+        )
         inner, self.k = channels // reduction, k
         with torch.random.fork_rng(devices=[]):
             self.look = nn.Linear(2 * channels, inner)
             self.key = nn.Linear(2 * channels, inner)
             self.hidden, self.norm = nn.Linear(channels, inner), nn.BatchNorm1d(inner)
             self.value = nn.Linear(inner, 1)
-        for layer in (self.look, self.key, self.hidden, self.value):
-            nn.init.normal_(layer.weight, std=0.01, generator=generator)
+        ours = {self.look: std, self.key: std, self.hidden: 0.01, self.value: 0.01}
+        for layer, spread in ours.items():
+            nn.init.normal_(layer.weight, std=spread, generator=generator)
             nn.init.zeros_(layer.bias)
 
     def _scores(self, seen: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
