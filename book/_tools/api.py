@@ -41,7 +41,16 @@ ROOMS = {
     ],
     "Data": ["data", "augment"],
     "Networks": ["nets"],
-    "Training": ["fit", "lab.fit.History", "learners", "lab.schedules", "recipes"],
+    "Training": [
+        *(
+            "fit",
+            "lab.fit.History",
+            "learners",
+            "lab.schedules",
+            "lab.parts",
+            "recipes",
+        ),
+    ],
     "Run records": ["runs"],
     "Measures": ["measure"],
     "Pictures": ["figures"],

@@ -48,7 +48,7 @@ def train(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     strategy: Annotated[str, typer.Option(help="As for Lightning Fabric, such as ddp.")] = "auto",
-    root: Annotated[Path | None, typer.Option(help="Folder of ImageNet.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the records; else book/results.")] = None,
     unfinished: Annotated[Path, typer.Option(help="Folder that keeps runs not finished.")] = Path(
         "checkpoints"
@@ -86,7 +86,7 @@ def evaluate(
     recipe: Annotated[str, typer.Argument(help="The recipe that made the checkpoint.")],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")],
     width: Annotated[int | None, typer.Option(help="If it was not the recipe's own.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of ImageNet.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Measure a trained network on every test set of its data: accuracy, NLL, ECE and signed gap."""
@@ -159,7 +159,8 @@ def _chosen(
         if value is not None and key not in known:
             raise ValueError(f"the recipe {target} takes no --{key.replace('_', '-')}")
     if alpha is None:
-        return {name or f"{target}-plain": function}
+        mixes = known["mix"].default is not None  # of its own accord
+        return {name or (target if mixes else f"{target}-plain"): function}
     return {name or f"{target}-mixup": partial(function, mix=partial(mixup, alpha=check_alpha(alpha)))}
 
 

@@ -15,6 +15,7 @@ from mixlearn.lab.data_emoji import load_emoji
 from mixlearn.lab.data_facts import FACTS, describe
 from mixlearn.lab.data_fashion import load_fashion
 from mixlearn.lab.data_files import DamagedFile
+from mixlearn.lab.data_fine import load_aircraft, load_inaturalist, load_places
 from mixlearn.lab.data_folders import PictureSet, Transform, centre_crop, random_crop, whole
 from mixlearn.lab.data_large import load_cub200, load_imagenet_folder, load_tiny_imagenet
 from mixlearn.lab.data_photos import Photos, photos
@@ -43,6 +44,11 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "cifar100": ("root", "mirror", "download"),
     "tiny-imagenet": _FOLDER,
     "cub200": _FOLDER,
+    "aircraft": _FOLDER,
+    "inaturalist2017": _FOLDER,
+    "inaturalist2018": _FOLDER,
+    "places205": _FOLDER,
+    "places365": _FOLDER,
     "imagenet-folder": _FOLDER,
 }
 
@@ -60,7 +66,16 @@ def load(
 
 @overload
 def load(
-    name: Literal["tiny-imagenet", "cub200", "imagenet-folder"],
+    name: Literal[
+        "tiny-imagenet",
+        "cub200",
+        "aircraft",
+        "inaturalist2017",
+        "inaturalist2018",
+        "places205",
+        "places365",
+        "imagenet-folder",
+    ],
     *,
     size: int | None = None,
     root: str | Path | None = None,
@@ -95,9 +110,10 @@ def load(
     """Load a data set by name; its files are checked first.
 
     Args:
-        name: "fashion", "emoji", "cifar10", "cifar100", "tiny-imagenet", "cub200" or "imagenet-folder".
-        size: pixels of a side. Emoji Scenes: 32 (the default) or 64; Tiny-ImageNet: 64; CUB-200 and
-            ImageNet: 224.
+        name: "fashion", "emoji", "cifar10", "cifar100", "tiny-imagenet", "cub200", "aircraft",
+            "inaturalist2017", "inaturalist2018", "places205", "places365" or "imagenet-folder".
+        size: pixels of a side. Emoji Scenes: 32 (the default) or 64; Tiny-ImageNet: 64; the other sets in
+            folders: 224.
         root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache.
         mirror: address of a folder that holds CIFAR's archive, in place of its home.
         download: whether CIFAR may be fetched, as is the default.
@@ -143,6 +159,12 @@ def load(
         return load_tiny_imagenet(**options)
     if name == "cub200":
         return load_cub200(**options)
+    if name == "aircraft":
+        return load_aircraft(**options)
+    if name.startswith("inaturalist"):
+        return load_inaturalist(int(name[-4:]), **options)
+    if name.startswith("places"):
+        return load_places(name, **options)
     if name == "imagenet-folder":
         return load_imagenet_folder(**options)
     return load_cifar(name, **options)

@@ -9,7 +9,13 @@ from mixlearn.lab.data_emoji import FILES as EMOJI_FILES
 from mixlearn.lab.data_fashion import CLASSES as FASHION_CLASSES
 from mixlearn.lab.data_fashion import SHA256 as FASHION_SHA256
 from mixlearn.lab.data_files import joint_digest, read_sums, shipped_folders
+from mixlearn.lab.data_fine import AIRCRAFT_MD5, AIRCRAFT_URL, INATURALIST_URL, PLACES_URL
 from mixlearn.lab.data_large import CUB_MD5, CUB_URL, TERMS_IMAGENET, TINY_MD5, TINY_URL
+
+_LENT = "research and teaching that earn nothing; the owners keep their rights. Not shipped"
+_SAMPLED = (
+    "a thousandth of the listed pictures must be there; one that cannot be decoded is named when it is read"
+)
 
 FACTS: dict[str, dict[str, str]] = {
     "fashion": {
@@ -86,6 +92,57 @@ FACTS: dict[str, dict[str, str]] = {
         "Source": CUB_URL,
         "Checked by": f"md5 of the archive, {CUB_MD5}; every listed picture must be there",
         "Beware": "some test photographs also stand in ImageNet's training part",
+    },
+    "aircraft": {
+        "Name": "FGVC-Aircraft (Maji et al. 2013)",
+        "What": "photographs of aircraft, colour, 1 to 2 million pixels, each with a box",
+        "Parts": "train 6 667 (its training and validation parts), test 3 333",
+        "Classes": "one hundred variants",
+        "Licence": "research that earns nothing; the photographers keep their rights. Not shipped",
+        "Source": AIRCRAFT_URL,
+        "Checked by": f"md5 of the archive, {AIRCRAFT_MD5}; every listed picture must be there",
+        "Beware": "20 pixels at the bottom of each picture name its photographer; every view is made without "
+        "them",
+    },
+    "inaturalist2017": {
+        "Name": "iNaturalist, the competition of 2017 (Van Horn et al. 2018)",
+        "What": "photographs of plants, animals and fungi, colour, up to 800 pixels",
+        "Parts": "train 579 184, test 95 986 (its validation part), not balanced",
+        "Classes": "5 089, mostly species",
+        "Licence": _LENT,
+        "Source": f"{INATURALIST_URL}/2017",
+        "Checked by": _SAMPLED,
+        "Beware": "how many photographs a class has follows how often it is seen: many classes have few",
+    },
+    "inaturalist2018": {
+        "Name": "iNaturalist, the competition of 2018 (Van Horn et al. 2018)",
+        "What": "photographs of plants, animals and fungi, colour, up to 800 pixels",
+        "Parts": "train 437 513, test 24 426 (its validation part), the training part not balanced",
+        "Classes": "8 142 species, named by numbers where the list is the competition's",
+        "Licence": _LENT,
+        "Source": f"{INATURALIST_URL}/2018",
+        "Checked by": _SAMPLED,
+        "Beware": "some species and photographs are those of 2017 too, and no list says which",
+    },
+    "places205": {
+        "Name": "Places205 (Zhou et al. 2014)",
+        "What": "photographs of scenes, colour, 256 × 256",
+        "Parts": "train 2 448 873, test 20 500 (its validation part); the training part not balanced",
+        "Classes": "205 kinds of place",
+        "Licence": _LENT,
+        "Source": PLACES_URL["places205"],
+        "Checked by": _SAMPLED,
+        "Beware": "one photograph can show several places; the pictures are squeezed to squares",
+    },
+    "places365": {
+        "Name": "Places365, standard part (Zhou et al. 2018)",
+        "What": "photographs of scenes, colour, 256 × 256 or larger",
+        "Parts": "train 1 803 460, test 36 500 (its validation part); the training part not balanced",
+        "Classes": "365 kinds of place",
+        "Licence": _LENT,
+        "Source": PLACES_URL["places365"],
+        "Checked by": _SAMPLED,
+        "Beware": "one photograph can show several places; those of 256 × 256 are squeezed to squares",
     },
     "imagenet-folder": {
         "Name": "ImageNet-1k (Russakovsky et al. 2015), or any set laid out like it",

@@ -69,14 +69,22 @@ class PictureSet(Dataset[tuple[Tensor, int]]):
             ) from problem
 
 
-def random_crop(size: int) -> Transform:
+def random_crop(size: int, least: float = 0.08) -> Transform:
     """The ordinary training view of large pictures: a random part (8–100 %) made size × size, flipped or not.
 
     Its draws come from torch's default generator, which each worker of a DataLoader seeds for itself.
+
+    Args:
+        size: pixels of a side.
+        least: share of the picture that the part shows at least.
     """
     v2 = need("torchvision.transforms.v2", "cropping pictures")
     return v2.Compose(
-        [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip(), *_to_tensor(v2)]
+        [
+            v2.RandomResizedCrop(size, scale=(least, 1), antialias=True),
+            v2.RandomHorizontalFlip(),
+            *_to_tensor(v2),
+        ]
     )
 
 

@@ -32,7 +32,7 @@ def load_tiny_imagenet(
     test_transform: Transform | None = None,
 ) -> Data[PictureSet]:
     """Tiny-ImageNet: its validation pictures are the test part, since the test labels are not public."""
-    folder = _place(
+    folder = place(
         root,
         "tiny-imagenet-200",
         "wnids.txt",
@@ -43,14 +43,14 @@ def load_tiny_imagenet(
     )
     remedy = f"Remove {folder} and unpack its archive anew."
     ids = (folder / "wnids.txt").read_text().split()
-    words = dict(line.split("\t", 1) for line in _lines(folder / "words.txt"))
+    words = dict(line.split("\t", 1) for line in lines_of(folder / "words.txt"))
     train: list[tuple[Path, int, list[int]]] = []
     for label, one in enumerate(ids):
-        rows = [line.split("\t") for line in _lines(folder / "train" / one / f"{one}_boxes.txt")]
+        rows = [line.split("\t") for line in lines_of(folder / "train" / one / f"{one}_boxes.txt")]
         train += [
             (folder / "train" / one / "images" / name, label, [int(v) for v in box]) for name, *box in rows
         ]
-    rows = [line.split("\t") for line in _lines(folder / "val" / "val_annotations.txt")]
+    rows = [line.split("\t") for line in lines_of(folder / "val" / "val_annotations.txt")]
     val = [
         (folder / "val" / "images" / name, ids.index(one), [int(v) for v in box]) for name, one, *box in rows
     ]
@@ -70,7 +70,7 @@ def load_tiny_imagenet(
     ]
     classes = tuple(words.get(one, one).split(",")[0] for one in ids)
     lists = [folder / "wnids.txt", folder / "words.txt", folder / "val" / "val_annotations.txt"]
-    return _data("tiny-imagenet", classes, parts[0], parts[1], lists)
+    return from_lists("tiny-imagenet", classes, parts[0], parts[1], lists)
 
 
 def load_cub200(
@@ -80,7 +80,7 @@ def load_cub200(
     test_transform: Transform | None = None,
 ) -> Data[PictureSet]:
     """CUB-200-2011, with the box of each bird."""
-    folder = _place(
+    folder = place(
         root,
         "CUB_200_2011",
         "images.txt",
@@ -90,11 +90,11 @@ def load_cub200(
         f"CUB_200_2011.tgz (1.1 GB, md5 {CUB_MD5}) there.",
     )
     names, labels, trained, boxes = (
-        dict(line.split(" ", 1) for line in _lines(folder / f"{table}.txt"))
+        dict(line.split(" ", 1) for line in lines_of(folder / f"{table}.txt"))
         for table in ("images", "image_class_labels", "train_test_split", "bounding_boxes")
     )
     classes = tuple(
-        line.split(" ", 1)[1].partition(".")[2].replace("_", " ") for line in _lines(folder / "classes.txt")
+        line.split(" ", 1)[1].partition(".")[2].replace("_", " ") for line in lines_of(folder / "classes.txt")
     )
     all_there(
         [folder / "images" / name for name in names.values()],
@@ -118,7 +118,7 @@ def load_cub200(
     train = part("1", train_transform or random_crop(size))
     test = part("0", test_transform or centre_crop(size))
     lists = [folder / f"{table}.txt" for table in ("images", "train_test_split", "bounding_boxes")]
-    return _data("cub200", classes, train, test, lists)
+    return from_lists("cub200", classes, train, test, lists)
 
 
 def load_imagenet_folder(
@@ -173,7 +173,7 @@ def load_imagenet_folder(
     )
 
 
-def _place(root: str | Path | None, name: str, marker: str, archive: str, md5: str, get: str) -> Path:
+def place(root: str | Path | None, name: str, marker: str, archive: str, md5: str, get: str) -> Path:
     """The unpacked folder of a set; its archive is checked and unpacked if that alone is there."""
     base = cache_folder() if root is None else Path(root)
     for folder in (base, base / name):
@@ -189,14 +189,14 @@ def _place(root: str | Path | None, name: str, marker: str, archive: str, md5: s
     return base / name
 
 
-def _data(
+def from_lists(
     name: str, classes: tuple[str, ...], train: PictureSet, test: PictureSet, lists: list[Path]
 ) -> Data[PictureSet]:
     sums = {file.name: digest(file) for file in lists}
     return Data(name, classes, train, {"test": test}, IMAGENET_MEAN, IMAGENET_STD, joint_digest(sums))
 
 
-def _lines(file: Path) -> list[str]:
+def lines_of(file: Path) -> list[str]:
     if not file.is_file():
         raise DamagedFile(f"{file} is missing, so the set is not whole; unpack its archive anew")
     return [line for line in file.read_text(encoding="utf8").splitlines() if line]

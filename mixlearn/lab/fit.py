@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mixlearn.lab.extras import need
 from mixlearn.lab.processes import torchrun
-from mixlearn.lab.schedules import Schedule, cosine
+from mixlearn.lab.schedules import Schedule, Schedules, cosine
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -64,7 +64,7 @@ class Job:
     epochs: int
     batch_size: int
     optimizer: Optimizer
-    schedule: Schedule | None
+    schedule: Schedule | Schedules | None
     augment: Callable[..., Tensor] | None
     ema: float | None
     clip: float | None
@@ -88,7 +88,7 @@ def fit(
     epochs: int,
     batch_size: int = 128,
     optimizer: Optimizer | None = None,
-    schedule: Schedule | None = cosine,
+    schedule: Schedule | Schedules | None = cosine,
     augment: Callable[..., Tensor] | None = None,
     precision: Any = "32-true",
     accelerator: str = "auto",
@@ -116,7 +116,8 @@ def fit(
         learner: `learner(model, images, labels, *, generator)` → dict of loss terms, which are added up.
         epochs: passes over the data.
         optimizer: makes an optimiser from parameters; None takes `sgd`.
-        schedule: (step, steps) → factor of the learning rate; None keeps the rate.
+        schedule: (step, steps) → factor of the learning rate, or one for each group of the optimiser; None
+            keeps the rate.
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -103,6 +104,7 @@ class AutoMix(nn.Module):
         self.fade, self.plain_beyond, self.joint, self.plainly = fade, plain_beyond, joint, plainly
         self.deploy, self.deploy_head = "network" if joint else deploy, deploy_head
         self.momentum, self.progress = momentum, 0.0
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
         channels = stage_channels(net, stage, image_size)
         self.block = self.block_type(channels, generator=generator, **(block or {}))
         with torch.random.fork_rng(devices=[]):
@@ -174,7 +176,7 @@ class AutoMix(nn.Module):
             for _ in range(2)
         )
         source = model if self.twin is None else self.twin["net"]
-        with torch.no_grad():
+        with torch.no_grad(), self.autocast():
             features = staged(source, images, self.stage, whole=self._whole())
         masks = self.block(features, *for_block, size)
         judge, mix_head = (model, self.mix_head) if self.twin is None else self._judges()
@@ -222,7 +224,8 @@ class AutoMix(nn.Module):
         share = lam.to(masks.device, torch.float32).expand(len(masks))
         plan = MixPlan.pair(partner, share, masks.to(images.dtype))
         targets = plan.soften(labels, self.num_classes)
-        logits = headed(net, head, plan.mix(images))
+        with self.autocast():
+            logits = headed(net, head, plan.mix(images))
         return soft_cross_entropy(logits, smooth(targets, self.smoothing) if self.smoothing else targets)
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Loop:
         label = job.progress if isinstance(job.progress, str) else ""
         bar = Progress(self.total, self.step, shown=bool(job.progress) and self.rank == 0, label=label)
         try:
-            with Interrupts() as interrupts, own_randomness(self.device):
+            with Interrupts() as interrupts, own_randomness(self.device), self._told_precision():
                 while self.epoch < job.epochs:
                     started = time.perf_counter()
                     seed_rng(epoch_seed(job.seed, self.epoch) + self.rank, self.device)
@@ -126,8 +126,9 @@ class Loop:
         if job.augment is not None:
             images = job.augment(images, generator=self.draws)
         factor = 1.0 if job.schedule is None else job.schedule(self.step, self.total)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.rates)
+        for group, rate, share in zip(self.optimizer.param_groups, self.rates, factors, strict=True):
+            group["lr"] = rate * share
         if hasattr(job.learner, "advance"):
             job.learner.advance(self.step / max(self.total, 1))
         with self._watching_input():
@@ -187,6 +188,18 @@ class Loop:
             grid = image_grid(kept[0], getattr(data, "mean", ()) or (), getattr(data, "std", ()) or ())
             for log in self.logs:
                 log.images(self.epoch + 1, grid)
+
+    @contextmanager
+    def _told_precision(self) -> Iterator[None]:
+        """Let a learner that asks for it run its own passes, outside the network, in the run's precision."""
+        before = getattr(self.job.learner, "autocast", None)
+        if before is not None:
+            self.job.learner.autocast = self.fabric.autocast
+        try:
+            yield
+        finally:
+            if before is not None:
+                self.job.learner.autocast = before
 
     def _end_epoch(self) -> None:
         job, means = self.job, self.watch.means()

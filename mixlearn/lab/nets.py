@@ -23,15 +23,19 @@ from mixlearn.lab.blocks import (
 from mixlearn.lab.drops import Drop, ShakeDrop, StochasticDepth, survivals
 from mixlearn.lab.mlp import MLP, mlp
 from mixlearn.lab.pyramid import PyramidNet, pyramidnet
+from mixlearn.lab.tapped import Tapped, torchvision_resnet
 from mixlearn.lab.vit import ViT, vit
+from mixlearn.lab.wide import Staged, resnext, wide_resnet
 
 __all__ = [
     "MLP",
     "PyramidNet",
     "ResNet",
     "ShakeDrop",
+    "Staged",
     "StochasticDepth",
     "Tap",
+    "Tapped",
     "ViT",
     "cifar_stem",
     "imagenet_stem",
@@ -40,7 +44,10 @@ __all__ = [
     "preact_resnet",
     "pyramidnet",
     "resnet",
+    "resnext",
+    "torchvision_resnet",
     "vit",
+    "wide_resnet",
 ]
 
 Stem = Callable[[int, int], nn.Module]
@@ -50,6 +57,7 @@ _PUBLISHED: dict[int, tuple[Block, tuple[int, ...]]] = {
     18: (Basic, (2, 2, 2, 2)),
     34: (Basic, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
 }
 
 
@@ -139,14 +147,14 @@ def resnet(
 ) -> ResNet:
     """A residual network by its depth, with the stem for small images (3×3, stride 1, no pooling).
 
-    Depth 18, 34 and 50 are the published four-stage networks (64-128-256-512 channels). Depth 6n + 2
+    Depth 18, 34, 50 and 101 are the published four-stage networks (64-128-256-512 channels). Depth 6n + 2
     (8, 14, 20, 32, 44, 56, 110 …) is the three-stage CIFAR family (16-32-64 channels), here with
     projections where a shortcut changes size.
 
     Args:
         depth: layers with weights.
         num_classes: length of the logits.
-        width: channels of the first stage; None takes 64 for 18, 34 and 50, otherwise 16.
+        width: channels of the first stage; None takes 64 for 18, 34, 50 and 101, otherwise 16.
         channels: channels of the images, 1 for grey and 3 for colour.
         stem: `cifar_stem`, `imagenet_stem` (7×7, stride 2, max-pool) or any function of (channels, width).
         zero_init: start every block as the identity.
@@ -171,7 +179,7 @@ def resnet(
     elif depth >= 8 and (depth - 2) % 6 == 0:
         block, counts, default = Basic, ((depth - 2) // 6,) * 3, 16
     else:
-        raise ValueError(f"depth must be 18, 34, 50 or 6n + 2 (8, 14, 20, …), got {depth!r}")
+        raise ValueError(f"depth must be 18, 34, 50, 101 or 6n + 2 (8, 14, 20, …), got {depth!r}")
     options = {"zero_init": zero_init, "drop": drop, "drop_survival": drop_survival, "generator": generator}
     return _build(
         block, counts, default if width is None else width, num_classes, channels, stem=stem, **options

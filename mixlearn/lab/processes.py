@@ -40,6 +40,8 @@ class Shared:
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
             assert tap is not None
+            if name != getattr(tap, "only", name):  # it looks at another stage
+                return features
             return tap(name, whole(features)).tensor_split(self.world)[self.rank]
 
         more: dict[str, Any] = {} if tap is None else {"tap": shared_tap}

@@ -12,12 +12,24 @@ from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import preact_resnet, resnet
 from mixlearn.lab.recipe_parts import loaded, weights
+from mixlearn.lab.recipes_automix import automix_cifar100, fine_grained, tiny_imagenet
 from mixlearn.lab.recipes_large import cifar100_pyramid, imagenet
 from mixlearn.lab.recipes_vit import small_vit
 from mixlearn.lab.schedules import cosine, one_cycle, steps
 from mixlearn.lab.training import Mix, Outcome, train
 
-__all__ = ["cifar100", "cifar100_pyramid", "cifar10_paper", "emoji", "fashion", "imagenet", "small_vit"]
+__all__ = [
+    "automix_cifar100",
+    "cifar100",
+    "cifar100_pyramid",
+    "cifar10_paper",
+    "emoji",
+    "fashion",
+    "fine_grained",
+    "imagenet",
+    "small_vit",
+    "tiny_imagenet",
+]
 
 
 def fashion(

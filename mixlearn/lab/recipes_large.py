@@ -5,14 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
-
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.drops import Drop
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import imagenet_stem, pyramidnet, resnet
-from mixlearn.lab.processes import torchrun
-from mixlearn.lab.recipe_parts import loaded, weights
+from mixlearn.lab.recipe_parts import loaded, loaders, weights
 from mixlearn.lab.schedules import cosine, steps
 from mixlearn.lab.training import Mix, Outcome, train
 from mixlearn.lab.words import in_words
@@ -79,6 +76,7 @@ def imagenet(
     seed: int = 0,
     epochs: int = 100,
     batch_size: int = 256,
+    depth: int = 50,
     width: int = 64,
     workers: int = 8,
     data: Any = None,
@@ -86,34 +84,29 @@ def imagenet(
 ) -> Outcome:
     """ImageNet with a ResNet-50, the setting of OpenMixup's tables (Mixup with α = 0.2).
 
-    SGD at 0.1 for 256 images a step, weight decay 1e-4, cosine to 0; the folder's own crops and flips.
+    SGD at 0.1 for 256 images a step, weight decay 1e-4, cosine to 0; the folder's own crops and flips. The
+    same tables train AutoMix so, with `mix=partial(AutoMix, momentum=partial(slow_down, end=0.99999))` and
+    `block={"schedule": partial(cosine, floor=0.01)}`, the latter with `"momentum": 0.0` too for ResNet-50 and
+    100 epochs.
 
     Args:
         mix, seed, epochs, batch_size, width, data, options: as for `fashion`.
         root: the folder that holds `train` and `val`.
+        depth: 18, 34, 50 or 101.
         workers: processes that read images.
 
     Source: OpenMixup, configs of ImageNet (Li et al., *OpenMixup*, 2022).
     """
-    from torch.utils.data import DataLoader
-
-    from mixlearn.lab.data import load
-
-    data = load("imagenet-folder", root=root) if data is None else data
+    data = loaded("imagenet-folder", data, root=root)
     net = resnet(
-        50, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=weights(seed)
+        depth, len(data.classes), width=width, stem=imagenet_stem, zero_init=True, generator=weights(seed)
     )
-    share, rest = divmod(batch_size, _processes(options.get("devices", 1)))
-    if rest or not share:
-        raise ValueError(f"batch_size must be a multiple of the number of processes, got {batch_size}")
-    loader = DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True)
     return train(
         net,
         data,
         mix,
-        network=f"ResNet-50, width {width}",
-        loader=loader,
-        test=DataLoader(data.test, batch_size=share, num_workers=workers),
+        network=f"ResNet-{depth}, width {width}",
+        **loaders(data, batch_size, workers, options.get("devices", 1)),
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
@@ -121,13 +114,3 @@ def imagenet(
         schedule=cosine,
         **options,
     )
-
-
-def _processes(devices: Any) -> int:
-    """How many processes share a batch: those of torchrun, else those asked for."""
-    spread = torchrun()
-    if spread is not None:
-        return spread[0] * spread[1]
-    if isinstance(devices, int) and devices > 0:
-        return devices
-    return max(1, torch.cuda.device_count())

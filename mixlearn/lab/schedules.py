@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 Schedule = Callable[[int, int], float]
+Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group of the optimiser
 
 
 def constant(step: int, total: int, *, warmup: float = 0.0) -> float:

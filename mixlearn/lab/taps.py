@@ -16,6 +16,26 @@ class _Found(Exception):
     """Raised by a tap to end a pass whose rest nobody needs."""
 
 
+class Only:
+    """A tap that looks at one stage; processes that share a batch then gather the features of that one alone.
+
+    Args:
+        stage: the tap's name.
+        tap: what looks.
+
+    >>> seen = []
+    >>> tap = Only("pool", lambda name, features: seen.append(name) or features)
+    >>> [tap(name, torch.zeros(1)).item() for name in ("stage1", "pool")], seen
+    ([0.0, 0.0], ['pool'])
+    """
+
+    def __init__(self, stage: str, tap: Tap) -> None:
+        self.only, self.tap = stage, tap
+
+    def __call__(self, name: str, features: Tensor) -> Tensor:
+        return self.tap(name, features) if name == self.only else features
+
+
 def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tensor:
     """The features of a stage as (B, C, h, w); tokens of a transformer are laid out as the patches are.
 
@@ -40,14 +60,13 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
     found: list[Tensor] = []
 
     def tap(name: str, features: Tensor) -> Tensor:
-        if name == stage:
-            found.append(features)
-            if not whole:
-                raise _Found
+        found.append(features)
+        if not whole:
+            raise _Found
         return features
 
     with contextlib.suppress(_Found):
-        model(images, tap=tap)
+        model(images, tap=Only(stage, tap))
     if not found:
         raise ValueError(f"the network never called its tap {stage!r}")
     features = found[0]
@@ -75,7 +94,7 @@ def pooled(model: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
         kept[name] = features if tap is None else tap(name, features)
         return kept[name]
 
-    model(images, tap=keep)
+    model(images, tap=Only("pool", keep) if tap is None else keep)
     return kept["pool"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from mixlearn.lab.fit import History, Optimizer, fit
 from mixlearn.lab.learners import Mixing, Plain
 from mixlearn.lab.measuring import measure_all
 from mixlearn.lab.nets import parameter_count
-from mixlearn.lab.schedules import Schedule
+from mixlearn.lab.parts import block_apart, block_in_words
+from mixlearn.lab.schedules import Schedule, Schedules
 from mixlearn.lab.words import in_words
 
 Mix = Callable[..., Mixed] | Mixing
@@ -47,6 +48,7 @@ def train(
     augment: Any = None,
     optimizer: Optimizer,
     schedule: Schedule,
+    block: Mapping[str, Any] | None = None,
     measure_every: int | None = None,
     smoothing: float = 0.0,
     examine: Examine | None = None,
@@ -62,6 +64,8 @@ def train(
         network: the network in words, for the record.
         images: a stratified choice of so many training images; None takes all.
         loader, test: DataLoaders in place of `data.train` and `data.tests`.
+        block: options of the optimiser for the learner's Mix Block alone, such as {"lr": 0.01}, and its own
+            "schedule"; None treats it as all else.
         measure_every: measure the first test set each so many epochs too; None only at the end.
         smoothing: share of each label spread over all classes.
         examine: further measures of the trained network, `examine(net)` → {part: {measure: value}}.
@@ -82,6 +86,8 @@ def train(
         "schedule": in_words(schedule),
         "precision": str(options.get("precision", "32-true")),
     }
+    if block is not None:
+        settings["block"] = block_in_words(block)
     if smoothing:
         settings["smoothing"] = smoothing
     if options.get("ablate"):
@@ -95,6 +101,9 @@ def train(
     if measure_every is not None:
         options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
     learner = _learner(mix, net, data, smoothing, seed)
+    rates: Schedule | Schedules = schedule
+    if block is not None:
+        optimizer, rates = block_apart(learner, optimizer, schedule, block)
     history = fit(
         net,
         train_set if loader is None else loader,
@@ -104,7 +113,7 @@ def train(
         batch_size=batch_size,
         augment=augment,
         optimizer=optimizer,
-        schedule=schedule,
+        schedule=rates,
         **options,
     )
     if hasattr(learner, "deployed"):  # the part that predicts, declared before training
@@ -128,7 +137,15 @@ def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed:
         )
     kind = getattr(mix, "func", mix)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
-        size = data.train.images.shape[-1]
+        size = _side(data.train)
         first = torch.Generator().manual_seed(seed + 104_729)
         return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
     return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
+
+
+def _side(images: Any) -> int:
+    """Pixels of a side, as the network sees them: of images in memory, else of the first that is read."""
+    if hasattr(images, "images"):
+        return int(images.images.shape[-1])
+    with torch.random.fork_rng(devices=[]):  # what reads it may crop by lot
+        return int(images[0][0].shape[-1])

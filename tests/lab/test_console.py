@@ -78,7 +78,10 @@ def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["train", "cifar"], "recipe must be one of automix, boxes, embedded, masks, sweep, cifar100"),
+        (
+            ["train", "cifar"],
+            "recipe must be one of automix, boxes, embedded, masks, sweep, automix_cifar100",
+        ),
         (["train", "fashion", "--alpha", "-1"], "alpha must be"),
         (
             ["train", "fashion", "--seeds", "1", "1"],
