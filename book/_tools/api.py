@@ -33,6 +33,7 @@ ROOMS = {
         *("gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "snapmix"),
         *("puzzlemix", "comixup", "alignmix", "transmix", "MixBlock", "mask_loss"),
         *("spectral_residual", "gradient_saliency", "feature_attention"),
+        *("methods.distill", "methods.mixskd"),
     ],
     "Mixing in a loop, in a loader, as a callback": [
         "RandomMix",

@@ -11,6 +11,7 @@ from mixlearn.lab.learner_averaged import Averaged
 from mixlearn.lab.learner_base import Learner, Mixing, Plain
 from mixlearn.lab.learner_guided import Guided, TransMixing
 from mixlearn.lab.learner_inside import MixingInside
+from mixlearn.lab.learner_mixskd import MixSKD
 from mixlearn.lab.learner_samix import SAMix
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Averaged",
     "Guided",
     "Learner",
+    "MixSKD",
     "Mixing",
     "MixingInside",
     "Plain",

@@ -1,0 +1,135 @@
+"""MixSKD's learner: branches like the network's own rest, who is trained, what is kept, and what predicts."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import mixlearn as ml
+from mixlearn.lab.branches import Branch, branch_points, stages_of
+from mixlearn.lab.learner_mixskd import TERMS, MixSKD
+from mixlearn.methods.mixskd import Views, mixskd_terms
+from tests.seeds import seeded
+
+IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
+NETS = {
+    "resnet": partial(ml.nets.resnet, 8, 4, width=4),
+    "bottleneck": partial(ml.nets.resnet, 50, 4, width=2),
+    "preact": partial(ml.nets.preact_resnet, 18, 4, width=2),
+    "wide": partial(ml.nets.wide_resnet, 10, 4, width=1),
+    "vit": partial(ml.nets.vit, 4, size=16, patch=4, dim=12, depth=4, heads=2),
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_branches_are_like_the_rest_of_the_network(kind):
+    net = NETS[kind](generator=seeded())
+    kept = {}
+    net(IMAGES, tap=lambda name, x: kept.setdefault(name, x))
+    for after in branch_points(net):
+        branch = Branch(net, after, generator=seeded(after))
+        maps, logits = branch(kept[branch.stage])
+        own = kept[stages_of(net)[-1]]
+        assert maps.flatten(2).shape[1:] == (own.mT if own.dim() == 3 else own.flatten(2)).shape[1:]
+        assert logits.shape == (6, 4)
+        ours = sum(p.numel() for p in branch.parameters())
+        layers = net.layers if hasattr(net, "layers") else net.groups
+        last = net.norm if hasattr(net, "layers") else net.last
+        parts = [*layers[after:], last, net.head]
+        assert ours == sum(p.numel() for part in parts for p in part.parameters())
+        theirs = dict(layers[after].named_parameters())
+        assert any(not torch.equal(p, theirs[n]) for n, p in branch.rest[0].named_parameters() if p.dim() > 1)
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_terms_are_those_of_two_passes_put_together(kind):
+    net = NETS[kind](generator=seeded()).eval()  # so that a pass does not depend on its batch
+    learner = MixSKD(net, generator=seeded(1)).eval()
+    terms = learner(net, IMAGES, LABELS, generator=seeded(2))
+    assert tuple(terms) == TERMS and all(torch.isfinite(t) for t in terms.values())
+    mixed = ml.mixup(IMAGES, LABELS, num_classes=4, alpha=0.2, generator=seeded(2))
+
+    def views(images):
+        kept = {}
+        logits = net(images, tap=lambda name, x: kept.setdefault(name, x))
+        said = [branch(kept[branch.stage]) for branch in learner.side]
+        own = kept[learner.final]
+        own = own.mT.unsqueeze(3) if own.dim() == 3 else own
+        return Views([m for m, _ in said] + [own], [z for _, z in said] + [logits])
+
+    parts = views(IMAGES), views(mixed.images), mixed.plan, LABELS, learner.teacher, list(learner.critics)
+    for name, value in mixskd_terms(*parts).items():
+        assert torch.allclose(terms[name], value, rtol=1e-4, atol=1e-5), name
+
+
+def fitted(learner_options=None, **options):
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+    learner = MixSKD(net, generator=seeded(1), **learner_options or {})
+    before = copy.deepcopy(learner.state_dict())
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), batch_size=3)
+    ml.fit(net, loader, learner, epochs=1, progress=False, **options)
+    moved = {name for name, value in learner.state_dict().items() if not torch.equal(value, before[name])}
+    return net, learner, moved
+
+
+def test_teacher_critics_and_branches_are_trained_and_kept(tmp_path):
+    _, learner, moved = fitted(checkpoint=tmp_path / "run.pt")
+    assert {name for name, _ in learner.named_parameters()} <= moved
+    saved = set(keys(torch.load(tmp_path / "run.pt", weights_only=False)))
+    for name, _ in learner.named_parameters():
+        assert any(key.endswith(name) for key in saved), name
+
+
+def keys(part):
+    """All keys of nested dicts."""
+    for key, value in part.items() if isinstance(part, dict) else ():
+        yield str(key)
+        yield from keys(value)
+
+
+def test_the_released_slips_can_be_repeated():
+    _, _, moved = fitted(ablate=("mixed",))
+    assert not any(name.startswith("teacher.") for name in moved)  # nobody teaches the teacher
+    _, _, moved = fitted({"critics_learn": False})
+    assert not any(name.startswith("critics.") for name in moved)
+
+
+def test_the_network_alone_predicts():
+    net, learner, _ = fitted()
+    fresh = ml.nets.resnet(8, 4, width=4)
+    fresh.load_state_dict(net.state_dict())
+    assert torch.equal(fresh.eval()(IMAGES), net.eval()(IMAGES))
+    assert not hasattr(learner, "deployed")
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_weights_of_terms_and_mixed_precision(precision):
+    net, learner, _ = fitted({"weights": {"critic": 0.0, "labels": 2.0}}, precision=precision)
+    terms = learner(net, IMAGES, LABELS, generator=seeded(2))
+    assert float(terms["critic"].detach()) == 0.0
+    learner.weights["labels"] = 1.0
+    again = learner(net, IMAGES, LABELS, generator=seeded(2))
+    assert float(terms["labels"].detach()) == pytest.approx(2 * float(again["labels"].detach()), rel=1e-2)
+
+
+def test_mixing_by_boxes_of_each_image_works_too():
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+    learner = MixSKD(net, partial(ml.cutmix, per_image=True), generator=seeded(1))
+    terms = learner(net, IMAGES, LABELS, generator=seeded(2))
+    assert all(torch.isfinite(t) for t in terms.values())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
+        (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
+        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "groups or layers, got Linear"),
+        (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
+    ],
+)
+def test_bad_input_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
