@@ -55,7 +55,7 @@ ROOMS = {
     "Run records": ["runs"],
     "Measures": ["measure"],
     "Pictures": ["figures"],
-    "Widgets": ["widgets"],
+    "Widgets": ["widgets", "page.film.recorded_block", "page.film.film_facts"],
 }
 
 

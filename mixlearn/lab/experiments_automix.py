@@ -31,9 +31,10 @@ def automix() -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for recipe, ways in (
-        (fashion, _compared(120)),
-        (emoji, _compared(45)),
+        (fashion, _compared("stage2", 120)),
+        (emoji, _compared("stage3", 45)),  # masks from stage 2 stay flat there
         (fashion, _ablated()),
+        (emoji, {"stage2": {"mix": whole}}),
     ):
         setting = partial(recipe, width=8, examine=partial(examine_robust, data=recipe.__name__))
         for way, options in ways.items():
@@ -46,15 +47,15 @@ whole = partial(AutoMix, stage="stage2", momentum=quick, block=START)
 average = partial(Averaged, momentum=quick)
 
 
-def _compared(long: int) -> dict[str, dict[str, Any]]:
+def _compared(stage: str, long: int) -> dict[str, dict[str, Any]]:
     half = RandomMix([partial(cutmix, alpha=1.0)], p=0.5)
     return {
-        "automix": {"mix": whole},
+        "automix": {"mix": partial(whole, stage=stage)},
         "plain": {"mix": average},
         "mixup": {"mix": partial(average, mix=partial(mixup, alpha=1.0))},
         "cutmix": {"mix": partial(average, mix=half)},
         "puzzlemix": {"mix": partial(average, mix=Guided(puzzlemix))},
-        "samix": {"mix": partial(SAMix, stage="stage2", momentum=quick, block=START)},
+        "samix": {"mix": partial(SAMix, stage=stage, momentum=quick, block=START)},
         "plain-longer": {"mix": average, "epochs": long},
         "cutmix-longer": {"mix": partial(average, mix=half), "epochs": long},
     }

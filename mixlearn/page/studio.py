@@ -14,11 +14,18 @@ from mixlearn.lab.data_sets import ImageSet
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_methods import Method, method_masks, normalised, scored, shipped_methods
 from mixlearn.page.studio_net import studio_bytes, studio_facts
+from mixlearn.page.studio_pairs import (
+    PAIRS,
+    checked_pairs,
+    designers,
+    first_pair,
+    painted_bytes,
+    still,
+    told_pair,
+)
 from mixlearn.page.widget_live import widget
 
-SIDE = 32  # pixels of an image's side
 SHARES = tuple(k / 10 for k in range(1, 10))  # the target λ that masks are made for
-PAIRS = ((630, 621), (792, 741), (1007, 363), (69, 902), (716, 516))  # of the test images "designers"
 
 
 def mask_studio(
@@ -63,22 +70,16 @@ def mask_studio(
     """
     if not 0 <= target <= 1:
         raise ValueError(f"target must lie in [0, 1], got {target}")
-    part = _designers() if images is None else images
-    chosen = _chosen(part, PAIRS if pairs is None else pairs)
+    part = designers() if images is None else images
+    chosen = checked_pairs(part, PAIRS if pairs is None else pairs)
     if methods is not None and not methods:
         raise ValueError("methods must hold at least one mixing function, got none")
     if images is None and methods is None:
         told = [_shipped_pair(places, seed) for places in chosen]
     else:
         told = [_told(part, places, methods or shipped_methods(), seed) for places in chosen]
-    names = [each["name"] for each in told]
-    if len(set(names)) < len(names):
-        raise ValueError(f"pairs must have different names, got {', '.join(names)}")
-    pair = names[0] if pair is None else pair
-    if pair not in names:
-        raise ValueError(f"pair must be one of {', '.join(names)}, got {pair!r}")
-    painted = _painted(mask, target)
-    places = list(chosen[names.index(pair)])
+    begin = first_pair(told, pair)
+    painted, places = painted_bytes(mask, target), list(chosen[begin])
     mixture, lam, score = scored(part.images[places], part.labels[places], painted)
     state = {
         "pairs": told,
@@ -87,82 +88,30 @@ def mask_studio(
         "classes": list(studio_facts().classes),
         "net": base64.b64encode(studio_bytes()).decode(),
         "shipped": images is None,
-        "pair": pair,
+        "pair": told[begin]["name"],
         "target": float(target),
         "mask": base64.b64encode(painted.numpy().tobytes()).decode(),
         "lam": lam,
         "score": score,
     }
-    large = mixture.repeat_interleave(8, 1).repeat_interleave(8, 2)
-    own, partner = pair.split(" + ")
+    own, partner = told[begin]["words"]
     words = f"Mask studio: a mixture of {round(100 * lam)} % {own} and {round(100 * (1 - lam))} % {partner}"
-    return widget("mask_studio", state, picture_url(_bytes(large)), words)
-
-
-def _chosen(part: ImageSet, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pairs, once they were checked."""
-    if tuple(part.images.shape[1:]) != (3, SIDE, SIDE):
-        raise ValueError(f"images must have shape (N, 3, {SIDE}, {SIDE}), got {tuple(part.images.shape)}")
-    if not pairs:
-        raise ValueError("pairs must hold at least one pair of places, got none")
-    for pair in pairs:
-        if len(pair) != 2 or not all(0 <= place < len(part) for place in pair):
-            raise ValueError(f"each pair must be two places from 0 to {len(part) - 1}, got {tuple(pair)}")
-        labels = part.labels[list(pair)].tolist()
-        if labels[0] == labels[1]:
-            word = studio_facts().classes[labels[0]]
-            raise ValueError(f"a pair must be of two classes, got two of {word!r} at {tuple(pair)}")
-    return [(int(own), int(partner)) for own, partner in pairs]
-
-
-@cache
-def _designers() -> ImageSet:
-    from mixlearn.lab.data import load
-
-    return load("emoji").tests["designers"]
+    return widget("mask_studio", state, still(mixture), words)
 
 
 @cache
 def _shipped_pair(places: tuple[int, int], seed: int) -> dict[str, Any]:
     """A pair with the masks of the methods that ship: they take a second a pair."""
-    return _told(_designers(), places, shipped_methods(), seed)
+    return _told(designers(), places, shipped_methods(), seed)
 
 
 def _told(
     part: ImageSet, places: tuple[int, int], methods: Mapping[str, Method], seed: int
 ) -> dict[str, Any]:
-    """What the page is told of a pair: words, classes, both pictures side by side, a sheet of masks."""
+    """What the page is told of a pair, with a sheet of masks."""
     pixels, labels = part.images[list(places)], part.labels[list(places)]
-    words = [str(place) if part.names is None else part.names[place] for place in places]
     masks = method_masks(normalised(pixels).float(), labels, methods, SHARES, seed)
     sheet = torch.cat([torch.cat([*row], 1) for row in masks])
-    pictures = torch.cat([*pixels], 2)
-    return {
-        "name": " + ".join(words),
-        "words": words,
-        "labels": labels.tolist(),
-        "places": list(places),
-        "pictures": picture_url(pictures.movedim(0, -1).contiguous().numpy()),
-        "masks": picture_url(sheet[..., None].expand(-1, -1, 3).contiguous().numpy()),
+    return told_pair(part, places) | {
+        "masks": picture_url(sheet[..., None].expand(-1, -1, 3).contiguous().numpy())
     }
-
-
-def _painted(mask: Tensor | None, target: float) -> Tensor:
-    """A mask in bytes: the one given, or a straight cut that leaves the target's share on the left."""
-    if mask is None:
-        columns = torch.arange(SIDE) >= round(target * SIDE)
-        return (columns.byte() * 255).expand(SIDE, SIDE).contiguous()
-    if tuple(mask.shape) != (SIDE, SIDE) or not bool(((mask >= 0) & (mask <= 1)).all()):
-        raise ValueError(
-            f"mask must be ({SIDE}, {SIDE}) in [0, 1], got {tuple(mask.shape)} with {_span(mask)}"
-        )
-    return (255 * mask.double()).round().byte().contiguous()
-
-
-def _span(values: Tensor) -> str:
-    return f"values from {values.min():.3g} to {values.max():.3g}" if values.numel() else "no values"
-
-
-def _bytes(image: Tensor) -> Any:
-    """(3, H, W) in [0, 255] as uint8 (H, W, 3)."""
-    return image.round().byte().movedim(0, -1).contiguous().numpy()

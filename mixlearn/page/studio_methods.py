@@ -105,8 +105,28 @@ def scored(pixels: Tensor, labels: Tensor, painted: Tensor) -> tuple[Tensor, flo
     >>> scored(torch.zeros(2, 3, 8, 8).byte(), torch.tensor([0, 1]), torch.full((8, 8), 51).byte())[1]
     0.8
     """
-    mixture = torch.lerp(pixels[0].double(), pixels[1].double(), painted.double() / 255)
-    lam = float(1 - (painted.double() / 255).mean())
+    share = painted.double() / 255
+    lam = float(1 - share.mean())
+    mixture, score = judged(pixels, labels, share, lam)
+    return mixture, lam, score
+
+
+def judged(pixels: Tensor, labels: Tensor, share: Tensor, lam: float) -> tuple[Tensor, float]:
+    """A pair under any mask, against a label by any λ.
+
+    Args:
+        pixels: (2, 3, H, W) uint8, the image and its partner.
+        labels: (2,) their classes.
+        share: (H, W) in [0, 1], the partner's share of each pixel.
+        lam: λ of the label.
+
+    Returns:
+        The mixture (3, H, W) in [0, 255], and the score.
+
+    >>> judged(torch.zeros(2, 3, 8, 8).byte(), torch.tensor([0, 1]), torch.zeros(8, 8), 0.5)[0].shape
+    torch.Size([3, 8, 8])
+    """
+    mixture = torch.lerp(pixels[0].double(), pixels[1].double(), share.double())
     targets = torch.zeros(1, len(studio_facts().classes), dtype=torch.float64)
     targets[0, labels] = torch.tensor([lam, 1 - lam], dtype=torch.float64)
-    return mixture, lam, float(mask_score(studio_net().double()(normalised(mixture)[None]), targets))
+    return mixture, float(mask_score(studio_net().double()(normalised(mixture)[None]), targets))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mixlearn.lab.blocks import Basic
 from mixlearn.lab.nets import ResNet, resnet
+from mixlearn.page.halves import read, written
 
 FILE = Path(__file__).parent / "assets" / "studio_net.bin"  # written by data/make_studio_net.py
 
@@ -76,25 +75,21 @@ def folded(net: ResNet) -> ResNet:
 
 
 def packed(net: ResNet, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """A folded network as bytes: length of the header, header (JSON), float16 weights, all little-endian.
+    """A folded network as bytes, see `halves.written`.
 
     Args:
         net: as `folded` gives it.
         classes: names, in the order of the logits.
         mean, std: of each channel of the training images, in [0, 1].
     """
-    state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
+    state = net.state_dict()
     header = {
         "classes": list(classes),
         "mean": list(mean),
         "std": list(std),
         "width": state["stem.0.weight"].shape[0],
-        "shapes": [[name, list(value.shape)] for name, value in state.items()],
     }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 4)
-    numbers = torch.cat([value.flatten() for value in state.values()]).half().numpy().astype("<f2")
-    return len(text).to_bytes(4, "little") + text + numbers.tobytes()
+    return written(header, [state])
 
 
 def unpacked(data: bytes) -> tuple[ResNet, Facts]:
@@ -106,20 +101,11 @@ def unpacked(data: bytes) -> tuple[ResNet, Facts]:
     Raises:
         ValueError: bytes that hold more or fewer weights than the header lists.
     """
-    start = 4 + int.from_bytes(data[:4], "little")
-    header = json.loads(data[4:start])
-    shapes = tuple((name, tuple(shape)) for name, shape in header["shapes"])
-    lengths = [math.prod(shape) for _, shape in shapes]
-    if len(data) - start != 2 * sum(lengths):
-        raise ValueError(
-            f"the weights must take {2 * sum(lengths)} bytes after the header, got {len(data) - start}"
-        )
-    numbers = torch.frombuffer(bytearray(data[start:]), dtype=torch.float16).float()
-    parts = zip(shapes, numbers.split(lengths), strict=True)
-    state = {name: part.view(shape) for (name, shape), part in parts}
+    header, (state,) = read(data)
     net = folded(resnet(8, len(header["classes"]), width=header["width"]))
     net.load_state_dict(state)
     classes, mean, std = (tuple(header[key]) for key in ("classes", "mean", "std"))
+    shapes = tuple((name, tuple(value.shape)) for name, value in state.items())
     return net, Facts(classes, mean, std, header["width"], shapes)
 
 

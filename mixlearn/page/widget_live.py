@@ -59,6 +59,8 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
         "methods": traitlets.List,
         "shares": traitlets.List,
         "classes": traitlets.List,
+        "epochs": traitlets.List,
+        "epoch": lambda: traitlets.Int(min=0),
         "x": traitlets.Int,
         "y": traitlets.Int,
         "width": lambda: traitlets.Int(min=0),
@@ -68,15 +70,19 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
         "lam": lambda: traitlets.Float(min=0.0, max=1.0),
         "target": lambda: traitlets.Float(min=0.0, max=1.0),
         "score": lambda: traitlets.Float(min=0.0, max=100.0),
+        "block_score": lambda: traitlets.Float(min=0.0, max=100.0),
+        "block_mean": lambda: traitlets.Float(min=0.0, max=1.0),
         "alpha": lambda: traitlets.Float(min=1e-3),
         "other": lambda: traitlets.Float(min=1e-3),
         "shipped": traitlets.Bool,
         "weighs_own": traitlets.Bool,
         "compare": traitlets.Bool,
+        "swapped": traitlets.Bool,
         "seed": traitlets.Int,
         "pair": traitlets.Unicode,
         "mask": traitlets.Unicode,
         "net": traitlets.Unicode,
+        "film": traitlets.Unicode,
         "own_name": traitlets.Unicode,
         "partner_name": traitlets.Unicode,
     }
@@ -104,6 +110,14 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
                     f"pair must be one of {', '.join(there)}, got {proposal['value']!r}"
                 )
             return str(proposal["value"])
+
+        @traitlets.validate("epoch")
+        def _is_recorded(self, proposal: Any) -> int:
+            if self.epochs and proposal["value"] not in self.epochs:
+                raise traitlets.TraitError(
+                    f"epoch must be one of {', '.join(map(str, self.epochs))}, got {proposal['value']}"
+                )
+            return int(proposal["value"])
 
         @traitlets.validate("mask")
         def _is_a_mask(self, proposal: Any) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
 from tests.browser.drive_box import drive_box_lab
+from tests.browser.drive_film import drive_mask_film
 from tests.browser.drive_studio import drive_mask_studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +164,7 @@ def test_footer_names_the_version(site: Path) -> None:
         ("beta-explorer", drive_beta_explorer),
         ("box-lab", drive_box_lab),
         ("mask-studio", drive_mask_studio),
+        ("mask-film", drive_mask_film),
     ],
 )
 def test_widget_answers_in_the_built_page(

@@ -252,9 +252,9 @@ def test_the_control_trains_as_its_learner_and_predicts_with_the_twin():
 def test_every_setting_of_the_experiment_is_what_it_says():
     settings = automix()
     said = {name: setting(dry=True).settings for name, setting in settings.items()}
-    assert len(settings) == 29 and len({str(words) for words in said.values()}) == 29
+    assert len(settings) == 30 and len({str(words) for words in said.values()}) == 30
     assert all(words["mix"].startswith(("AutoMix(", "SAMix(", "Averaged(")) for words in said.values())
     assert said["automix-fashion-no-clean"]["ablated"] == "clean"
-    assert said["automix-emoji-automix"]["mix"] == (
+    assert said["automix-fashion-automix"]["mix"] == (
         "AutoMix(stage='stage2', momentum=slow_down(start=0.9, end=0.9999), block={'std': 0.3})"
     )

@@ -1,36 +1,18 @@
 """The mask studio's arithmetic in the page, run by node, against Python."""
 
 import base64
-import json
 import re
-import shutil
-import subprocess
+from functools import partial
 
 import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page.host import _IMPORT, _module
 from mixlearn.page.studio_methods import normalised, scored
 from mixlearn.page.studio_net import mask_score, studio_bytes, studio_net
+from tests.page import node
 
-
-def in_node(body, given=None):
-    """Run a function body that may use `js`, the modules of the studio, and `given`; what it returns."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail("the JavaScript of the widgets is tested with node, which was not found")
-    maths = "".join(_IMPORT.sub("", _module(part)) for part in ("net", "paint"))
-    module = "data:text/javascript;base64," + base64.b64encode(maths.encode()).decode()
-    script = (
-        f'import * as js from "{module}";\nconst given = {json.dumps(given)};\n'
-        f"console.log(JSON.stringify((() => {{{body}}})()));"
-    )
-    done = subprocess.run(
-        [node, "--input-type=module"], input=script, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+in_node = partial(node.in_node, ("net", "paint"))
 
 
 def test_the_page_computes_the_same_network(designers):

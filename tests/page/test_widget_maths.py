@@ -1,9 +1,6 @@
 """The arithmetic that runs in the page, in node, against Python."""
 
-import base64
-import json
-import shutil
-import subprocess
+from functools import partial
 
 import pytest
 import torch
@@ -11,31 +8,19 @@ from scipy import integrate, stats
 
 import mixlearn as ml
 from mixlearn.core.geometry import box_area, boxes_to_masks
-from mixlearn.page.host import _IMPORT, _module
+from tests.page import node
 
 ALPHAS = [0.05, 0.2, 0.4, 1.0, 2.0, 8.0]
 
 
-def in_node(body):
-    """Run a function body that may use `mix`, the two modules of the maths, and return what it returns."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail("the JavaScript of the widgets is tested with node, which was not found")
-    maths = "".join(_IMPORT.sub("", _module(part)) for part in ("mix", "boxes"))
-    module = "data:text/javascript;base64," + base64.b64encode(maths.encode()).decode()
-    script = f'import * as mix from "{module}";\nconsole.log(JSON.stringify((() => {{{body}}})()));'
-    done = subprocess.run(
-        [node, "--input-type=module"], input=script, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+in_node = partial(node.in_node, ("mix", "boxes"))
 
 
 def test_bytes_are_those_of_the_plan():
     g = torch.Generator().manual_seed(0)
     own, partner = torch.randint(0, 256, (2, 400), generator=g).tolist()
     for lam in (0.0, 0.25, 0.5, 0.63, 1.0):
-        found = in_node(f"return [...mix.mixBytes([...Array(400)], {own}, {partner}, {lam})];")
+        found = in_node(f"return [...js.mixBytes([...Array(400)], {own}, {partner}, {lam})];")
         images = torch.tensor([own, partner]).double()
         expected = ml.mixup(images, lam=torch.tensor(lam, dtype=torch.float64), partner=[1, 0]).images[0]
         assert (torch.tensor(found) - expected).abs().max() <= 0.5 + 1e-6
@@ -43,29 +28,29 @@ def test_bytes_are_those_of_the_plan():
 
 def test_the_sentence_is_that_of_the_plan():
     shares = [0.0, 0.005, 0.125, 0.37, 0.5, 0.625, 0.63, 0.995, 1.0]
-    found = in_node(f'return {shares}.map((share) => mix.describe(share, "cat", "dog"));')
+    found = in_node(f'return {shares}.map((share) => js.describe(share, "cat", "dog"));')
     plans = [ml.MixPlan.pair(torch.tensor([1, 0]), torch.full((2,), share)) for share in shares]
     assert found == [plan.describe(0, ["cat", "dog"]) for plan in plans]
-    assert in_node('return mix.describe(0.3, "cat", "cat");') == "100 % cat"
+    assert in_node('return js.describe(0.3, "cat", "cat");') == "100 % cat"
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_density_and_tail(alpha):
     grid = [0.001, 0.05, 0.3, 0.5, 0.77, 0.95, 0.999]
-    density = in_node(f"return {grid}.map((x) => mix.betaDensity(x, {alpha}));")
-    below = in_node(f"return {grid}.map((x) => mix.betaBelow(x, {alpha}));")
+    density = in_node(f"return {grid}.map((x) => js.betaDensity(x, {alpha}));")
+    below = in_node(f"return {grid}.map((x) => js.betaBelow(x, {alpha}));")
     beta = stats.beta(alpha, alpha)
     assert density == pytest.approx(list(beta.pdf(grid)), rel=1e-9)
     assert below == pytest.approx(list(beta.cdf(grid)), rel=1e-9)
-    assert in_node(f"return mix.looksUnmixed({alpha}, 0.95);") == pytest.approx(2 * beta.cdf(0.05), rel=1e-9)
+    assert in_node(f"return js.looksUnmixed({alpha}, 0.95);") == pytest.approx(2 * beta.cdf(0.05), rel=1e-9)
     mean = 2 * integrate.quad(lambda x: x * beta.pdf(x), 0, 0.5, points=[1e-6, 1e-3])[0]
-    assert in_node(f"return mix.meanSmallerShare({alpha});") == pytest.approx(mean, rel=1e-4)
+    assert in_node(f"return js.meanSmallerShare({alpha});") == pytest.approx(mean, rel=1e-4)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_draws_follow_the_density(alpha):
     draws = in_node(
-        f"const r = mix.uniform(7); return Array.from({{length: 4000}}, () => mix.betaDraw({alpha}, r));"
+        f"const r = js.uniform(7); return Array.from({{length: 4000}}, () => js.betaDraw({alpha}, r));"
     )
     inner = [x for x in draws if 1e-9 < x < 1 - 1e-9]
     beta = stats.beta(alpha, alpha)
@@ -89,13 +74,13 @@ def frequency(boxes, height, width):
 def test_sides_are_those_of_sample_boxes(height, width):
     """A box that never meets the border shows its sides: the largest of many throws."""
     grid = [k / 64 for k in range(65)]
-    found = in_node(f"return {grid}.map((lam) => mix.boxSides(lam, {height}, {width}));")
+    found = in_node(f"return {grid}.map((lam) => js.boxSides(lam, {height}, {width}));")
     g = torch.Generator().manual_seed(0)
     for lam, (across, down) in zip(grid, found, strict=True):
         boxes = ml.sample_boxes(torch.full((4000,), lam), height, width, generator=g)
         sides = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
         assert sides == [across, down]
-    assert in_node("return mix.boxSides(0.75, 33, 127);") == [64, 16]  # 63.5 and 16.5: halves to even
+    assert in_node("return js.boxSides(0.75, 33, 127);") == [64, 16]  # 63.5 and 16.5: halves to even
 
 
 def test_a_box_is_clipped_as_in_python():
@@ -103,11 +88,11 @@ def test_a_box_is_clipped_as_in_python():
     asked = torch.cat(
         [torch.randint(-40, 140, (200, 2), generator=g), torch.randint(0, 129, (200, 2), generator=g)], 1
     )
-    found = torch.tensor(in_node(f"return {asked.tolist()}.map((box) => mix.clipBox(box, 96, 128));"))
+    found = torch.tensor(in_node(f"return {asked.tolist()}.map((box) => js.clipBox(box, 96, 128));"))
     corners = torch.cat([asked[:, :2], asked[:, :2] + asked[:, 2:]], 1)
     expected = torch.minimum(corners.clamp(min=0), torch.tensor([128, 96, 128, 96]))
     assert torch.equal(found, expected)
-    kept = in_node(f"return {expected.tolist()}.map((box) => mix.keptShare(box, 96, 128));")
+    kept = in_node(f"return {expected.tolist()}.map((box) => js.keptShare(box, 96, 128));")
     assert kept == pytest.approx((1 - box_area(expected).double() / (96 * 128)).tolist(), abs=1e-12)
     pasted = ml.cutmix(torch.zeros(200, 1, 96, 128), boxes=expected, partner=range(200))
     assert kept == pytest.approx(pasted.plan.lam.tolist(), abs=1e-6)
@@ -116,11 +101,11 @@ def test_a_box_is_clipped_as_in_python():
 def test_a_held_box_is_one_that_cutmix_could_draw():
     g = torch.Generator().manual_seed(1)
     wild = torch.randint(-300, 300, (500, 4), generator=g).tolist()
-    held = in_node(f"return {wild}.map((box) => mix.holdBox(box, 33, 128));")
+    held = in_node(f"return {wild}.map((box) => js.holdBox(box, 33, 128));")
     for x, y, w, h in held:
         assert 0 <= w <= 128 and 0 <= h <= 33
         assert 0 <= x + w // 2 < 128 and 0 <= y + h // 2 < 33
-    assert in_node(f"return {held}.map((box) => mix.holdBox(box, 33, 128));") == held
+    assert in_node(f"return {held}.map((box) => js.holdBox(box, 33, 128));") == held
 
 
 @pytest.mark.parametrize(("height", "width"), SHAPES)
@@ -128,12 +113,12 @@ def test_a_held_box_is_one_that_cutmix_could_draw():
 def test_thrown_boxes_fall_where_sample_boxes_lets_them_fall(height, width, alpha):
     n = 20_000
     counts, means = in_node(
-        f"""const random = mix.uniform(3), heat = mix.heatMap({height}, {width}), means = [0, 0];
+        f"""const random = js.uniform(3), heat = js.heatMap({height}, {width}), means = [0, 0];
         for (let i = 0; i < {n}; i++) {{
-          const lam = mix.betaDraw({alpha}, random);
-          const cut = mix.clipBox(mix.throwBox(lam, {height}, {width}, random), {height}, {width});
+          const lam = js.betaDraw({alpha}, random);
+          const cut = js.clipBox(js.throwBox(lam, {height}, {width}, random), {height}, {width});
           heat.add(cut);
-          means[0] += lam / {n}; means[1] += mix.keptShare(cut, {height}, {width}) / {n};
+          means[0] += lam / {n}; means[1] += js.keptShare(cut, {height}, {width}) / {n};
         }}
         return [[...heat.counts()], means];"""
     )
@@ -152,7 +137,7 @@ def test_thrown_boxes_fall_where_sample_boxes_lets_them_fall(height, width, alph
 def test_the_heat_map_counts():
     boxes = torch.tensor([[0, 0, 3, 2], [1, 1, 4, 5], [2, 2, 2, 5], [3, 4, 4, 5], [0, 0, 4, 5]])
     found = in_node(
-        f"const h = mix.heatMap(5, 4); {boxes.tolist()}.forEach((box) => h.add(box)); return [...h.counts()];"
+        f"const h = js.heatMap(5, 4); {boxes.tolist()}.forEach((box) => h.add(box)); return [...h.counts()];"
     )
     assert found == boxes_to_masks(boxes, 5, 4).sum(dim=(0, 1)).long().flatten().tolist()
 
@@ -160,7 +145,7 @@ def test_the_heat_map_counts():
 def test_the_mean_kept_share():
     """The thin curve is the mean over uniform centres: by integration, and by boxes on a fine grid."""
     grid = [0.0, 0.2, 0.5, 0.75, 0.9, 1.0]
-    curve = in_node(f"return {grid}.map(mix.meanKept);")
+    curve = in_node(f"return {grid}.map(js.meanKept);")
     for lam, mean in zip(grid, curve, strict=True):
         r = (1 - lam) ** 0.5
         length = integrate.quad(lambda c, r=r: min(c + r / 2, 1) - max(c - r / 2, 0), 0, 1, limit=200)[0]
@@ -170,7 +155,7 @@ def test_the_mean_kept_share():
         )
         kept = 1 - box_area(boxes).double() / 2000**2
         assert mean == pytest.approx(float(kept.mean()), abs=5 * float(kept.std()) / 100_000**0.5 + 2e-3)
-    whole = in_node("return Array.from({length: 4000}, (_, i) => mix.meanKept((i + 0.5) / 4000) / 4000);")
+    whole = in_node("return Array.from({length: 4000}, (_, i) => js.meanKept((i + 0.5) / 4000) / 4000);")
     assert sum(whole) == pytest.approx(0.679, abs=5e-4)  # the answer to the question: 163 / 240
 
 
@@ -182,9 +167,9 @@ def test_pictures_are_resampled_and_pasted_as_in_the_copied_code():
         both = torch.stack([own, partner])[:, rows][:, :, columns].permute(0, 3, 1, 2)
         expected = ml.cutmix(both.float(), boxes=[[1, 2, 3, 5]], partner=[1, 0]).images[0]
         found = in_node(
-            f"""const at = (list) => mix.nearest(Uint8ClampedArray.from(list), 8, {height}, {width});
+            f"""const at = (list) => js.nearest(Uint8ClampedArray.from(list), 8, {height}, {width});
             const [own, partner] = [at({own.flatten().tolist()}), at({partner.flatten().tolist()})];
-            return [...mix.pasteBox(own, partner, [1, 2, 3, 5], {width})];"""
+            return [...js.pasteBox(own, partner, [1, 2, 3, 5], {width})];"""
         )
         assert torch.equal(torch.tensor(found).view(height, width, 4).permute(2, 0, 1).float(), expected)
 
@@ -193,5 +178,5 @@ def test_the_sentence_of_a_box_is_that_of_the_plan():
     boxes = torch.tensor([[0, 0, 8, 4], [3, 2, 9, 16], [5, 5, 5, 9], [0, 0, 12, 16]])
     for box in boxes.tolist():
         plan = ml.cutmix(torch.zeros(2, 1, 16, 12), boxes=[box], partner=[1, 0]).plan
-        found = in_node(f'return mix.describeBox(mix.keptShare({box}, 16, 12), "cat", "dog", {box});')
+        found = in_node(f'return js.describeBox(js.keptShare({box}, 16, 12), "cat", "dog", {box});')
         assert found == plan.describe(0, ["cat", "dog"])

@@ -38,6 +38,9 @@ export function frame(el, css, label) {
   return root;
 }
 
+/** Red, green and blue of a colour of the theme, such as "--own". */
+export function colour(root, name) { return getComputedStyle(root).getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((v) => parseInt(v, 16)); }
+
 /** A labelled slider; `show` writes its value. */
 export function slider({ label, min, max, step, value, show, input, name }) {
   const id = fresh("slider");
@@ -88,8 +91,8 @@ export function sentence() {
     clearTimeout(timer);
     timer = setTimeout(() => { heard.textContent = text; }, 350);
   };
-  const say = (text) => {
-    if (seen.textContent && seen.textContent !== text) whisper(text); // a page that opens stays quiet
+  const say = (text, quiet = false) => {
+    if (!quiet && seen.textContent && seen.textContent !== text) whisper(text); // a page that opens stays quiet
     seen.textContent = text;
   };
   return { nodes: [seen, heard], say, whisper };

@@ -1,4 +1,4 @@
-// The classifier in the page: a residual network of basic blocks, its batch normalisations folded away.
+// Networks in the page: residual ones of basic blocks, their batch normalisations folded away.
 
 /** Bytes of a base64 text. */
 export function fromBase64(text) { return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)); }
@@ -17,17 +17,22 @@ export function fromHalf(bits) {
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * fraction / 1024);
 }
 
-/** A network from its file: length of the header, header (JSON), half-precision weights, little-endian. */
-export function readNet(bytes) {
+/** Weights from a file: length of the header, header (JSON), half-precision numbers, little-endian; the tensors once, or once for each entry of a list in the header. */
+export function readWeights(bytes, times) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), length = view.getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length))), tensors = {};
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   let at = 4 + length;
-  for (const [name, shape] of header.shapes) {
+  const states = (times ? header[times] : [0]).map(() => Object.fromEntries(header.shapes.map(([name, shape]) => {
     const values = new Float64Array(shape.reduce((a, b) => a * b, 1));
     for (let i = 0; i < values.length; i++, at += 2) values[i] = fromHalf(view.getUint16(at, true));
-    tensors[name] = { shape, values };
-  }
-  if (at !== bytes.byteLength) throw new Error(`the network's file holds ${bytes.byteLength} bytes, its header lists ${at}`);
+    return [name, { shape, values }];
+  })));
+  if (at !== bytes.byteLength) throw new Error(`the file of weights holds ${bytes.byteLength} bytes, its header lists ${at}`);
+  return { header, states };
+}
+
+/** A network of named tensors: stem, residual blocks, and a head where there is one. */
+export function network(tensors) {
   const layer = (name, stride = 1) => {
     const weight = tensors[`${name}.weight`];
     return weight && { weight: weight.values, bias: tensors[`${name}.bias`].values, shape: weight.shape, stride };
@@ -39,7 +44,13 @@ export function readNet(bytes) {
     const stride = tensors[`${found[1]}.shortcut.0.weight`] ? 2 : 1; // a projection stands where the size is halved
     blocks.push({ first: layer(`${found[1]}.first`, stride), second: layer(`${found[1]}.second`), shortcut: layer(`${found[1]}.shortcut.0`, stride) });
   }
-  return { ...header, stem: layer("stem.0"), blocks, head: layer("head") };
+  return { stem: layer("stem.0"), blocks, head: layer("head") };
+}
+
+/** The classifier from its file. */
+export function readNet(bytes) {
+  const { header, states: [tensors] } = readWeights(bytes);
+  return { ...header, ...network(tensors) };
 }
 
 /** A convolution of square kernels (padding: half the kernel) of planes { channels, height, width, data }. */
@@ -83,8 +94,8 @@ function rectify(planes, added) {
   return planes;
 }
 
-/** Logits of an image: planes of values in [0, 1], normalised here. */
-export function forward(net, image, height, width) {
+/** What the last block sees of an image: planes of values in [0, 1], normalised here. */
+export function features(net, image, height, width) {
   const channels = net.mean.length, data = new Float64Array(image.length), each = height * width;
   for (let i = 0; i < data.length; i++) { const c = Math.floor(i / each); data[i] = (image[i] - net.mean[c]) / net.std[c]; }
   let hidden = rectify(convolve({ channels, height, width, data }, net.stem));
@@ -92,9 +103,15 @@ export function forward(net, image, height, width) {
     const beside = shortcut ? convolve(hidden, shortcut) : hidden;
     hidden = rectify(convolve(rectify(convolve(hidden, first)), second), beside);
   }
-  const { weight, bias, shape: [classes, features] } = net.head, area = hidden.height * hidden.width;
-  const pooled = Array.from({ length: features }, (_, c) => hidden.data.subarray(c * area, (c + 1) * area).reduce((a, b) => a + b, 0) / area);
-  return Array.from({ length: classes }, (_, o) => pooled.reduce((sum, value, c) => sum + weight[o * features + c] * value, bias[o]));
+  return hidden;
+}
+
+/** Logits of an image. */
+export function forward(net, image, height, width) {
+  const hidden = features(net, image, height, width);
+  const { weight, bias, shape: [classes, inside] } = net.head, area = hidden.height * hidden.width;
+  const pooled = Array.from({ length: inside }, (_, c) => hidden.data.subarray(c * area, (c + 1) * area).reduce((a, b) => a + b, 0) / area);
+  return Array.from({ length: classes }, (_, o) => pooled.reduce((sum, value, c) => sum + weight[o * inside + c] * value, bias[o]));
 }
 
 export function softmax(logits) {

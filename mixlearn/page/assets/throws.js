@@ -1,7 +1,7 @@
 // Many boxes thrown at random: what λ becomes of them on average, and how often each pixel is pasted.
 import { uniform, betaDraw } from "./mix.js";
 import { clipBox, keptShare, throwBox, meanKept, heatMap } from "./boxes.js";
-import { make } from "./kit.js";
+import { make, colour } from "./kit.js";
 
 const BINS = 20, SHOWN_THROWS = 3000, PLOT = { width: 330, height: 330, left: 36, right: 8, top: 22, base: 294 };
 
@@ -60,8 +60,7 @@ export function manyThrows({ model, root, state, paint }) {
         line(means.map(([a, b]) => `M${x(a).toFixed(1)} ${y(b).toFixed(1)}h0`).join(""), "partner", { "stroke-width": 7, "stroke-linecap": "round" }),
         line(at(Array.from({ length: 101 }, (_, i) => [i / 100, meanKept(i / 100)])), "ink", { "stroke-width": 1.2, "data-name": "theory" }));
     }
-    const counts = thrown.heat.counts(), max = Math.max(1, counts.reduce((a, b) => Math.max(a, b), 0)), style = getComputedStyle(root);
-    const [from, to] = ["--ground", "--partner"].map((key) => style.getPropertyValue(key).trim().match(/[0-9a-f]{2}/gi).map((v) => parseInt(v, 16)));
+    const counts = thrown.heat.counts(), max = Math.max(1, counts.reduce((a, b) => Math.max(a, b), 0)), [from, to] = ["--ground", "--partner"].map((name) => colour(root, name));
     const data = new Uint8ClampedArray(4 * H * W);
     counts.forEach((count, i) => {
       for (let c = 0; c < 3; c++) data[4 * i + c] = from[c] + (to[c] - from[c]) * count / max;

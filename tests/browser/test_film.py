@@ -1,0 +1,159 @@
+"""The mask film on a bare page, offline, by mouse and keyboard, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+import mixlearn as ml
+from mixlearn.page.film import film_facts
+from mixlearn.page.host import bundle
+from tests.browser.drive import read_canvas
+from tests.browser.drive_film import check_film, drive_mask_film, epoch_of, facts
+from tests.browser.drive_studio import designers, painted
+from tests.browser.test_widgets import EVIL, OpenPage, bare
+
+
+@pytest.fixture(scope="module")
+def film() -> Any:
+    return ml.widgets.mask_film()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_mask_film_answers(
+    tmp_path: Path, open_page: OpenPage, film: Any, width: int, theme: str
+) -> None:
+    with open_page(bare(tmp_path, film, theme=theme), width=width, theme=theme) as page:
+        drive_mask_film(page)
+        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.troubles == []
+
+
+def test_nothing_moves_by_itself_for_who_asks(tmp_path: Path, open_page: OpenPage) -> None:
+    with open_page(bare(tmp_path, ml.widgets.mask_film(epoch=0))) as page:
+        page.wait_for_selector("[data-ready]")
+        root, play = page.locator("[id^=mixlearn-mask-film]"), page.locator("[data-name=play]")
+        play.click()
+        assert play.inner_text() == "Pause"
+        page.emulate_media(reduced_motion="reduce")
+        expect(play).to_have_text("Next epoch")
+        before = epoch_of(root)
+        page.wait_for_timeout(1300)
+        assert epoch_of(root) == before
+        for _ in range(2):
+            play.click()
+        epochs = film_facts().epochs
+        assert epoch_of(root) == epochs[epochs.index(before) + 2] and play.inner_text() == "Next epoch"
+        check_film(root)
+
+
+def test_another_theme_repaints_the_heat_map(tmp_path: Path, open_page: OpenPage, film: Any) -> None:
+    with open_page(bare(tmp_path, film)) as page:
+        page.wait_for_selector("[data-ready]")
+        heat = page.locator("[data-name=heat-picture]")
+        before = read_canvas(heat)
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.wait_for_selector(".mlw[data-mode=dark]")
+        assert (read_canvas(heat).int() - before.int()).abs().max() > 20
+        check_film(page.locator("[id^=mixlearn-mask-film]"))
+
+
+def test_what_a_finger_presses_is_large_and_labelled(tmp_path: Path, open_page: OpenPage, film: Any) -> None:
+    with open_page(bare(tmp_path, film), width=390) as page:
+        page.wait_for_selector("[data-ready]")
+        controls = page.locator(".mlw button, .mlw input, .mlw select, .mlw summary").evaluate_all(
+            """nodes => nodes.filter(node => node.offsetParent).map(node => {
+                const box = node.getBoundingClientRect(), labels = [...(node.labels || [])];
+                const words = node.getAttribute("aria-label") || labels.map(l => l.textContent).join("")
+                    || node.textContent;
+                return [Math.min(box.width, box.height), words.trim()]; })"""
+        )
+        assert len(controls) >= 18 and min(side for side, _ in controls) >= 44
+        assert all(words for _, words in controls)
+        pictures = page.locator("canvas[role=img], svg[role=img]").evaluate_all(
+            "nodes => nodes.map(node => node.getAttribute('aria-label'))"
+        )
+        assert len(pictures) == 3 and all(len(words) > 15 for words in pictures)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_keyboard_focus_is_seen(tmp_path: Path, open_page: OpenPage, film: Any, theme: str) -> None:
+    with open_page(bare(tmp_path, film, theme=theme), theme=theme) as page:
+        page.wait_for_selector("[data-ready]")
+        stops = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            tag, outline = page.evaluate(
+                "(n => [n.tagName, getComputedStyle(n).outlineStyle])(document.activeElement)"
+            )
+            if tag == "BODY":
+                break
+            stops.append(tag)
+            assert outline != "none", f"{tag} has the focus and does not show it"
+        assert {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"} <= set(stops)
+
+
+def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, film: Any) -> None:
+    """The module with a model that notes what it is sent, as a kernel would have it."""
+    state = {key: getattr(film, key) for key in film._keys}
+    with open_page(bare(tmp_path)) as page:
+        page.evaluate(
+            """async ([code, state]) => {
+                const heard = {};
+                window.sent = [];
+                window.model = {
+                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
+                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
+                        (heard[`change:${key}`] || []).forEach(f => f()); } },
+                    save_changes: () => sent.push({ ...state, net: "", film: "", pairs: [] }),
+                };
+                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+                const el = document.querySelector("main").appendChild(document.createElement("div"));
+                el.id = "mixlearn-mask-film-kernel";
+                await (await import(url)).default.render({ model, el });
+            }""",
+            [bundle("mask_film"), state],
+        )
+        root = page.locator("#mixlearn-mask-film-kernel")
+
+        def check() -> dict[str, Any]:
+            found, sent = check_film(root), page.evaluate("sent.at(-1)")
+            assert sent["epoch"] == epoch_of(root)
+            for name, key in (("score", "score"), ("block_score", "blockScore"), ("block_mean", "blockMean")):
+                assert abs(sent[name] - found[key]) < 1e-9
+            assert base64.b64decode(sent["mask"]) == bytes(painted(root).flatten().tolist())
+            return dict(sent)
+
+        assert abs(check()["block_mean"] - film.block_mean) < 1e-5
+        epochs, even = film_facts().epochs, base64.b64encode(bytes([51] * 1024)).decode()
+        for key, value in (("epoch", epochs[2]), ("lam", 0.25), ("swapped", True), ("mask", even)):
+            page.evaluate("([key, value]) => model.set(key, value)", [key, value])  # what a kernel sets
+            assert check()[key] == value
+        before = page.evaluate("sent.length")
+        root.locator("[data-name=swap]").click()
+        sent = check()
+        assert (sent["swapped"], sent["lam"]) == (False, 0.75)
+        assert page.evaluate("sent.length") == before + 1, "a swap is sent as one"
+        assert page.troubles == []
+
+
+def test_hostile_names_stay_text_and_other_images_work(tmp_path: Path, open_page: OpenPage) -> None:
+    part = designers().take([630, 621])
+    hostile = dataclasses.replace(part, names=(EVIL, "two\nlines"))
+    widget = ml.widgets.mask_film(images=hostile, pairs=[(0, 1)])
+    with open_page(bare(tmp_path, widget)) as page:
+        page.wait_for_selector("[data-ready]")
+        root = page.locator("[id^=mixlearn-mask-film]")
+        assert root.locator("figcaption", has_text="image: ").inner_text() == f"image: {EVIL}"
+        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
+        page.locator("[data-name=copy]").click()
+        compile(page.locator("pre.mlw-code").inner_text(), "copied", "exec")
+        assert abs(facts(root)["blockMean"] - widget.block_mean) < 1e-5
+        assert page.troubles == []
