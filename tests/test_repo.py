@@ -285,7 +285,7 @@ def test_licences_are_there() -> None:
 
 ABSENT = (
     "numpy PIL matplotlib torchvision torchmetrics lightning lightning_fabric pytorch_lightning tqdm typer "
-    "ipywidgets anywidget traitlets IPython scipy tensorboard timm kornia pandas yaml requests"
+    "ipywidgets anywidget traitlets IPython scipy tensorboard timm kornia pandas yaml requests pycocotools"
 )
 
 

@@ -40,7 +40,9 @@ ROOMS = {
         "MixCollate",
         "lightning",
     ],
-    "Data": ["data", "augment"],
+    "Data": [
+        *("data", "augment", "lab.data_scenes.Scenes", "lab.data_scenes.emoji_scenes"),
+    ],
     "Networks": ["nets"],
     "Training": [
         *(
@@ -53,7 +55,10 @@ ROOMS = {
         ),
     ],
     "Run records": ["runs"],
-    "Measures": ["measure"],
+    "Measures": [
+        *("measure", "lab.transfer.detect", "lab.transfer.localize_scenes"),
+        "lab.detector.detector",
+    ],
     "Pictures": ["figures"],
     "Widgets": ["widgets", "page.film.recorded_block", "page.film.film_facts"],
 }

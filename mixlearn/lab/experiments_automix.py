@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlearn.lab.batches import RandomMix
 from mixlearn.lab.examine_robust import examine_robust
+from mixlearn.lab.examine_transfer import examine_transfer
 from mixlearn.lab.learner_automix import AutoMix
 from mixlearn.lab.learner_averaged import Averaged
 from mixlearn.lab.learner_guided import Guided
@@ -40,6 +41,16 @@ def automix() -> dict[str, Any]:
         for way, options in ways.items():
             found[f"automix-{recipe.__name__}-{way}"] = partial(setting, **options)
     return found
+
+
+def transfer() -> dict[str, Any]:
+    """What four of these networks are worth to a detector of emoji scenes, frozen and trained on."""
+    ways = _compared("stage3", 45)
+    setting = partial(emoji, width=8, examine=examine_transfer)
+    return {
+        f"transfer-emoji-{way}": partial(setting, **ways[way])
+        for way in ("plain", "mixup", "cutmix", "automix")
+    }
 
 
 START = {"std": 0.3}
