@@ -189,3 +189,18 @@ def drive_beta_explorer(page: Any) -> None:
     assert root.locator("[data-name=second-mean]").count() == 1
     root.locator(".mlw-predict button").nth(1).click()
     assert root.locator(".mlw-answer").inner_text().startswith("✓")
+
+
+def focus_stops(page: Any) -> set[str]:
+    """What the Tab key stops at, by its tag; each stop must show that it has the focus."""
+    stops = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        tag, outline = page.evaluate(
+            "(n => [n.tagName, getComputedStyle(n).outlineStyle])(document.activeElement)"
+        )
+        if tag == "BODY":
+            break
+        stops.add(tag)
+        assert outline != "none", f"{tag} has the focus and does not show it"
+    return stops

@@ -13,6 +13,7 @@ import torch
 import mixlearn as ml
 from mixlearn.page.host import bundle
 from mixlearn.page.studio_methods import scored
+from tests.browser.drive import focus_stops
 from tests.browser.drive_studio import check_studio, designers, drive_mask_studio, painted
 from tests.browser.test_widgets import EVIL, OpenPage, bare
 
@@ -77,17 +78,7 @@ def test_what_a_finger_presses_is_large_and_labelled(
 def test_keyboard_focus_is_seen(tmp_path: Path, open_page: OpenPage, studio: Any, theme: str) -> None:
     with open_page(bare(tmp_path, studio, theme=theme), theme=theme) as page:
         page.wait_for_selector("[data-ready]")
-        stops = []
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            tag, outline = page.evaluate(
-                "(n => [n.tagName, getComputedStyle(n).outlineStyle])(document.activeElement)"
-            )
-            if tag == "BODY":
-                break
-            stops.append(tag)
-            assert outline != "none", f"{tag} has the focus and does not show it"
-        assert {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"} <= set(stops)
+        assert {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"} <= focus_stops(page)
 
 
 def test_one_score_is_fast_enough_to_paint(tmp_path: Path, open_page: OpenPage, studio: Any) -> None:
