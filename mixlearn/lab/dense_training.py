@@ -20,6 +20,7 @@ from mixlearn.lab.feeds import epoch_seed
 from mixlearn.lab.fit import History, Optimizer
 from mixlearn.lab.interrupts import Interrupts
 from mixlearn.lab.measuring import peak_memory
+from mixlearn.lab.pace import Pace
 from mixlearn.lab.progress import Progress
 from mixlearn.lab.saving import own_randomness, seed_rng
 from mixlearn.lab.schedules import Schedule
@@ -164,7 +165,7 @@ def train_steps(
     wrapped = fabric.setup_module(model)
     inner = optimizer([weight for weight in model.parameters() if weight.requires_grad])
     stepper = fabric.setup_optimizers(inner)
-    rates = [group["lr"] for group in inner.param_groups]
+    pace = Pace(inner, schedule)
     settings = {"steps": steps, "batch_size": batch_size, "pictures": len(data), "seed": seed}
     history, done, losses = History(), 0, 0.0
     if resume and checkpoint is not None and Path(checkpoint).exists():
@@ -194,8 +195,7 @@ def train_steps(
         with Interrupts() as interrupts, own_randomness(fabric.device):
             for batch in loader:
                 seed_rng(epoch_seed(seed, done), fabric.device)
-                for group, rate in zip(inner.param_groups, rates, strict=True):
-                    group["lr"] = rate * schedule(done, steps)
+                pace.set(done, steps)
                 small = loss(wrapped, fabric.to_device(batch))
                 value = float(small.detach())
                 if not torch.isfinite(small):

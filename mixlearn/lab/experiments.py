@@ -11,6 +11,7 @@ from torch import Tensor
 from mixlearn.lab.batches import RandomMix
 from mixlearn.lab.examine import examine
 from mixlearn.lab.experiments_automix import automix, transfer
+from mixlearn.lab.experiments_contrast import contrast
 from mixlearn.lab.experiments_mixskd import dense, mixskd
 from mixlearn.lab.learners import Guided, MixingInside, TransMixing
 from mixlearn.lab.recipes import emoji, fashion, small_vit
@@ -32,7 +33,7 @@ from mixlearn.methods.snapmix import snapmix
 
 Experiment = dict[str, Callable[..., Outcome]]
 
-__all__ = ["automix", "boxes", "dense", "embedded", "masks", "mixskd", "sweep", "transfer"]
+__all__ = ["automix", "boxes", "contrast", "dense", "embedded", "masks", "mixskd", "sweep", "transfer"]
 
 
 def embedded() -> Experiment:

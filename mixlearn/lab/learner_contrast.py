@@ -53,6 +53,8 @@ class Contrast(nn.Module):
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
+    reads_labels = False
+
     def __init__(
         self,
         net: Any,

@@ -45,6 +45,8 @@ class MaskedImages(nn.Module):
     ['pixels']
     """
 
+    reads_labels = False
+
     def __init__(
         self,
         net: Any,

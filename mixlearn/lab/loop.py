@@ -17,6 +17,7 @@ from mixlearn.lab.fit import History, Job
 from mixlearn.lab.interrupts import Interrupts
 from mixlearn.lab.logs import as_logs, image_grid
 from mixlearn.lab.measuring import measure_all, peak_memory
+from mixlearn.lab.pace import Pace
 from mixlearn.lab.processes import Shared, any_process, average_gradients
 from mixlearn.lab.progress import Progress
 from mixlearn.lab.saving import own_randomness, restore, save, seed_rng, set_rng
@@ -45,7 +46,7 @@ class Loop:
         parameters = [p for p in self.trained.parameters() if p.requires_grad]
         self.optimizer = job.optimizer(parameters)
         self.stepper = fabric.setup_optimizers(self.optimizer)
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.pace = Pace(self.optimizer, job.schedule)
         self.model = Shared(wrapped, self.rank, self.world) if self.world > 1 else wrapped
         self.feed = as_feed(job.data, job.batch_size, job.seed, self.rank, self.world, self.device)
         self.total = job.epochs * len(self.feed)
@@ -125,10 +126,7 @@ class Loop:
             images = images.contiguous(memory_format=torch.channels_last)
         if job.augment is not None:
             images = job.augment(images, generator=self.draws)
-        factor = 1.0 if job.schedule is None else job.schedule(self.step, self.total)
-        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.rates)
-        for group, rate, share in zip(self.optimizer.param_groups, self.rates, factors, strict=True):
-            group["lr"] = rate * share
+        self.pace.set(self.step, self.total)
         if hasattr(job.learner, "advance"):
             job.learner.advance(self.step / max(self.total, 1))
         with self._watching_input():

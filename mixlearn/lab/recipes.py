@@ -13,6 +13,7 @@ from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import preact_resnet, resnet
 from mixlearn.lab.recipe_parts import loaded, weights
 from mixlearn.lab.recipes_automix import automix_cifar100, fine_grained, tiny_imagenet
+from mixlearn.lab.recipes_contrast import patchmix_cifar, patchmix_imagenet, pretrain
 from mixlearn.lab.recipes_large import cifar100_pyramid, imagenet
 from mixlearn.lab.recipes_mixskd import mixskd_cifar100
 from mixlearn.lab.recipes_vit import small_vit
@@ -29,6 +30,9 @@ __all__ = [
     "fine_grained",
     "imagenet",
     "mixskd_cifar100",
+    "patchmix_cifar",
+    "patchmix_imagenet",
+    "pretrain",
     "small_vit",
     "tiny_imagenet",
 ]

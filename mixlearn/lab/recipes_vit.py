@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch.optim import AdamW
 
 from mixlearn.lab.augment import crop_and_flip
@@ -12,6 +13,7 @@ from mixlearn.lab.nets import vit
 from mixlearn.lab.recipe_parts import loaded, weights
 from mixlearn.lab.schedules import one_cycle
 from mixlearn.lab.training import Mix, Outcome, train
+from mixlearn.lab.vit import ViT
 
 
 def small_vit(
@@ -42,21 +44,12 @@ def small_vit(
     if name not in ("fashion", "emoji"):
         raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
     data, colour = loaded(name, data), name == "emoji"
-    net = vit(
-        len(data.classes),
-        size=32 if colour else 28,
-        dim=64,
-        depth=4,
-        heads=4,
-        channels=3 if colour else 1,
-        mlp_ratio=2.0,
-        generator=weights(seed),
-    )
+    net, words = tiny_vit(len(data.classes), colour, weights(seed))
     return train(
         net,
         data,
         mix,
-        network="ViT, 4 layers of 64",
+        network=words,
         seed=seed,
         images=images,
         epochs=epochs,
@@ -66,3 +59,24 @@ def small_vit(
         schedule=one_cycle,
         **options,
     )
+
+
+def tiny_vit(num_classes: int, colour: bool, generator: torch.Generator) -> tuple[ViT, str]:
+    """The transformer of the shipped sets, and its name in words.
+
+    Args:
+        num_classes: length of its logits.
+        colour: whether it sees Emoji Scenes, else Fashion-MNIST.
+        generator: source of its first weights.
+    """
+    net = vit(
+        num_classes,
+        size=32 if colour else 28,
+        dim=64,
+        depth=4,
+        heads=4,
+        channels=3 if colour else 1,
+        mlp_ratio=2.0,
+        generator=generator,
+    )
+    return net, "ViT, 4 layers of 64"

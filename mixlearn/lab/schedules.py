@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 Schedule = Callable[[int, int], float]
 Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group of the optimiser
@@ -99,6 +100,35 @@ def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, 
     if step < top:
         return _arc(start, 1.0, step / top)
     return _arc(1.0, end, (step - top) / max(1e-12, total - top))
+
+
+@dataclass(frozen=True)
+class WithDecay:
+    """A schedule of the learning rate together with one of the weight decay.
+
+    Args:
+        rate: as any schedule.
+        weight_decay: likewise; its factor multiplies the weight decay of each group.
+
+    Source: Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021, where the
+    weight decay rises by half a cosine.
+
+    >>> from functools import partial
+    >>> both = WithDecay(cosine, partial(one_cycle, rise=1.0, start=0.1))
+    >>> [round(both.weight_decay(step, 4), 3) for step in range(5)]
+    [0.1, 0.232, 0.55, 0.868, 1.0]
+    """
+
+    rate: Schedule
+    weight_decay: Schedule
+
+    def __call__(self, step: int, total: int) -> float:
+        """The factor of the rate.
+
+        Args:
+            step, total: as for `cosine`.
+        """
+        return self.rate(step, total)
 
 
 def _arc(first: float, last: float, done: float) -> float:

@@ -53,10 +53,13 @@ def train(
     measure_every: int | None = None,
     smoothing: float = 0.0,
     examine: Examine | None = None,
+    untrained: bool = False,
     dry: bool = False,
     **options: Any,
 ) -> Outcome:
     """What all recipes share: choose the images, fit, and measure on every test set.
+
+    A learner without labels leaves a network that names nothing; that one is left to `examine` too.
 
     Args:
         net: the network, trained in place.
@@ -70,6 +73,7 @@ def train(
         measure_every: measure the first test set each so many epochs too; None only at the end.
         smoothing: share of each label spread over all classes.
         examine: further measures of the trained network, `examine(net)` → {part: {measure: value}}.
+        untrained: do not train; measure the network as it was drawn, by `examine` alone.
         dry: do not train; the outcome holds the settings alone.
         seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
     """
@@ -78,7 +82,7 @@ def train(
     settings = {
         "network": network,
         "parameters": parameter_count(net),
-        "mix": "none" if mix is None else in_words(mix),
+        "mix": "nothing" if untrained else "none" if mix is None else in_words(mix),
         "images": len(train_set),
         "epochs": epochs,
         "batch_size": batch_size,
@@ -98,6 +102,8 @@ def train(
     source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     if dry:
         return Outcome(net, History(), {}, settings, source)
+    if untrained:
+        return Outcome(net, History(), {} if examine is None else examine(net), settings, source)
     sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
     if measure_every is not None:
         options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
@@ -119,7 +125,8 @@ def train(
     )
     if hasattr(learner, "deployed"):  # the part that predicts, declared before training
         net = learner.deployed(net)
-    final = {name: measure_all(net, part) for name, part in sets.items()}
+    names_classes = getattr(learner, "reads_labels", True)
+    final = {name: measure_all(net, part) for name, part in sets.items()} if names_classes else {}
     if examine is not None:
         final |= examine(net)
     return Outcome(net, history, final, settings, source)

@@ -80,7 +80,8 @@ def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
     [
         (
             ["train", "cifar"],
-            "recipe must be one of automix, boxes, dense, embedded, masks, mixskd, sweep, transfer, automix",
+            "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd, sweep, "
+            "transfer, automix",
         ),
         (["train", "fashion", "--alpha", "-1"], "alpha must be"),
         (
@@ -108,7 +109,7 @@ def test_usage_errors_and_help(capsys) -> None:
     said = " ".join(capsys.readouterr().out.split())
     assert (
         "--seeds 0 1 2" in said
-        and "Experiments: automix, boxes, dense, embedded, masks, mixskd, sweep, transfer." in said
+        and "Experiments: automix, boxes, contrast, dense, embedded, masks, mixskd, sweep, transfer." in said
     )
 
 

@@ -8,7 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from mixlearn.lab.schedules import constant, cosine, one_cycle, steps
+from mixlearn.lab.fit import fit
+from mixlearn.lab.learners import Plain
+from mixlearn.lab.pace import Pace
+from mixlearn.lab.schedules import WithDecay, constant, cosine, one_cycle, steps
 
 
 def test_cosine_is_torchs() -> None:
@@ -67,3 +70,30 @@ def test_steps_drop_where_the_mixup_paper_drops() -> None:
 def test_errors_say_what_came(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_weight_decay_has_a_schedule_of_its_own_after_a_checkpoint_too() -> None:
+    both = WithDecay(cosine, partial(one_cycle, rise=1.0, start=0.1))
+    layer = torch.nn.Linear(2, 2)
+    groups = [{"params": [layer.weight], "weight_decay": 0.4}, {"params": [layer.bias], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=0.5)
+    pace = Pace(optimizer, both)
+    for step in range(5):
+        pace.set(step, 4)
+        share = 0.1 + 0.9 * (1 - math.cos(math.pi * step / 4)) / 2
+        assert [g["weight_decay"] for g in optimizer.param_groups] == [pytest.approx(0.4 * share), 0.0]
+        assert {g["lr"] for g in optimizer.param_groups} == {0.5 * cosine(step, 4)}
+        optimizer.load_state_dict(optimizer.state_dict())  # its groups are others now
+
+
+def test_fit_follows_it() -> None:
+    net, data = torch.nn.Linear(2, 2), torch.utils.data.TensorDataset(torch.ones(4, 2), torch.zeros(4).long())
+    made: list[torch.optim.Optimizer] = []
+
+    def build(parameters):
+        made.append(torch.optim.SGD(parameters, lr=0.5, weight_decay=0.4))
+        return made[0]
+
+    both = WithDecay(cosine, partial(one_cycle, rise=1.0, start=0.1))
+    fit(net, data, Plain(), epochs=1, batch_size=1, optimizer=build, schedule=both, progress=False)
+    assert made[0].param_groups[0]["weight_decay"] == pytest.approx(0.4 * both.weight_decay(3, 4))
