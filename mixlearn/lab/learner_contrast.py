@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.pairs import dealt, interleaved
+from mixlearn.lab.perceptron import perceptron
 from mixlearn.lab.processes import Shared
 from mixlearn.lab.taps import pooled
 from mixlearn.lab.twin import Twin, slow_down
@@ -89,6 +90,32 @@ class Contrast(nn.Module):
         self.twin: Twin | None = None
         if momentum is not None:
             self.twin = Twin(self._followed(net), momentum(0.0) if callable(momentum) else momentum)
+
+    def forward(
+        self,
+        model: Any,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The terms of a batch.
+
+        Args:
+            model: the network.
+            images: (B, C, H, W), two at least.
+            labels: never read.
+            generator: source of views and mixtures.
+        """
+        return self.terms(model, images, generator)
+
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """What a learner of this kind asks of a batch.
+
+        Args:
+            model, images, generator: as for the learner's call.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say what it asks of a batch")
 
     def advance(self, progress: float) -> None:
         """Tell the learner how far training has come, from 0 to 1."""
@@ -169,44 +196,6 @@ class Contrast(nn.Module):
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "projector": self.projector}
-
-
-def perceptron(
-    sizes: Sequence[int], *, last_norm: bool = True, generator: torch.Generator | None = None
-) -> nn.Sequential:
-    """Linear layers with batch normalisation and rectification between them.
-
-    What is normalised has no bias.
-
-    Args:
-        sizes: numbers in the input, between the layers, and in the output.
-        last_norm: normalise the output too, without scale and shift; else it has a bias.
-        generator: source of the initial weights; None uses torch's default one.
-
-    Raises:
-        ValueError: sizes that are not positive integers.
-
-    >>> [type(layer).__name__ for layer in perceptron((8, 16, 4))]
-    ['Linear', 'BatchNorm1d', 'ReLU', 'Linear', 'BatchNorm1d']
-    >>> perceptron((8, 16, 4), last_norm=False)[-1]
-    Linear(in_features=16, out_features=4, bias=True)
-    """
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"the sizes of layers must be positive integers, got {size!r}")
-    layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        for i, (inside, outside) in enumerate(zip(sizes, sizes[1:], strict=False)):
-            last = i == len(sizes) - 2
-            layer = nn.Linear(inside, outside, bias=last and not last_norm)
-            for numbers in layer.parameters():
-                nn.init.uniform_(numbers, -(inside**-0.5), inside**-0.5, generator=generator)
-            layers.append(layer)
-            if not last:
-                layers += [nn.BatchNorm1d(outside), nn.ReLU(inplace=True)]
-            elif last_norm:
-                layers.append(nn.BatchNorm1d(outside, affine=False))
-    return nn.Sequential(*layers)
 
 
 def check_unlabelled(name: str, net: Any, augment: Any, smoothing: float) -> None:

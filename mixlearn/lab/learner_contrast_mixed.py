@@ -60,19 +60,11 @@ class PatchMix(Contrast):
             raise ValueError(f"patch must be at least 1 pixel, got {self.patch}")
         self.parts, self.symmetric = parts, symmetric
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The three terms of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of views and
-                patches.
+            model, images, generator: as for the call.
         """
         one, two = self.views(images, generator)
         first = patchmix(one, patch=self.patch, parts=self.parts, generator=generator)
@@ -131,19 +123,11 @@ class MixCo(Contrast):
             raise TypeError(f"mix must be a function (images, *, generator), got {type(mix).__name__}")
         self.mix, self.origin = mix, origin
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The terms of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of views and
-                pairs.
+            model, images, generator: as for the call.
         """
         one, two = self.views(images, generator)
         mixed = self.mix(one, generator=generator)

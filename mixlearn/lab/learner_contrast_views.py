@@ -34,18 +34,11 @@ class SimCLR(Contrast):
     def __init__(self, net: Any, *, temperature: float = 0.5, **parts: Any) -> None:
         super().__init__(net, temperature=temperature, **parts)
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The term of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of the views.
+            model, images, generator: as for the call.
         """
         (first, second), _ = self.encoded(model, self.views(images, generator))
         return {"contrast": nt_xent(first, second, temperature=self.temperature)}
@@ -86,18 +79,11 @@ class MoCo(Contrast):
         super().__init__(net, predictor=predictor, momentum=momentum, **parts)
         self.scaled = scaled
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The term of a batch, of both ways together.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of the views.
+            model, images, generator: as for the call.
         """
         both = self.views(images, generator)
         queries, keys = self.encoded(model, both, both)
@@ -144,18 +130,11 @@ class SimSiam(Contrast):
             net, hidden=hidden, outside=outside, predictor=predictor, predictor_norm=predictor_norm, **parts
         )
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The term of a batch, the mean of both ways.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of the views.
+            model, images, generator: as for the call.
         """
         both = self.views(images, generator)
         said, found = self.encoded(model, both, both)

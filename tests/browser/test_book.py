@@ -17,6 +17,7 @@ from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
 from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film
 from tests.browser.drive_ledger import drive_loss_ledger
+from tests.browser.drive_patches import drive_patch_groups
 from tests.browser.drive_studio import drive_mask_studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,6 +197,7 @@ def test_footer_names_the_version(site: Path) -> None:
         ("mask-studio", drive_mask_studio),
         ("mask-film", drive_mask_film),
         ("loss-ledger", drive_loss_ledger),
+        ("patch-groups", drive_patch_groups),
     ],
 )
 def test_widget_answers_in_the_built_page(

@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.learner_contrast import perceptron, rising
+from mixlearn.lab.learner_contrast import rising
 from mixlearn.lab.learners import Contrast, MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
 from mixlearn.lab.pairs import dealt, interleaved
+from mixlearn.lab.perceptron import perceptron
 from mixlearn.lab.training import train as train_all
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
