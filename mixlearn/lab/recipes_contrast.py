@@ -18,13 +18,17 @@ from mixlearn.lab.layer_decay import LayerDecay
 from mixlearn.lab.learner_contrast import Contrast
 from mixlearn.lab.learner_contrast_masked import MaskedImages
 from mixlearn.lab.learner_contrast_mixed import PatchMix
-from mixlearn.lab.learner_contrast_views import SimCLR
+from mixlearn.lab.learner_contrast_views import SimCLR, SimSiam
 from mixlearn.lab.nets import resnet, vit
 from mixlearn.lab.recipe_parts import loaded, loaders, weights
 from mixlearn.lab.recipes_vit import tiny_vit
 from mixlearn.lab.schedules import WithDecay, cosine, one_cycle
 from mixlearn.lab.training import Outcome, train
+from mixlearn.lab.twin import slow_down
 from mixlearn.lab.views import contrastive_view
+
+# A thousand steps in all: a twin with the published memory would be made of its first weights for long.
+quick = partial(slow_down, start=0.9, end=0.99, hold=0.0)
 
 
 class _Size(NamedTuple):
@@ -53,7 +57,7 @@ def pretrain(
     epochs: int = 20,
     width: int = 8,
     batch_size: int = 128,
-    lr: float = 2e-3,
+    lr: float = 5e-3,
     data: Any = None,
     **options: Any,
 ) -> Outcome:
@@ -95,7 +99,7 @@ def pretrain(
         "untrained": mix == "nothing",
     }
     view = partial(contrastive_view, mean=data.mean, std=data.std)
-    small = {"hidden": 256, "outside": 64, "predictor": 256}
+    small = {"hidden": 256, "outside": 64, "predictor": 256, "momentum": quick, "temperature": 0.2}
     return train(
         net,
         data,
@@ -226,5 +230,6 @@ def _told(mix: Any, view: Any, sizes: dict[str, Any]) -> Any:
         return mix
     wanted = {"augment": view}
     if issubclass(kind, Contrast):
-        wanted |= {name: value for name, value in sizes.items() if (kind, name) != (SimCLR, "predictor")}
+        lacking = {SimCLR: ("predictor", "momentum"), SimSiam: ("momentum",)}.get(kind, ())
+        wanted |= {name: value for name, value in sizes.items() if name not in lacking}
     return partial(mix, **wanted | getattr(mix, "keywords", {}))

@@ -42,8 +42,10 @@ def test_what_is_set_already_stays():
     told = _told(mix, view, {"hidden": 8, "outside": 4, "predictor": 6})(net)
     assert told.parts == 3 and told.augment == COLOUR.batch
     assert told.projector[0].out_features == 8 and told.projector[-1].num_features == 5
-    alone = _told(SimCLR, view, {"hidden": 8, "outside": 4, "predictor": 6})(net)
-    assert alone.predictor is None and alone.augment is view
+    alone = _told(SimCLR, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
+    assert alone.predictor is None and alone.twin is None and alone.augment is view
+    slow = _told(MoCo, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
+    assert slow.twin.momentum == 0.9
     assert _told(None, view, {}) is None
 
 
