@@ -13,8 +13,8 @@ from __future__ import annotations
 import mixlearn as ml
 from benchmarks.steps import Build, report
 from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.learner_distill import DDGSD
 from mixlearn.lab.learners import Mixing, MixSKD, Plain
+from mixlearn.lab.learners.distill import DDGSD
 
 BUILDS: dict[str, Build] = {
     "plain": lambda net, seeded: Plain(),

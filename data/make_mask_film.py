@@ -16,9 +16,9 @@ import torch
 
 import mixlearn as ml
 from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.experiments_automix import whole
+from mixlearn.lab.experiments.chapter_5 import whole
 from mixlearn.lab.fit import sgd
-from mixlearn.lab.recipe_parts import weights
+from mixlearn.lab.recipes.parts import weights
 from mixlearn.lab.schedules import one_cycle
 from mixlearn.page.film import FILE, RecordedBlock, packed_film, unpacked_film
 from mixlearn.page.studio_net import folded

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from mixlearn.lab import data as sets
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.probe import linear_layer
-from mixlearn.lab.recipe_parts import loaders
+from mixlearn.lab.recipes.parts import loaders
 from mixlearn.lab.trained import trained
 from mixlearn.lab.tuning import fine_tune
 from mixlearn.measure import evaluate, features_of, knn_accuracy

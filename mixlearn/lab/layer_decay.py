@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from mixlearn.lab.tapped import Tapped
-from mixlearn.lab.taps import WithHead
+from mixlearn.lab.nets.tapped import Tapped
+from mixlearn.lab.nets.taps import WithHead
 
 _FREE = ("token", "position", "pos_embed")  # ends of names: of ours and of timm's
 

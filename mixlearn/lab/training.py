@@ -11,8 +11,8 @@ from torch import nn
 
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.fit import History, Optimizer, fit
-from mixlearn.lab.learner_base import told
 from mixlearn.lab.learners import Mixing, Plain
+from mixlearn.lab.learners.base import told
 from mixlearn.lab.measuring import measure_all
 from mixlearn.lab.nets import parameter_count
 from mixlearn.lab.parts import block_apart, block_in_words

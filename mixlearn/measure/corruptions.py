@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.lab.data_sets import ImageSet
+from mixlearn.lab.data.sets import ImageSet
 from mixlearn.measure.evaluate import predict
 from mixlearn.measure.noise_and_blur import (
     defocus_blur,

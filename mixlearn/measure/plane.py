@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixlearn.lab.branches import as_map
-from mixlearn.lab.taps import Only
+from mixlearn.lab.learners.branches import as_map
+from mixlearn.lab.nets.taps import Only
 from mixlearn.measure.evaluate import predict
 
 

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from mixlearn.lab.intervals import Interval
-from mixlearn.lab.learner_mixskd import TERMS
+from mixlearn.lab.learners.mixskd import TERMS
 from mixlearn.lab.runs import load, names
 from mixlearn.page.show_table import SEEDS
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mixlearn.core.plan import MixPlan
-from mixlearn.lab.branches import as_map
-from mixlearn.lab.learner_mixskd import TERMS, MixSKD
+from mixlearn.lab.learners.branches import as_map
+from mixlearn.lab.learners.mixskd import TERMS, MixSKD
 from mixlearn.lab.nets import resnet
 from mixlearn.methods.mixskd import Views, mixskd_terms
 

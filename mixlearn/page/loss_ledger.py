@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlearn.lab.learner_mixskd import TERMS
+from mixlearn.lab.learners.mixskd import TERMS
 from mixlearn.lab.runs import load
 from mixlearn.page.ledger import arrows, learning
 from mixlearn.page.ledger_effects import RECORD, WAYS, WHOLE, Effect

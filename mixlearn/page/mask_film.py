@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data_sets import ImageSet
+from mixlearn.lab.data.sets import ImageSet
 from mixlearn.page.film import film_bytes, film_facts, recorded_block
 from mixlearn.page.studio_methods import judged, normalised
 from mixlearn.page.studio_net import studio_bytes, studio_facts

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data_sets import ImageSet
+from mixlearn.lab.data.sets import ImageSet
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_methods import Method, method_masks, normalised, scored, shipped_methods
 from mixlearn.page.studio_net import studio_bytes, studio_facts

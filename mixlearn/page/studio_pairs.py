@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data_sets import ImageSet
+from mixlearn.lab.data.sets import ImageSet
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_net import studio_facts
 

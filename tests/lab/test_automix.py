@@ -10,8 +10,8 @@ from torch import nn
 import mixlearn as ml
 from mixlearn.lab.experiments import automix
 from mixlearn.lab.learners import AutoMix, Averaged
-from mixlearn.lab.taps import WithHead
-from mixlearn.lab.twin import Twin, slow_down
+from mixlearn.lab.learners.twin import Twin, slow_down
+from mixlearn.lab.nets.taps import WithHead
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])

@@ -16,8 +16,8 @@ from torch import nn
 import mixlearn as ml
 from mixlearn.lab import processes
 from mixlearn.lab.learners import AutoMix, SAMix
+from mixlearn.lab.nets.taps import pooled, staged
 from mixlearn.lab.parts import block_apart
-from mixlearn.lab.taps import pooled, staged
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 from tests.seeds import seeded

@@ -115,7 +115,7 @@ def test_a_learner_that_was_built_before_is_refused_by_recipes():
 
 def test_a_twin_of_sixteen_bits_is_refused():
     with pytest.raises(TypeError, match=r"32 bits .* got torch\.bfloat16"):
-        ml.lab.twin.Twin({"layer": nn.Linear(2, 2).bfloat16()})
+        ml.lab.learners.twin.Twin({"layer": nn.Linear(2, 2).bfloat16()})
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.learner_contrast import rising
 from mixlearn.lab.learners import Contrast, MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
-from mixlearn.lab.pairs import dealt, interleaved
-from mixlearn.lab.perceptron import perceptron
+from mixlearn.lab.learners.contrast import rising
+from mixlearn.lab.learners.pairs import dealt, interleaved
+from mixlearn.lab.learners.perceptron import perceptron
 from mixlearn.lab.training import train as train_all
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
@@ -154,7 +154,7 @@ def test_hidden_patches_are_predicted_from_the_others(kind):
     ours = gradients(terms["pixels"], net, learner)
     g = seeded(3)
     view = CROP(IMAGES, generator=g)
-    hidden = ml.lab.learner_contrast_masked.hidden_patches(
+    hidden = ml.lab.learners.contrast_masked.hidden_patches(
         6, 4, ratio=learner.ratio, block=learner.block, generator=g
     )
     rows = []

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from mixlearn.lab import recipes
-from mixlearn.lab.learner_base import told
 from mixlearn.lab.learners import BYOT, CSKD, DDGSD, PSKD, TFKD, Averaged, Mixing, Plain, Taught
+from mixlearn.lab.learners.base import told
 from mixlearn.lab.words import in_words
 from mixlearn.methods.distill import same_class
 from tests.lab.apart import apart

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mixlearn.lab import nets
-from mixlearn.lab.drops import ShakeDrop, StochasticDepth, survivals
+from mixlearn.lab.nets.drops import ShakeDrop, StochasticDepth, survivals
 
 BOTH = pytest.mark.parametrize("make", [StochasticDepth, ShakeDrop])
 

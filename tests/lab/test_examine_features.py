@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data_sets import Data
-from mixlearn.lab.examine_features import examine_features
+from mixlearn.lab.data.sets import Data
+from mixlearn.lab.examine.features import examine_features
 from mixlearn.lab.probe import linear_probe
 from mixlearn.lab.schedules import cosine
 from mixlearn.lab.training import train
@@ -32,7 +32,7 @@ def shipped():
 def few(monkeypatch, shipped):
     """A few images, which are examined in place of the whole data set."""
     asked.clear()
-    monkeypatch.setattr("mixlearn.lab.examine_features.load", lambda name: (asked.append(name), shipped)[1])
+    monkeypatch.setattr("mixlearn.lab.examine.features.load", lambda name: (asked.append(name), shipped)[1])
     return shipped
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.examine_robust import examine_robust
-from mixlearn.lab.taps import WithHead
+from mixlearn.lab.examine.robust import examine_robust
+from mixlearn.lab.nets.taps import WithHead
 from tests.seeds import seeded
 
 

@@ -7,7 +7,7 @@ import torch
 
 import mixlearn as ml
 from mixlearn.lab import experiments
-from mixlearn.lab.recipes_vit import small_vit
+from mixlearn.lab.recipes.vit import small_vit
 
 
 def seeded(seed=0):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.branches import Branch, branch_points, stages_of
 from mixlearn.lab.experiments import dense, mixskd
-from mixlearn.lab.learner_mixskd import TERMS, MixSKD
+from mixlearn.lab.learners.branches import Branch, branch_points, stages_of
+from mixlearn.lab.learners.mixskd import TERMS, MixSKD
 from mixlearn.methods.mixskd import Views, mixskd_terms
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights

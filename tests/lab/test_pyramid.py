@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mixlearn.lab import nets
-from mixlearn.lab.drops import ShakeDrop, survivals
+from mixlearn.lab.nets.drops import ShakeDrop, survivals
 
 
 def _images(*shape: int) -> torch.Tensor:

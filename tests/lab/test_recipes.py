@@ -11,7 +11,7 @@ from torch import nn
 
 import mixlearn as ml
 from mixlearn.lab import experiments, recipes
-from mixlearn.lab.drops import ShakeDrop
+from mixlearn.lab.nets.drops import ShakeDrop
 from mixlearn.lab.training import Outcome, in_words
 from tests.lab.sets import Blobs
 

@@ -8,7 +8,7 @@ import torch
 from mixlearn.lab import experiments, recipes
 from mixlearn.lab.learners import MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
 from mixlearn.lab.nets import resnet, vit
-from mixlearn.lab.recipes_contrast import _told
+from mixlearn.lab.recipes.contrast import _told
 from tests.lab.sets import Blobs
 
 COLOUR = Blobs(12, channels=3, size=32)
@@ -82,7 +82,7 @@ def test_other_names_are_refused(options, words):
 )
 def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, decay):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes_contrast.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("mixlearn.lab.recipes.contrast.train", lambda **given: kept.update(given))
     recipes.patchmix_cifar(size=size, data=COLOUR)
     net, schedule = kept["net"], kept["schedule"]
     assert (net.features, net.patch, len(net.layers), net.layers[0].heads) == (dim, 2, 12, heads)
@@ -102,7 +102,7 @@ def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, de
 
 def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes_contrast.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("mixlearn.lab.recipes.contrast.train", lambda **given: kept.update(given))
     large = Blobs(4, channels=3, size=224)
     recipes.patchmix_imagenet(data=large, batch_size=2, workers=0)
     assert (kept["net"].patch, kept["net"].size, kept["epochs"]) == (16, 224, 300)
@@ -113,7 +113,7 @@ def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
 
 def test_the_full_recipe_trains_where_there_is_time(monkeypatch):
     monkeypatch.setattr(
-        "mixlearn.lab.recipes_contrast.vit",
+        "mixlearn.lab.recipes.contrast.vit",
         lambda classes, **options: vit(classes, **options | {"depth": 1, "dim": 12, "heads": 2}),
     )
     mix = partial(PatchMix, hidden=8, outside=4, predictor=8)

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab import dense_models, recipes_dense
-from mixlearn.lab.blocks import imagenet_stem
 from mixlearn.lab.checkpoints import CheckpointError
-from mixlearn.lab.data_dense import ade20k, coco, voc
-from mixlearn.lab.dense_models import STAGES, FeaturePyramid, Stages, deeplab, dilate, faster_rcnn, taken
-from mixlearn.lab.dense_training import Steps, train_steps
-from mixlearn.lab.dense_views import cut_out, listed, mirrored, scaled
-from mixlearn.lab.recipes_dense import detect_pictures, polynomial, segment_pictures
-from mixlearn.lab.tapped import Tapped, torchvision_resnet
+from mixlearn.lab.data.dense import ade20k, coco, voc
+from mixlearn.lab.dense import models as dense_models
+from mixlearn.lab.dense.models import STAGES, FeaturePyramid, Stages, deeplab, dilate, faster_rcnn, taken
+from mixlearn.lab.dense.training import Steps, train_steps
+from mixlearn.lab.dense.views import cut_out, listed, mirrored, scaled
+from mixlearn.lab.nets.blocks import imagenet_stem
+from mixlearn.lab.nets.tapped import Tapped, torchvision_resnet
+from mixlearn.lab.recipes import dense as recipes_dense
+from mixlearn.lab.recipes.dense import detect_pictures, polynomial, segment_pictures
 from tests.lab.dense_sets import fake_ade, fake_coco, fake_voc
 from tests.lab.sets import weights
 from tests.seeds import seeded

@@ -30,7 +30,7 @@ def test_the_rate_rises_for_five_epochs_and_falls_a_hundred_and_a_hundred_and_fi
         outcome["schedule"] = schedule
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mixlearn.lab.recipes_mixskd.train", keep)
+        patch.setattr("mixlearn.lab.recipes.mixskd.train", keep)
         recipes.mixskd_cifar100(data=TINY)
     rate = [outcome["schedule"](step, 205) for step in range(205)]
     assert rate[:5] == [0.2, 0.4, 0.6, 0.8, 1.0] and set(rate[5:105]) == {1.0}

@@ -8,7 +8,7 @@ import torch
 
 import mixlearn as ml
 from mixlearn.lab import experiments
-from mixlearn.lab.examine import examine
+from mixlearn.lab.examine.boxes import examine
 
 
 def seeded(seed=0):

@@ -11,7 +11,7 @@ import torchvision
 
 from mixlearn.lab import nets
 from mixlearn.lab.learners import AutoMix
-from mixlearn.lab.taps import headed, staged
+from mixlearn.lab.nets.taps import headed, staged
 from tests.seeds import seeded
 
 VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}

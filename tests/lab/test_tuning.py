@@ -13,11 +13,11 @@ from torch import nn
 
 import mixlearn as ml
 from mixlearn.lab.layer_decay import LayerDecay
+from mixlearn.lab.learners.twin import Twin
+from mixlearn.lab.nets.tapped import Tapped
+from mixlearn.lab.nets.taps import WithHead
 from mixlearn.lab.schedules import cosine
-from mixlearn.lab.tapped import Tapped
-from mixlearn.lab.taps import WithHead
 from mixlearn.lab.tuning import fine_tune, layer_groups, with_new_head
-from mixlearn.lab.twin import Twin
 from tests.lab.sets import Blobs
 from tests.seeds import seeded
 

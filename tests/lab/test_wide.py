@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from mixlearn.lab import nets
-from mixlearn.lab.taps import stage_channels
+from mixlearn.lab.nets.taps import stage_channels
 from tests.seeds import seeded
 
 

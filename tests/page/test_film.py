@@ -5,7 +5,7 @@ import torch
 
 import mixlearn as ml
 from mixlearn.lab.nets import resnet
-from mixlearn.lab.taps import staged
+from mixlearn.lab.nets.taps import staged
 from mixlearn.page.film import FILE, RecordedBlock, film_facts, packed_film, recorded_block, unpacked_film
 from mixlearn.page.halves import read, written
 from mixlearn.page.studio_net import folded

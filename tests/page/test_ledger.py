@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from mixlearn.lab import runs
-from mixlearn.lab.experiments_mixskd import mixskd
-from mixlearn.lab.learner_mixskd import TERMS
+from mixlearn.lab.experiments.chapter_6 import mixskd
+from mixlearn.lab.learners.mixskd import TERMS
 from mixlearn.methods import mixskd as method
 from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.page import widget_live

@@ -1,0 +1,1 @@
+"""Detection and segmentation: what a trained network is worth as the beginning of something else."""

@@ -1,0 +1,110 @@
+"""Mixing that asks the network: where to look before mixing, or what it looked at afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.labels import soft_cross_entropy
+from mixlearn.core.mixed import Mixed
+from mixlearn.lab.learners.base import Mixing
+from mixlearn.lab.words import in_words
+from mixlearn.methods.saliency import gradient_saliency
+from mixlearn.methods.transmix import transmix
+
+Guide = Callable[[Any, Tensor, Tensor], Tensor]
+
+
+class Guided(Mixing):
+    """Soft cross-entropy on images mixed by what the network itself finds salient in them.
+
+    A gradient is one more pass forward and one more back: the step takes about twice as long.
+
+    Args:
+        mix: a method that takes `saliency=`, such as `ml.puzzlemix`.
+        guide: `guide(model, images, labels)` → (B, 1, H, W) maps; None takes `gradient_saliency`.
+        num_classes, smoothing: as for `Mixing`.
+
+    Source: Kim, Choo & Song, *Puzzle Mix*, ICML 2020.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4, channels=1)
+    >>> learner = Guided(ml.puzzlemix, num_classes=4)
+    >>> list(learner(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
+    ['mixed_labels']
+    """
+
+    def __init__(
+        self,
+        mix: Callable[..., Mixed],
+        guide: Guide | None = None,
+        num_classes: int | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(mix, num_classes, smoothing)
+        self.guide = gradient_saliency if guide is None else guide
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        maps = self.guide(model, images, labels)
+        mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=maps)
+        return {"mixed_labels": soft_cross_entropy(model(mixed.images), self.smoothed(targets))}
+
+    def __repr__(self) -> str:
+        return f"Guided({in_words(self.mix)}, {in_words(self.guide)})"
+
+
+class TransMixing(Mixing):
+    """Soft cross-entropy of a vision transformer, labels weighed by what its class token attends to.
+
+    Args:
+        mix: as for `Mixing`; its plans need masks, as those of `ml.cutmix` do.
+        share: how much the attention counts beside the pixels, in [0, 1].
+        num_classes, smoothing: as for `Mixing`.
+
+    Raises:
+        TypeError: a network that shows no attention.
+
+    Source: Chen et al., *TransMix*, CVPR 2022.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1)
+    >>> learner = TransMixing(ml.cutmix, num_classes=4)
+    >>> list(learner(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
+    ['mixed_labels']
+    """
+
+    def __init__(
+        self,
+        mix: Callable[..., Mixed],
+        share: float = 0.5,
+        num_classes: int | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(mix, num_classes, smoothing)
+        self.share = share
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        inner = getattr(model, "module", model)
+        if not hasattr(inner, "class_attention"):
+            raise TypeError(
+                f"TransMix needs a network with class_attention, such as ml.nets.vit, "
+                f"got {type(inner).__name__}"
+            )
+        mixed, _ = self.mixed(self.mix, images, labels, generator)
+        kept: dict[str, Tensor] = {}
+
+        def tap(stage: str, tokens: Tensor) -> Tensor:
+            kept[stage] = tokens
+            return tokens
+
+        logits = model(mixed.images, tap=tap)
+        attention = inner.class_attention(kept[inner.stages[-3]])  # the tokens that enter the last layer
+        targets = transmix(mixed.plan, attention, self.share).soften(labels, self.num_classes)
+        return {"mixed_labels": soft_cross_entropy(logits, self.smoothed(targets))}
