@@ -80,7 +80,7 @@ def _ablated() -> dict[str, dict[str, Any]]:
         "no-average": {"mix": partial(whole, momentum=0.0)},
         "no-clean": {"mix": partial(whole, deploy_head="mixed"), "ablate": ("clean",)},
         "joint": {"mix": partial(whole, joint=True)},
-        "stage1": {"mix": partial(whole, stage="stage1")},
+        "stage3": {"mix": partial(whole, stage="stage3")},  # at stage 1 a step takes ten times as long
         "no-masks": {"mix": partial(whole, plain_beyond=0.5)},  # plain Mixup all the way
         "alpha-1": {"mix": partial(whole, alpha=1.0)},
         "small-start": {"mix": partial(whole, block={})},
