@@ -129,5 +129,5 @@ def test_the_experiment_has_its_controls():
         told = {way: found[f"contrast-{name}-{way}"](dry=True).settings for way in ("labels", "scratch")}
         assert told["labels"]["mix"] == "none" and told["scratch"]["mix"] == "nothing"
         assert "decay=1.0" in told["scratch"]["examined"] and "tune=10" in told["labels"]["examined"]
-    told = found["contrast-emoji-patchmix-no-mix-to-mix"](dry=True).settings
+    told = found["contrast-fashion-patchmix-no-mix-to-mix"](dry=True).settings
     assert told["ablated"] == "mix_to_mix"
