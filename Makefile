@@ -57,7 +57,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --durations 40 --ignore tests/browser
 
 browser-tests: book
 	@$(BIN)/python tests/browser/chromium.py --install
