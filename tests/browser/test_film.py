@@ -12,27 +12,15 @@ from playwright.sync_api import expect
 
 import mixlearn as ml
 from mixlearn.page.film import film_facts
-from mixlearn.page.host import bundle
-from tests.browser.drive import focus_stops, read_canvas
-from tests.browser.drive_film import check_film, drive_mask_film, epoch_of, facts
+from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
+from tests.browser.drive import read_canvas
+from tests.browser.drive_film import check_film, epoch_of, facts
 from tests.browser.drive_studio import designers, painted
-from tests.browser.test_widgets import EVIL, OpenPage, bare
 
 
 @pytest.fixture(scope="module")
 def film() -> Any:
     return ml.widgets.mask_film()
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])  # the book has the others
-def test_the_mask_film_answers(
-    tmp_path: Path, open_page: OpenPage, film: Any, width: int, theme: str
-) -> None:
-    with open_page(bare(tmp_path, film, theme=theme), width=width, theme=theme) as page:
-        drive_mask_film(page)
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
 
 
 def test_nothing_moves_by_itself_for_who_asks(tmp_path: Path, open_page: OpenPage) -> None:
@@ -82,35 +70,11 @@ def test_what_a_finger_presses_is_large_and_labelled(tmp_path: Path, open_page: 
         assert len(pictures) == 3 and all(len(words) > 15 for words in pictures)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_keyboard_focus_is_seen(tmp_path: Path, open_page: OpenPage, film: Any, theme: str) -> None:
-    with open_page(bare(tmp_path, film, theme=theme), theme=theme) as page:
-        page.wait_for_selector("[data-ready]")
-        assert {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"} <= focus_stops(page)
-
-
 def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, film: Any) -> None:
     """The module with a model that notes what it is sent, as a kernel would have it."""
-    state = {key: getattr(film, key) for key in film._keys}
     with open_page(bare(tmp_path)) as page:
-        page.evaluate(
-            """async ([code, state]) => {
-                const heard = {};
-                window.sent = [];
-                window.model = {
-                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
-                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
-                        (heard[`change:${key}`] || []).forEach(f => f()); } },
-                    save_changes: () => sent.push({ ...state, net: "", film: "", pairs: [] }),
-                };
-                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-                const el = document.querySelector("main").appendChild(document.createElement("div"));
-                el.id = "mixlearn-mask-film-kernel";
-                await (await import(url)).default.render({ model, el });
-            }""",
-            [bundle("mask_film"), state],
-        )
-        root = page.locator("#mixlearn-mask-film-kernel")
+        with_kernel(page, "mask_film", film)
+        root = page.locator("#mixlearn-kernel")
 
         def check() -> dict[str, Any]:
             found, sent = check_film(root), page.evaluate("sent.at(-1)")

@@ -9,11 +9,9 @@ import pytest
 
 import mixlearn as ml
 from mixlearn.lab.intervals import interval
-from mixlearn.page.host import bundle
 from mixlearn.page.ledger_effects import WAYS, Effect
-from tests.browser.drive import focus_stops
-from tests.browser.drive_ledger import check_ledger, drive_loss_ledger, state_of
-from tests.browser.test_widgets import OpenPage, bare
+from tests.browser.alone import OpenPage, bare, with_kernel
+from tests.browser.drive_ledger import check_ledger, state_of
 
 WORDS = """nodes => nodes.map(node => {
     const box = node.getBoundingClientRect(), svg = node.ownerSVGElement;
@@ -33,17 +31,6 @@ PRESSED = """nodes => nodes.filter(node => node.getClientRects().length).map(nod
 @pytest.fixture(scope="module")
 def ledger() -> Any:
     return ml.widgets.loss_ledger()
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])  # the book has the others
-def test_the_loss_ledger_answers(
-    tmp_path: Path, open_page: OpenPage, ledger: Any, width: int, theme: str
-) -> None:
-    with open_page(bare(tmp_path, ledger, theme=theme), width=width, theme=theme) as page:
-        drive_loss_ledger(page)
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
 
 
 def test_the_code_trains_what_the_page_says(tmp_path: Path, open_page: OpenPage) -> None:
@@ -114,13 +101,6 @@ def test_what_a_finger_presses_is_large_and_labelled(
         assert all(words for _, words in controls)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_keyboard_focus_is_seen(tmp_path: Path, open_page: OpenPage, ledger: Any, theme: str) -> None:
-    with open_page(bare(tmp_path, ledger, theme=theme), theme=theme) as page:
-        page.wait_for_selector("[data-ready]")
-        assert {"BUTTON", "g", "SUMMARY"} <= focus_stops(page)
-
-
 def test_the_graph_follows_the_width(tmp_path: Path, open_page: OpenPage, ledger: Any) -> None:
     with open_page(bare(tmp_path, ledger), width=1280) as page:
         page.wait_for_selector("[data-ready]")
@@ -134,26 +114,9 @@ def test_the_graph_follows_the_width(tmp_path: Path, open_page: OpenPage, ledger
 
 def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, ledger: Any) -> None:
     """The module with a model that notes what it is sent, as a kernel would have it."""
-    state = {key: getattr(ledger, key) for key in ledger._keys}
     with open_page(bare(tmp_path)) as page:
-        page.evaluate(
-            """async ([code, state]) => {
-                const heard = {};
-                window.sent = [];
-                window.model = {
-                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
-                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
-                        (heard[`change:${key}`] || []).forEach(f => f()); } },
-                    save_changes: () => sent.push({ ...state, arrows: 0, effects: 0 }),
-                };
-                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-                const el = document.querySelector("main").appendChild(document.createElement("div"));
-                el.id = "mixlearn-loss-ledger-kernel";
-                await (await import(url)).default.render({ model, el });
-            }""",
-            [bundle("loss_ledger"), state],
-        )
-        root = page.locator("#mixlearn-loss-ledger-kernel")
+        with_kernel(page, "loss_ledger", ledger)
+        root = page.locator("#mixlearn-kernel")
         changes = (("mixed", False), ("adversarial", True), ("critics_learn", False), ("selected", "critic"))
         for key, value in changes:  # what a kernel sets
             page.evaluate("([key, value]) => model.set(key, value)", [key, value])

@@ -10,20 +10,17 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page.host import bundle
+from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
 from tests.browser.drive import copied, focus_stops, read_canvas
 from tests.browser.drive_patches import (
     LAST,
     check_looked,
     check_patches,
     check_pictures,
-    drive_patch_groups,
     settled,
     spot,
 )
-from tests.browser.test_widgets import OpenPage, bare
 
-EVIL = "</script><img src=x onerror=\"document.title='hacked'\">"
 PRESSED = """nodes => nodes.filter(node => node.offsetParent).map(node => {
     const box = node.getBoundingClientRect();
     const words = node.getAttribute("aria-label") || node.textContent;
@@ -37,18 +34,6 @@ BOXES = """nodes => nodes.filter(node => node.offsetParent).map(node => {
 @pytest.fixture(scope="module")
 def widget() -> Any:
     return ml.widgets.patch_groups()
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])  # the book has the others
-def test_the_patch_groups_answer(
-    tmp_path: Path, open_page: OpenPage, widget: Any, width: int, theme: str
-) -> None:
-    with open_page(bare(tmp_path, widget, theme=theme), width=width, theme=theme) as page:
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # steps at once
-        drive_patch_groups(page)
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
 
 
 def test_it_plays_and_pauses(tmp_path: Path, open_page: OpenPage) -> None:
@@ -180,27 +165,10 @@ def test_words_have_contrast_and_focus_is_seen(tmp_path: Path, open_page: OpenPa
 
 def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, widget: Any) -> None:
     """The module with a model that notes what it is sent, as a kernel would have it."""
-    state = {key: getattr(widget, key) for key in widget._keys}
     with open_page(bare(tmp_path)) as page:
         page.emulate_media(reduced_motion="reduce")
-        page.evaluate(
-            """async ([code, state]) => {
-                const heard = {};
-                window.sent = [];
-                window.model = {
-                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
-                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
-                        (heard[`change:${key}`] || []).forEach(f => f()); } },
-                    save_changes: () => sent.push({ ...state, photos: 0 }),
-                };
-                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-                const el = document.querySelector("main").appendChild(document.createElement("div"));
-                el.id = "mixlearn-patch-groups-kernel";
-                await (await import(url)).default.render({ model, el });
-            }""",
-            [bundle("patch_groups"), state],
-        )
-        root = page.locator("#mixlearn-patch-groups-kernel")
+        with_kernel(page, "patch_groups", widget)
+        root = page.locator("#mixlearn-kernel")
 
         def given(key: str, value: Any) -> None:
             page.evaluate("([key, value]) => model.set(key, value)", [key, value])

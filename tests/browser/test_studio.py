@@ -11,27 +11,14 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page.host import bundle
 from mixlearn.page.studio_methods import scored
-from tests.browser.drive import focus_stops
-from tests.browser.drive_studio import check_studio, designers, drive_mask_studio, painted
-from tests.browser.test_widgets import EVIL, OpenPage, bare
+from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
+from tests.browser.drive_studio import check_studio, designers, painted
 
 
 @pytest.fixture(scope="module")
 def studio() -> Any:
     return ml.widgets.mask_studio()
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])  # the book has the others
-def test_the_mask_studio_answers(
-    tmp_path: Path, open_page: OpenPage, studio: Any, width: int, theme: str
-) -> None:
-    with open_page(bare(tmp_path, studio, theme=theme), width=width, theme=theme) as page:
-        drive_mask_studio(page)
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
 
 
 def test_a_finger_paints_and_scrolls_beside(tmp_path: Path, browser: Any, studio: Any) -> None:
@@ -73,13 +60,6 @@ def test_what_a_finger_presses_is_large_and_labelled(
         assert all(words for _, words in controls)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_keyboard_focus_is_seen(tmp_path: Path, open_page: OpenPage, studio: Any, theme: str) -> None:
-    with open_page(bare(tmp_path, studio, theme=theme), theme=theme) as page:
-        page.wait_for_selector("[data-ready]")
-        assert {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"} <= focus_stops(page)
-
-
 def test_one_score_is_fast_enough_to_paint(tmp_path: Path, open_page: OpenPage, studio: Any) -> None:
     """A stroke of many moves is scored as it goes: the sentence has changed before the pointer is lifted."""
     with open_page(bare(tmp_path, studio)) as page:
@@ -99,28 +79,13 @@ def test_one_score_is_fast_enough_to_paint(tmp_path: Path, open_page: OpenPage, 
 
 def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, studio: Any) -> None:
     """The module with a model that notes what it is sent, as a kernel would have it."""
-    state = {key: getattr(studio, key) for key in studio._keys}
     with open_page(bare(tmp_path)) as page:
-        page.evaluate(
-            """async ([code, state]) => {
-                const heard = {};
-                window.sent = [];
-                window.model = {
-                    get: key => state[key], on: (event, f) => (heard[event] ||= []).push(f),
-                    set: (key, value) => { if (state[key] !== value) { state[key] = value;
-                        (heard[`change:${key}`] || []).forEach(f => f()); } },
-                    save_changes: () => sent.push([state.pair, state.mask, state.lam, state.score]),
-                };
-                const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-                const el = document.querySelector("main").appendChild(document.createElement("div"));
-                await (await import(url)).default.render({ model, el });
-            }""",
-            [bundle("mask_studio"), state],
-        )
+        with_kernel(page, "mask_studio", studio)
         part, names = designers(), [pair["name"] for pair in studio.pairs]
 
         def check(pair: str) -> None:
-            name, text, lam, score = page.evaluate("sent.at(-1)")
+            sent = page.evaluate("sent.at(-1)")
+            name, text, lam, score = (sent[key] for key in ("pair", "mask", "lam", "score"))
             mask = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8).view(32, 32)
             places = studio.pairs[names.index(pair)]["places"]
             _, share, expected = scored(part.images[places], part.labels[places], mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +9,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer, focus_stops
-from tests.browser.drive_box import drive_box_lab
-
-OpenPage = Callable[..., Any]
-EVIL = "</script><img src=x onerror=\"document.title='hacked'\">"
-
-
-def bare(tmp_path: Path, *widgets: Any, theme: str = "light", head: str = "") -> Path:
-    body = "\n".join(widget.html() for widget in widgets)
-    place = tmp_path / "page.html"
-    place.write_text(
-        f'<!doctype html><html data-theme="{theme}"><head><meta charset="utf-8"><title>bare</title>{head}'
-        f'<meta name="viewport" content="width=device-width"></head><body><main>{body}</main></body></html>',
-        encoding="utf-8",
-    )
-    return place
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])  # the book has the others
-def test_both_widgets_answer(tmp_path: Path, open_page: OpenPage, width: int, theme: str) -> None:
-    place = bare(tmp_path, ml.widgets.lambda_mixer(0.63), ml.widgets.beta_explorer(0.4), theme=theme)
-    with open_page(place, width=width, theme=theme) as page:
-        drive_lambda_mixer(page)
-        drive_beta_explorer(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
-
-
-@pytest.mark.parametrize(("width", "theme"), [(375, "light"), (1280, "dark")])  # the book has the others
-def test_the_box_lab_answers(tmp_path: Path, open_page: OpenPage, width: int, theme: str) -> None:
-    with open_page(bare(tmp_path, ml.widgets.box_lab(), theme=theme), width=width, theme=theme) as page:
-        drive_box_lab(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.troubles == []
+from tests.browser.alone import EVIL, OpenPage, bare
+from tests.browser.drive import focus_stops
 
 
 def test_a_finger_moves_the_box_and_scrolls_beside_it(tmp_path: Path, browser: Any) -> None:
