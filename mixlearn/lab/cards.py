@@ -91,7 +91,8 @@ def shown(name: str, value: object) -> str:
     from mixlearn.lab.intervals import Interval
 
     assert isinstance(value, Interval)
-    return value.percent() if name.rpartition("/")[2] in _PERCENT else str(value)
+    measure = name.rpartition("/")[2]
+    return value.percent() if measure in _PERCENT or measure.startswith("k=") else str(value)
 
 
 def duration(seconds: float) -> str:

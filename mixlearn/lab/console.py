@@ -115,8 +115,14 @@ def show_runs(
     else:
         found = runs.all(where)
         for one in found:
-            accuracy = one.summary.get("accuracy")
-            line = "" if accuracy is None else f"  accuracy {shown('accuracy', accuracy)} %"
+            line = next(
+                (
+                    f"  {part}: accuracy {shown('accuracy', one.summary[f'{part}/accuracy'])} %"
+                    for part, found_ in one.runs[0]["final"].items()
+                    if "accuracy" in found_
+                ),
+                "",
+            )
             typer.echo(f"{one.name}: seeds {', '.join(map(str, one.seeds))}{line}")
         if not found:
             typer.echo(

@@ -64,7 +64,7 @@ def probe(
 
     The training images of the data set are learnt from with their labels; every test set is measured.
     """
-    outcome = trained(recipe, checkpoint, width=width, root=root, accelerator=accelerator)
+    outcome = trained(recipe, checkpoint, examined=False, width=width, root=root, accelerator=accelerator)
     name = data or outcome.data["name"]
     loaded: Any = sets.load(name) if root is None else sets.load(name, root=root)
     _fits(outcome.model, loaded.train, name)

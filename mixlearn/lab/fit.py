@@ -117,8 +117,8 @@ def fit(
         learner: `learner(model, images, labels, *, generator)` → dict of loss terms, which are added up.
         epochs: passes over the data.
         optimizer: makes an optimiser from parameters; None takes `sgd`.
-        schedule: (step, steps) → factor of the learning rate, or one for each group of the optimiser; None
-            keeps the rate.
+        schedule: (step, steps) → factor of the learning rate, or one for each group of the optimiser; a
+            `WithDecay` has one of the weight decay too; None keeps the rate.
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.

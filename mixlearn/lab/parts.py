@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mixlearn.lab.fit import Optimizer
-from mixlearn.lab.schedules import Schedule, Schedules, constant
+from mixlearn.lab.schedules import Schedule, Schedules, WithDecay, constant
 from mixlearn.lab.words import in_words
 
 
@@ -79,7 +79,7 @@ def block_apart(
         block: options of the optimiser for the Mix Block, and its "schedule" if that differs too.
 
     Raises:
-        ValueError: a learner without a Mix Block.
+        ValueError: a learner without a Mix Block, a schedule of the weight decay.
 
     >>> import mixlearn as ml
     >>> learner = ml.learners.AutoMix(ml.nets.resnet(8, 4, width=4), stage="stage2", image_size=8)
@@ -91,6 +91,8 @@ def block_apart(
     if not isinstance(part, nn.Module):
         raise ValueError(f"block holds options of a Mix Block, and {type(learner).__name__} has none")
     options, all_else = dict(block), schedule or constant
+    if isinstance(all_else, WithDecay) or isinstance(options.get("schedule"), WithDecay):
+        raise ValueError("a Mix Block of its own and a schedule of the weight decay do not go together")
     own = options.pop("schedule", all_else)
     apart = partial(optimizer_apart, optimizer=optimizer, part=part, **options)
     return apart, partial(schedule_apart, rest=all_else, part=own)

@@ -85,7 +85,7 @@ def record(
         result = runs.Record(name, command, outcome.settings, outcome.data, tuple(done))
         if main:
             runs.write(result, where)
-            if file is not None and not keep:
+            if file is not None and not keep and outcome.final:  # else it is all there is
                 file.unlink(missing_ok=True)
     return result or runs.load(name, where)
 

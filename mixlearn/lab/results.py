@@ -47,12 +47,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _measures(records: Sequence[Record]) -> str:
-    head = ["record", "network", "images", "epochs", "mixing", "test set", "seeds"]
+    head = ["record", "network", "images", "epochs", "mixing", "test set or judge", "seeds"]
     rows = [[*head, "accuracy (%)", "NLL", "ECE (%)", "gap (%)"]]
     for record in records:
         whole = record.summary
         parts = dict.fromkeys(name.partition("/")[0] for name in whole if name.endswith("/nll"))
-        for part in parts:  # test sets; what was examined beyond them stands in the chapters
+        for part in parts:  # what has no likelihood stands in the chapters
             setting = [str(record.settings.get(key, "")) for key in ("network", "images", "epochs", "mix")]
             measured = [_measure(whole, f"{part}/{key}") for key in ("accuracy", "nll", "ece", "gap")]
             rows.append([f"`{record.name}`", *setting, part, str(len(record.runs)), *measured])

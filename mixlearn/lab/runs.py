@@ -89,9 +89,13 @@ class Record:
         return found
 
     def values(self, measure: str) -> list[float]:
-        """A final measure, one number a seed: "ece" of the first test set, or "part/measure"."""
+        """A final measure, one number a seed: "ece" of the first part that has one, or "part/measure"."""
         part, _, name = measure.rpartition("/")
-        return [run["final"][part or next(iter(run["final"]))][name] for run in self.runs]
+        known = self.runs[0]["final"] if self.runs else {}
+        part = part or next((one for one in known if name in known[one]), "")
+        if name not in known.get(part, ()):
+            raise KeyError(f"the record {self.name!r} has no measure {measure!r}")
+        return [run["final"][part][name] for run in self.runs]
 
     def measured(self, measure: str) -> Interval:
         """The mean of `values` and its interval."""

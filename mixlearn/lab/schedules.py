@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mixlearn.lab.words import in_words
+
 Schedule = Callable[[int, int], float]
 Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group of the optimiser
 
@@ -102,7 +104,7 @@ def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, 
     return _arc(1.0, end, (step - top) / max(1e-12, total - top))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WithDecay:
     """A schedule of the learning rate together with one of the weight decay.
 
@@ -129,6 +131,9 @@ class WithDecay:
             step, total: as for `cosine`.
         """
         return self.rate(step, total)
+
+    def __repr__(self) -> str:
+        return f"WithDecay({in_words(self.rate)}, {in_words(self.weight_decay)})"
 
 
 def _arc(first: float, last: float, done: float) -> float:

@@ -10,12 +10,13 @@ from mixlearn.lab import checkpoints, recipes
 from mixlearn.lab.training import Outcome
 
 
-def trained(recipe: str, checkpoint: Path, **options: Any) -> Outcome:
-    """What a recipe's finished run left behind: nothing is trained, only measured again.
+def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: Any) -> Outcome:
+    """What a recipe's finished run left behind: the network is not trained, only measured again.
 
     Args:
         recipe: the name of the recipe that made the checkpoint.
         checkpoint: one that was kept, as by `python -m mixlearn train RECIPE --keep`.
+        examined: do what the recipe examines of its own accord, such as a linear probe, again too.
         options: of the recipe, where they were not its own, such as `width=8`; None is left out.
 
     Returns:
@@ -45,5 +46,7 @@ def trained(recipe: str, checkpoint: Path, **options: Any) -> Outcome:
     given |= {
         key: value for key, value in kept.items() if value is not None and (key in known or key == "ema")
     }
+    if not examined:
+        given["examine"] = None
     outcome: Outcome = function(checkpoint=checkpoint, resume=True, progress=False, **given)
     return outcome

@@ -77,6 +77,11 @@ def train(
         dry: do not train; the outcome holds the settings alone.
         seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
     """
+    if isinstance(mix, nn.Module) and not isinstance(mix, (Mixing, Plain)):
+        raise TypeError(
+            f"{type(mix).__name__} is built for the network to be trained: give the class, or a partial of it"
+        )
+    _check_unlabelled(mix, untrained, augment, measure_every, smoothing, block, options)
     choice = torch.Generator().manual_seed(seed)
     train_set = data.train if images is None else data.train.subset(images, generator=choice)
     settings = {
@@ -99,6 +104,10 @@ def train(
         settings["ablated"] = ", ".join(options["ablate"])
     if examine is not None:
         settings["examined"] = in_words(examine)
+    if untrained:
+        settings |= {"images": 0, "epochs": 0}
+        for key in ("batch_size", "augment", "optimizer", "schedule", "precision"):
+            del settings[key]
     source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     if dry:
         return Outcome(net, History(), {}, settings, source)
@@ -111,6 +120,10 @@ def train(
     rates: Schedule | Schedules = schedule
     if block is not None:
         optimizer, rates = block_apart(learner, optimizer, schedule, block)
+    if _without_labels(mix) and loader is None and len(train_set) % batch_size == 1:
+        raise ValueError(
+            f"{len(train_set)} images in batches of {batch_size} leave one that nothing can be compared with"
+        )
     history = fit(
         net,
         train_set if loader is None else loader,
@@ -125,11 +138,40 @@ def train(
     )
     if hasattr(learner, "deployed"):  # the part that predicts, declared before training
         net = learner.deployed(net)
-    names_classes = getattr(learner, "reads_labels", True)
-    final = {name: measure_all(net, part) for name, part in sets.items()} if names_classes else {}
+    final = {} if _without_labels(mix) else {name: measure_all(net, part) for name, part in sets.items()}
     if examine is not None:
         final |= examine(net)
     return Outcome(net, history, final, settings, source)
+
+
+def _without_labels(mix: Any) -> bool:
+    """Whether a learner never reads a label, so that the network's head says nothing afterwards."""
+    return not getattr(getattr(mix, "func", mix), "reads_labels", True)
+
+
+def _check_unlabelled(
+    mix: Any,
+    untrained: bool,
+    augment: Any,
+    measure_every: int | None,
+    smoothing: float,
+    block: Any,
+    options: Mapping[str, Any],
+) -> None:
+    """Refuse what would be ignored without labels, or without training."""
+    given = {"measure_every": measure_every, "validate": options.get("validate"), "augment": augment}
+    if untrained:
+        given |= {"mix": mix, "smoothing": smoothing, "block": block, "ablate": options.get("ablate")}
+    elif not _without_labels(mix):
+        return
+    useless = [name for name, value in given.items() if value]
+    if useless:
+        why = (
+            "a network that is not trained"
+            if untrained
+            else "a learner without labels, which makes its views"
+        )
+        raise ValueError(f"{', '.join(useless)} cannot go with {why}")
 
 
 def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed: int) -> Any:
@@ -138,10 +180,6 @@ def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed:
     classes = len(data.classes)
     if isinstance(mix, (Mixing, Plain)):
         return told(mix, classes, smoothing)
-    if isinstance(mix, nn.Module):
-        raise TypeError(
-            f"{type(mix).__name__} is built for the network to be trained: give the class, or a partial of it"
-        )
     kind = getattr(mix, "func", mix)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         size = _side(data.train)

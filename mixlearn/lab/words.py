@@ -14,11 +14,20 @@ def in_words(function: Any) -> str:
     'sgd(lr=0.1)'
     >>> in_words(partial(map, func=partial(sgd, lr=0.1)))
     'map(func=sgd(lr=0.1))'
+    >>> in_words(partial(map, mean=(0.123456789, 0.5)))
+    'map(mean=(0.1235, 0.5))'
     """
     if isinstance(function, partial):
-        options = ", ".join(
-            f"{name}={in_words(value) if callable(value) else repr(value)}"
-            for name, value in function.keywords.items()
-        )
+        options = ", ".join(f"{name}={_value(value)}" for name, value in function.keywords.items())
         return f"{in_words(function.func)}({options})"
     return str(getattr(function, "__name__", None) or repr(function))
+
+
+def _value(value: Any) -> str:
+    if callable(value):
+        return in_words(value)
+    if isinstance(value, tuple) and all(isinstance(number, float) for number in value):
+        return f"({', '.join(f'{number:.4g}' for number in value)})"
+    if hasattr(value, "train") and hasattr(value, "name"):  # a loaded data set
+        return repr(value.name)
+    return repr(value)

@@ -61,6 +61,28 @@ def test_an_experiment_writes_each_record(small: Path, capsys) -> None:
     assert (small / "results.md").read_text().count("| `emoji-mixup` |") == 3
 
 
+def test_what_was_measured_by_a_judge_is_named_and_what_was_not_is_kept(
+    small: Path, monkeypatch, capsys
+) -> None:
+    told = ["train", "pretrain", "--epochs", "1", "--images", "24", "--width", "4", "--batch-size", "8"]
+    places = ["--accelerator", "cpu", "--out", "blind"]
+    for name in ("mean", "std"):
+        monkeypatch.setattr(Blobs, name, (0.5, 0.5, 0.5))
+    judged = {"knn": {"k=20": 0.6}, "linear": {"accuracy": 0.7, "nll": 1.0}}
+    for final, left in ((judged, []), ({}, ["pretrain-0.pt"])):
+        monkeypatch.setattr(
+            "mixlearn.lab.recipes.contrast.examine_features", lambda net, data, final=final: final
+        )
+        assert main([*told, *places, "--again"]) == 0
+        assert [file.name for file in (small / "checkpoints").iterdir()] == left
+        capsys.readouterr()
+        assert main(["runs", "--where", "blind"]) == 0
+        line = capsys.readouterr().out
+        assert ("linear: accuracy 70.0" in line) == bool(final) and line.startswith("pretrain: seeds 0")
+    assert main([*told, *places, "--alpha", "1"]) == 1
+    assert "mix must be a learner without labels" in capsys.readouterr().err
+
+
 def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
     assert main([*TRAIN, "--out", "records", "--keep"]) == 0
     capsys.readouterr()

@@ -92,7 +92,7 @@ def test_after_a_training_run(few) -> None:
 
 
 def test_bad_input_is_named(few) -> None:
-    with pytest.raises(ValueError, match="data must be 'fashion' or 'emoji', got 'cifar10'"):
+    with pytest.raises(ValueError, match="data must be 'fashion' or 'emoji', or a loaded set, got 'cifar10'"):
         examine_features(network(), data="cifar10")
     with pytest.raises(ValueError, match="tune must be a number of epochs, 0 or more, got -1"):
         examine_features(network(), data="fashion", tune=-1)

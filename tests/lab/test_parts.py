@@ -11,7 +11,7 @@ from torch import nn
 import mixlearn as ml
 from mixlearn.lab.learners import AutoMix
 from mixlearn.lab.parts import block_apart, optimizer_apart, schedule_apart
-from mixlearn.lab.schedules import cosine
+from mixlearn.lab.schedules import WithDecay, cosine
 from tests.lab.sets import Blobs
 from tests.seeds import seeded
 
@@ -91,3 +91,8 @@ def test_mistakes_are_named() -> None:
         optimizer_apart(net.parameters(), optimizer=sgd, part=learner.block, lr=1.0)
     with pytest.raises(ValueError, match="options of a Mix Block, and Plain has none"):
         block_apart(ml.learners.Plain(), sgd, None, {"lr": 1.0})
+    both = WithDecay(cosine, cosine)
+    with pytest.raises(ValueError, match="a schedule of the weight decay do not go together"):
+        block_apart(learner, sgd, both, {"lr": 1.0})
+    with pytest.raises(ValueError, match="a schedule of the weight decay do not go together"):
+        block_apart(learner, sgd, cosine, {"lr": 1.0, "schedule": both})

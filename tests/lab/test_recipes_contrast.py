@@ -6,9 +6,13 @@ import pytest
 import torch
 
 from mixlearn.lab import experiments, recipes
+from mixlearn.lab.augment import crop_and_flip
+from mixlearn.lab.examine.features import examine_features
 from mixlearn.lab.learners import MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
 from mixlearn.lab.nets import resnet, vit
 from mixlearn.lab.recipes.contrast import _told
+from mixlearn.lab.training import train
+from mixlearn.methods.mixup import mixup
 from tests.lab.sets import Blobs
 
 COLOUR = Blobs(12, channels=3, size=32)
@@ -46,12 +50,22 @@ def test_what_is_set_already_stays():
     assert alone.predictor is None and alone.twin is None and alone.augment is view
     slow = _told(MoCo, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
     assert slow.twin.momentum == 0.9
-    assert _told(None, view, {}) is None
+    pair = _told(SimSiam, view, {"hidden": 8, "outside": 8, "predictor": 6, "momentum": 0.9})(net)
+    assert pair.predictor[0].out_features == 2 and pair.twin is None
+
+    class Mine(SimCLR):
+        pass
+
+    assert _told(Mine, view, {"predictor": 6, "momentum": 0.9})(net, hidden=8, outside=4).twin is None
 
 
 def test_a_transformer_may_hide_patches():
-    outcome = quick(MaskedImages, network="vit")
-    assert set(outcome.history.last) >= {"pixels"} and outcome.settings["network"] == "ViT, 4 layers of 64"
+    outcome = quick(MaskedImages, network="vit", width=None)
+    assert (
+        set(outcome.history.last) >= {"pixels"}
+        and list(outcome.final) == ["linear"]
+        and outcome.settings["network"] == "ViT, 4 layers of 64"
+    )
 
 
 def test_the_controls_have_labels_or_no_training():
@@ -60,6 +74,7 @@ def test_the_controls_have_labels_or_no_training():
     assert taught.settings["augment"] == "crop_and_flip" and "labels" in taught.history.last
     drawn = quick("nothing")
     assert drawn.settings["mix"] == "nothing" and not drawn.history.epochs and list(drawn.final) == ["linear"]
+    assert drawn.settings["epochs"] == drawn.settings["images"] == 0 and "optimizer" not in drawn.settings
     fresh = resnet(8, 4, width=4, channels=3, generator=torch.Generator().manual_seed(7919))
     assert torch.equal(drawn.model.stem[0].weight, fresh.stem[0].weight)
 
@@ -69,11 +84,54 @@ def test_the_controls_have_labels_or_no_training():
     [
         ({"name": "cifar10"}, "name must be 'fashion' or 'emoji', got 'cifar10'"),
         ({"network": "vgg"}, "network must be 'resnet8' or 'vit', got 'vgg'"),
+        ({"network": "vit"}, "width is that of a ResNet; the transformer has one size, got 4"),
+        ({"mix": "noting"}, "mix must be a learner without labels, .* got 'noting'"),
+        ({"mix": partial(mixup, alpha=1.0)}, r"mix must be a learner .* got mixup\(alpha=1.0\)"),
+        ({"measure_every": 1}, "measure_every cannot go with a learner without labels"),
+        ({"augment": crop_and_flip}, "augment cannot go with a learner without labels"),
+        ({"batch_size": 11}, "12 images in batches of 11 leave one"),
+        ({"mix": "nothing", "smoothing": 0.1}, "smoothing cannot go with a network that is not trained"),
+        ({"mix": "nothing", "ablate": ("origin",)}, "ablate cannot go with a network that is not trained"),
     ],
 )
-def test_other_names_are_refused(options, words):
+def test_what_would_be_ignored_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         quick(**options)
+
+
+def test_one_that_is_built_already_is_refused():
+    with pytest.raises(TypeError, match="PatchMix is built for the network to be trained"):
+        train(resnet(8, 4, width=4), COLOUR, PatchMix(resnet(8, 4, width=4)), network="", epochs=1,
+              batch_size=6, optimizer=torch.optim.SGD, schedule=None, dry=True)  # fmt: skip
+
+
+def test_the_settings_of_the_book_in_words():
+    told = recipes.pretrain(data=COLOUR, images=12, dry=True, examine=None).settings
+    assert told["network"] == "ResNet-8, width 8" and told["schedule"] == "cosine(warmup=0.1)"
+    assert told["optimizer"] == "AdamW(lr=0.005, weight_decay=0.05)" and told["epochs"] == 20
+    assert told["mix"] == (
+        "PatchMix(augment=contrastive_view(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)), hidden=256, "
+        "outside=64, predictor=256, momentum=slow_down(start=0.9, end=0.99, hold=0.0), temperature=0.2)"
+    )
+    judged = recipes.pretrain(name="fashion", dry=True).settings["examined"]
+    assert judged == "examine_features(data='fashion')"
+
+
+def test_features_are_judged_on_the_data_that_were_given():
+    outcome = quick(examine=None)
+    assert outcome.final == {}
+    judged = partial(examine_features, data=COLOUR, images=None, k=[3], epochs=1)
+    assert list(quick(examine=judged).final) == ["knn", "linear"]
+
+
+def test_no_setting_holds_an_address_in_memory():
+    recipe = partial(recipes.patchmix_cifar, data=COLOUR, dry=True)
+    told = [recipe(size=size).settings for size in ("tiny", "base")]
+    told += [setting(dry=True).settings for setting in experiments.contrast().values()]
+    assert not any(" at 0x" in str(value) for one in told for value in one.values())
+    assert told[0]["schedule"] == (
+        "WithDecay(cosine(warmup=0.125, floor=0.00025), one_cycle(rise=1.0, start=0.1))"
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +155,10 @@ def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, de
     assert schedule.weight_decay(400, 800) == pytest.approx(0.55)
     mix = kept["mix"](vit(4, size=8, patch=2, dim=12, depth=1), hidden=4, outside=4, predictor=4)
     assert (mix.twin is None) == (size == "tiny") and mix.temperature == 0.2 and mix.parts == 2
-    assert mix.patch == 2 and mix.augment.keywords["least"] == 0.1
+    assert mix.patch == 2
+    view = mix.augment.keywords
+    assert view == {"mean": COLOUR.mean, "std": COLOUR.std, "least": 0.1, "solarise": 0.1}
+    assert kept["examine"].keywords["data"] is COLOUR
 
 
 def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
@@ -107,6 +168,9 @@ def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
     recipes.patchmix_imagenet(data=large, batch_size=2, workers=0)
     assert (kept["net"].patch, kept["net"].size, kept["epochs"]) == (16, 224, 300)
     assert kept["schedule"](9, 300) == 1.0 and kept["loader"].batch_size == 2
+    assert kept["mix"].keywords["augment"].keywords["least"] == 0.35
+    with pytest.raises(ValueError, match="batch_size must be a positive integer, got 0"):
+        recipes.patchmix_cifar(data=COLOUR, batch_size=0)
     with pytest.raises(ValueError, match="size must be one of tiny, small, base, got 'huge'"):
         recipes.patchmix_imagenet(data=large, size="huge")
 
@@ -117,17 +181,28 @@ def test_the_full_recipe_trains_where_there_is_time(monkeypatch):
         lambda classes, **options: vit(classes, **options | {"depth": 1, "dim": 12, "heads": 2}),
     )
     mix = partial(PatchMix, hidden=8, outside=4, predictor=8)
-    outcome = recipes.patchmix_cifar(mix, data=COLOUR, epochs=2, batch_size=6, progress=False)
+    outcome = recipes.patchmix_cifar(mix, data=COLOUR, epochs=2, batch_size=6, progress=False, examine=None)
     assert list(outcome.history.last)[1:4] == ["origin", "mix_to_origin", "mix_to_mix"]
     assert outcome.settings["network"] == "ViT-S/2" and outcome.final == {}
-    assert outcome.settings["schedule"].startswith("WithDecay(")
 
 
-def test_the_experiment_has_its_controls():
-    found = experiments.contrast()
-    for name in ("fashion", "emoji"):
-        told = {way: found[f"contrast-{name}-{way}"](dry=True).settings for way in ("labels", "scratch")}
-        assert told["labels"]["mix"] == "none" and told["scratch"]["mix"] == "nothing"
-        assert "decay=1.0" in told["scratch"]["examined"] and "tune=10" in told["labels"]["examined"]
-    told = found["contrast-fashion-patchmix-no-mix-to-mix"](dry=True).settings
-    assert told["ablated"] == "mix_to_mix"
+def test_the_experiment_is_what_the_chapter_says():
+    found = {name: setting(dry=True).settings for name, setting in experiments.contrast().items()}
+    kinds = {"simclr": "SimCLR", "moco": "MoCo", "patchmix": "PatchMix", "labels": "none"}
+    for data in ("fashion", "emoji"):
+        for way, kind in kinds.items():
+            told = found[f"contrast-{data}-{way}"]
+            assert told["mix"].split("(")[0] == kind and told["images"] == 3600 and told["epochs"] == 20
+            assert told["examined"] == f"examine_features(data={data!r}, tune=10)"
+        scratch = found[f"contrast-{data}-scratch"]
+        assert scratch["mix"] == "nothing"
+        assert scratch["examined"] == f"examine_features(data={data!r}, tune=10, decay=1.0)"
+        for way in ("moco", "patchmix", "masked", "scratch"):
+            assert found[f"contrast-{data}-vit-{way}"]["network"] == "ViT, 4 layers of 64"
+    varied = {name.removeprefix("contrast-fashion-"): told for name, told in found.items()}
+    assert "symmetric=True" in varied["patchmix-symmetric"]["mix"]
+    assert "parts=3" in varied["patchmix-three"]["mix"] and "parts=4" in varied["patchmix-four"]["mix"]
+    assert "momentum=None" in varied["patchmix-alone"]["mix"]
+    assert varied["simsiam"]["mix"].startswith("SimSiam(") and varied["mixco"]["mix"].startswith("MixCo(")
+    for term in ("origin", "mix_to_origin", "mix_to_mix"):
+        assert varied[f"patchmix-no-{term.replace('_', '-')}"]["ablated"] == term

@@ -143,6 +143,19 @@ def test_card_says_all_in_text_and_in_html() -> None:
     assert "<img" not in page and "&lt;img onerror" in page
 
 
+def test_without_labels_a_judge_stands_where_a_test_set_would() -> None:
+    judged = {"knn": {"k=20": 0.6}, "linear": {"accuracy": 0.7, "nll": 1.0}}
+    blind = _record(runs=tuple(_run(seed, 0.8, final=judged) for seed in range(3)))
+    assert blind.values("accuracy") == blind.values("linear/accuracy") == [0.7] * 3
+    assert blind.gain(_record()).mean == pytest.approx(0.7 - 0.81)
+    assert "60.0 ± 0.0" in str(blind.card())
+    assert "| linear | 3 | 70.0 ± 0.0 |" in results.page([blind])
+    with pytest.raises(KeyError, match="'emoji-mixup' has no measure 'tuned/accuracy'"):
+        blind.values("tuned/accuracy")
+    with pytest.raises(KeyError, match="has no measure 'ece'"):
+        blind.values("ece")
+
+
 def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
     page = results.page([_record("a"), _record("b", data={"name": "fashion", "sha256": "0" * 64})])
     lines = page.splitlines()

@@ -41,12 +41,7 @@ def load_emoji(size: int | None = None) -> Data[ImageSet]:
     files = shipped("emoji", FILES)
     sums = {name: digest(path) for name, path in files.items()}
     drawings, backgrounds = _table(files["drawings.tsv"]), _table(files["backgrounds.tsv"])
-    pixels = {split: _decode(files[f"{split}.npz"], sums[f"{split}.npz"]) for split in SPLITS}
-    if size != SIZE:
-        pixels = {
-            split: {**part, "images": halve(part["images"]), "masks": halve(part["masks"])}
-            for split, part in pixels.items()
-        }
+    pixels = {split: _pixels(files[f"{split}.npz"], sums[f"{split}.npz"], size) for split in SPLITS}
     mean, std = channel_statistics(pixels["train"]["images"])
     parts = {split: _part(part, mean, std, drawings, backgrounds) for split, part in pixels.items()}
     tests = {split: parts[split] for split in SPLITS[1:]}
@@ -86,9 +81,17 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.stack([x0, y0, x1, y1], 1)
 
 
-@lru_cache(maxsize=8)
-def _decode(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The arrays of one part at 64 pixels; `sha256` makes a changed file be read anew."""
+@lru_cache(maxsize=6)
+def _pixels(path: Path, sha256: str, size: int) -> dict[str, Tensor]:
+    """The arrays of one part at 64 or 32 pixels; `sha256` makes a changed file be read anew."""
+    part = _decode(path)
+    if size == SIZE:
+        return part
+    return {**part, "images": halve(part["images"]), "masks": halve(part["masks"])}
+
+
+def _decode(path: Path) -> dict[str, Tensor]:
+    """The arrays of one part at 64 pixels."""
     numpy = need("numpy", "reading Emoji Scenes")
     image = need("PIL.Image", "reading Emoji Scenes")
     with numpy.load(path, allow_pickle=False) as arrays:

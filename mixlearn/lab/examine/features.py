@@ -19,7 +19,7 @@ from mixlearn.measure import evaluate, features_of, knn_accuracy
 def examine_features(
     net: nn.Module,
     *,
-    data: str,
+    data: str | Data[ImageSet],
     images: int | None = 7200,
     k: Sequence[int] = (20, 1),
     epochs: int = 100,
@@ -35,13 +35,13 @@ def examine_features(
 
     Args:
         net: with a tap "pool", whose features are looked at. Not changed.
-        data: "fashion" or "emoji".
+        data: "fashion" or "emoji", or a loaded set whose images are in memory.
         images: a stratified choice of so many training images, by default as many as Emoji Scenes has; None
             takes all.
         k: how many neighbours vote.
         epochs: of the linear probe, on standardised features, without augmentation.
-        tune: epochs of fine-tuning, which takes the longest by far; 0 leaves it out. Emoji Scenes is cropped
-            and flipped.
+        tune: epochs of fine-tuning, which takes the longest by far; 0 leaves it out. Images in colour are
+            cropped and flipped.
         tune_images: a stratified choice of so many training images to fine-tune on; None takes `images`.
         tune_lr, decay: learning rate at 256 images a step (here are 64) and its layer decay, as for
             `fine_tune`.
@@ -58,11 +58,12 @@ def examine_features(
     >>> list(examine_features(net, data="fashion", images=100, epochs=1))
     ['knn', 'linear']
     """
-    if data not in ("fashion", "emoji"):
-        raise ValueError(f"data must be 'fashion' or 'emoji', got {data!r}")
+    if isinstance(data, str) and data not in ("fashion", "emoji"):
+        raise ValueError(f"data must be 'fashion' or 'emoji', or a loaded set, got {data!r}")
     if isinstance(tune, bool) or not isinstance(tune, int) or tune < 0:
         raise ValueError(f"tune must be a number of epochs, 0 or more, got {tune!r}")
-    loaded: Data[ImageSet] = load("fashion") if data == "fashion" else load("emoji")
+    colour = data == "emoji" if isinstance(data, str) else len(data.mean) == 3
+    loaded: Any = load(data) if isinstance(data, str) else data
     first = torch.Generator().manual_seed(0)
     train = loaded.train if images is None else loaded.train.subset(images, generator=first)
     name, test = next(iter(loaded.tests.items()))
@@ -86,7 +87,7 @@ def examine_features(
             batch_size=64,
             lr=tune_lr,
             decay=decay,
-            augment=crop_and_flip if data == "emoji" else None,
+            augment=crop_and_flip if colour else None,
             accelerator=kind,
             progress=False,
         )
