@@ -91,11 +91,10 @@ class Record:
     def values(self, measure: str) -> list[float]:
         """A final measure, one number a seed: "ece" of the first part that has one, or "part/measure"."""
         part, _, name = measure.rpartition("/")
-        known = self.runs[0]["final"] if self.runs else {}
-        part = part or next((one for one in known if name in known[one]), "")
-        if name not in known.get(part, ()):
+        known = [one for one, found in self.runs[0]["final"].items() if name in found and part in ("", one)]
+        if not known:
             raise KeyError(f"the record {self.name!r} has no measure {measure!r}")
-        return [run["final"][part][name] for run in self.runs]
+        return [run["final"][known[0]][name] for run in self.runs]
 
     def measured(self, measure: str) -> Interval:
         """The mean of `values` and its interval."""
