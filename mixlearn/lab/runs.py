@@ -220,9 +220,7 @@ def _checked(found: Any, path: Path) -> Record:
     for name in {*written, *again}:
         for key in ("mean", "half", "n"):
             old, new = (side.get(name, {}).get(key) for side in (written, again))
-            if (old is None) != (new is None) or (
-                old is not None and not math.isclose(old, new, rel_tol=1e-9)
-            ):
+            if not (old is new if None in (old, new) else math.isclose(old, new, rel_tol=1e-9)):
                 raise RecordError(f"{path.name}: summary {name!r} says {key} = {old}, its runs give {new}")
     return record
 
