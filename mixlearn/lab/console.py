@@ -115,15 +115,10 @@ def show_runs(
     else:
         found = runs.all(where)
         for one in found:
-            line = next(
-                (
-                    f"  {part}: accuracy {shown('accuracy', one.summary[f'{part}/accuracy'])} %"
-                    for part, found_ in one.runs[0]["final"].items()
-                    if "accuracy" in found_
-                ),
-                "",
-            )
-            typer.echo(f"{one.name}: seeds {', '.join(map(str, one.seeds))}{line}")
+            whole = one.summary
+            judge = next((key for key in whole if key.endswith("/accuracy")), None)
+            words = "" if judge is None else f"  {judge.replace('/', ': ')} {shown(judge, whole[judge])} %"
+            typer.echo(f"{one.name}: seeds {', '.join(map(str, one.seeds))}{words}")
         if not found:
             typer.echo(
                 "no run records yet; `python -m mixlearn train embedded --seeds 0 1 2` makes the first"

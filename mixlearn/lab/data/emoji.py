@@ -99,10 +99,9 @@ def _decode(path: Path) -> dict[str, Tensor]:
         rest = {key: torch.from_numpy(arrays[key]) for key in ("labels", "drawings", "backgrounds")}
     planes = numpy.empty((len(ends), 3, SIZE, SIZE), numpy.uint8)
     for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        picture = image.open(io.BytesIO(blob[start:end]), formats=("WEBP",)).convert(
-            "RGB"
-        )  # grey: the three are equal
-        planes[k] = numpy.asarray(picture)[..., 0].reshape(3, SIZE, SIZE)
+        picture = image.open(io.BytesIO(blob[start:end]), formats=("WEBP",))
+        rgb = numpy.asarray(picture.convert("RGB"))  # grey: the three are equal
+        planes[k] = rgb[..., 0].reshape(3, SIZE, SIZE)
     masks = torch.from_numpy(packed)[:, None] * 17  # sixteen steps of cover
     return {"images": _to_rgb(torch.from_numpy(planes)), "masks": masks, **rest}
 

@@ -83,7 +83,8 @@ def pretrain(
     """
     if name not in ("fashion", "emoji"):
         raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
-    untrained, judged = mix == "nothing", name if data is None else data
+    untrained = mix == "nothing"
+    judged = {"data": name} if data is None else {"data": data, "images": None}
     data, colour, first = loaded(name, data), name == "emoji", weights(seed)
     channels = 3 if colour else 1
     if network == "vit":
@@ -100,7 +101,7 @@ def pretrain(
     given: dict[str, Any] = {
         "optimizer": partial(AdamW, lr=lr, weight_decay=0.05),
         "schedule": partial(cosine, warmup=0.1),
-        "examine": partial(examine_features, data=judged),
+        "examine": partial(examine_features, **judged),
         "augment": crop_and_flip if colour and mix is None else None,
         "untrained": untrained,
     }
