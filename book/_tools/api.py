@@ -36,7 +36,7 @@ ROOMS = {
         *("patchmix", "contrastive_loss"),
         *("spectral_residual", "gradient_saliency", "feature_attention"),
         *("methods.distill", "methods.ddgsd", "methods.mixskd"),
-        *("methods.contrast", "methods.masked_images"),
+        *("methods.contrast", "methods.patchmix_terms", "methods.masked_images"),
     ],
     "Mixing in a loop, in a loader, as a callback": [
         "RandomMix",

@@ -20,6 +20,8 @@ def contrastive_view(
     mean: Sequence[float],
     std: Sequence[float],
     least: float = 0.2,
+    most: float = 1.0,
+    size: int | None = None,
     colour: float = 0.8,
     grey: float = 0.2,
     blur: float = 0.5,
@@ -28,19 +30,20 @@ def contrastive_view(
 ) -> Tensor:
     """A view of each image in which it can still be recognised, and little else is as it was.
 
-    In this order: a random crop of `least` to the whole of the area and of sides up to 4 : 3, brought back
-    to the size of the image; a mirror, for half of them; a change of brightness, contrast, saturation and
-    hue; grey; a blur; solarisation. Images of one channel have no saturation, hue and grey.
+    In this order: a random crop of `least` to `most` of the area and of sides up to 4 : 3, brought to the
+    size of the image or to another; a mirror, for half of them; a change of brightness, contrast, saturation
+    and hue; grey; a blur; solarisation. Images of one channel have no saturation, hue and grey.
 
     Args:
         images: (B, C, H, W) with C of 1 or 3, normalised by `mean` and `std`. Not changed.
         mean, std: one number a channel, in units of pixels in [0, 1].
-        least: smallest share of the area that a crop has, in (0, 1].
+        least, most: smallest and largest share of the area that a crop has, in (0, 1].
+        size: height and width of the view in pixels; None keeps those of the image.
         colour, grey, blur, solarise: probabilities in [0, 1].
         generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
-        A new tensor like `images`, normalised again.
+        A new tensor like `images`, of the size asked for, normalised again.
 
     Raises:
         ValueError: another shape or number of channels, a share or a probability outside its range.
@@ -60,15 +63,15 @@ def contrastive_view(
         raise ValueError(
             f"mean and std must have {images.shape[1]} numbers, one a channel, got {mean} and {std}"
         )
-    if not 0 < least <= 1:
-        raise ValueError(f"least must lie in (0, 1], got {least}")
     odds = {"colour": colour, "grey": grey, "blur": blur, "solarise": solarise}
     for name, chance in odds.items():
         if not 0 <= chance <= 1:
             raise ValueError(f"{name} must be a probability in [0, 1], got {chance}")
     device, kind = images.device, images.dtype
     middle, scale = (torch.tensor(list(v), device=device).view(-1, 1, 1) for v in (mean, std))
-    pixels = random_resized_crop(images.float() * scale + middle, least=least, generator=generator)
+    pixels = random_resized_crop(
+        images.float() * scale + middle, least=least, most=most, size=size, generator=generator
+    )
     draws = torch.rand(9, len(images), generator=generator).to(device).view(9, -1, 1, 1, 1)
     pixels = torch.where(draws[0] < 0.5, pixels.flip(3), pixels).clamp(0, 1)
     pixels = torch.where(draws[1] < colour, _coloured(pixels, 2 * draws[5:9] - 1), pixels)
@@ -80,30 +83,46 @@ def contrastive_view(
 
 
 def random_resized_crop(
-    images: Tensor, *, least: float = 0.2, generator: torch.Generator | None = None
+    images: Tensor,
+    *,
+    least: float = 0.2,
+    most: float = 1.0,
+    size: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """A random part of each image, enlarged to its size by bilinear interpolation.
+    """A random part of each image, brought to its size, or another, by bilinear interpolation.
 
     Args:
         images: (B, C, H, W), float. Not changed.
-        least: smallest share of the area, in (0, 1]; shares are uniform up to 1, the sides' ratio between
-            3 : 4 and 4 : 3 as far as the image allows, evenly between logarithms.
+        least, most: smallest and largest share of the area, in (0, 1]; shares are uniform between them, the
+            sides' ratio between 3 : 4 and 4 : 3 as far as the image allows, evenly between logarithms.
+        size: height and width of what comes back, in pixels; None keeps those of the image.
         generator: source of randomness on the CPU; None uses torch's default one.
+
+    Raises:
+        ValueError: shares outside (0, 1] or in the wrong order, a size below 1.
 
     Source: Szegedy et al., *Going Deeper with Convolutions*, CVPR 2015.
 
     >>> images = torch.rand(2, 1, 4, 4)
     >>> random_resized_crop(images, least=0.5).shape
     torch.Size([2, 1, 4, 4])
+    >>> random_resized_crop(images, least=0.1, most=0.3, size=2).shape
+    torch.Size([2, 1, 2, 2])
     """
+    if not 0 < least <= most <= 1:
+        raise ValueError(f"0 < least ≤ most ≤ 1 is needed, got least {least} and most {most}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
     area, ratio, x, y = torch.rand(4, len(images), generator=generator, dtype=torch.float64)
-    root = (least + (1 - least) * area).sqrt()
+    root = (least + (most - least) * area).sqrt()
     slant = ((2 * ratio - 1) * (-root.log()).clamp(max=math.log(4 / 3) / 2)).exp()
     wide, tall = root * slant, root / slant
     turn = torch.zeros(len(images), 2, 3, dtype=torch.float64)
     turn[:, 0, 0], turn[:, 1, 1] = wide, tall
     turn[:, 0, 2], turn[:, 1, 2] = (2 * x - 1) * (1 - wide), (2 * y - 1) * (1 - tall)
-    grid = F.affine_grid(turn.to(images), list(images.shape), align_corners=False)
+    height, width = images.shape[2:] if size is None else (size, size)
+    grid = F.affine_grid(turn.to(images), [*images.shape[:2], height, width], align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

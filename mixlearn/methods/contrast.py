@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,16 +9,6 @@ from torch.nn import functional as F
 from mixlearn.core.checks import readable
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.patchmix import contrastive_loss
-
-
-class Encoded(NamedTuple):
-    """What was said of one view of a batch: of its images, and of its mixtures; (B, D) each.
-
-    What no term asks for may be None.
-    """
-
-    images: Tensor | None = None
-    mixed: Tensor | None = None
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
@@ -149,72 +137,6 @@ def mixco_terms(
     terms = {} if query is None else {"origin": contrastive_loss(query, keys, temperature=temperature)}
     terms["mix_to_origin"] = contrastive_loss(mixed, keys, plan.source_matrix(), temperature=temperature)
     return terms
-
-
-def patchmix_terms(
-    queries: tuple[Encoded, Encoded],
-    keys: tuple[Encoded, Encoded],
-    plans: tuple[MixPlan, MixPlan],
-    *,
-    weight: float = 0.5,
-    temperature: float = 0.2,
-    symmetric: bool = False,
-) -> dict[str, Tensor]:
-    """The three terms of PatchMix for one batch, their weights in.
-
-    With W₁ and W₂ the shares of the images in the mixtures of view 1 and of view 2:
-
-    - "origin": each image of view 1 finds its key of view 2.
-    - "mix_to_origin": each mixture of view 2 finds the keys of view 1 of its images; targets W₂.
-    - "mix_to_mix": each mixture of view 2 finds the mixtures of view 1 that share images with it; targets
-      W₂·W₁ᵀ.
-
-    Args:
-        queries: of view 1 and of view 2. Asked for: images of view 1 and mixtures of view 2.
-        keys: of view 1 and of view 2. Asked for: both of view 1, and images of view 2.
-        plans: of the mixtures of view 1 and of view 2, which have their own patches.
-        weight: of each of the last two terms.
-        temperature: τ, by which cosine similarities are divided.
-        symmetric: the mean with the views exchanged, which asks for all.
-
-    Returns:
-        Scalars by name, float32 at least; their sum is the loss.
-
-    Raises:
-        ValueError: something asked for that is None, mixtures among which an image's shares do not sum to 1,
-            and as for `contrastive_loss`.
-
-    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
-
-    >>> from mixlearn.methods.patchmix import patchmix
-    >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
-    >>> said = Encoded(torch.eye(4), plan.source_matrix())
-    >>> terms = patchmix_terms((said, said), (said, said), (plan, plan))
-    >>> {name: round(term.item(), 3) for name, term in terms.items()}
-    {'origin': 0.02, 'mix_to_origin': 0.361, 'mix_to_mix': 0.704}
-    """
-    if symmetric:
-        ways = [
-            patchmix_terms(*sides, weight=weight, temperature=temperature)
-            for sides in ((queries, keys, plans), (queries[::-1], keys[::-1], plans[::-1]))
-        ]
-        return {name: (ways[0][name] + ways[1][name]) / 2 for name in ways[0]}
-    image, mixture = _asked(queries[0].images, "queries"), _asked(queries[1].mixed, "queries")
-    other = _asked(keys[1].images, "keys")
-    own, own_mixed = _asked(keys[0].images, "keys"), _asked(keys[0].mixed, "keys")
-    first, second = (plan.source_matrix() for plan in plans)
-    return {
-        "origin": contrastive_loss(image, other, temperature=temperature),
-        "mix_to_origin": weight * contrastive_loss(mixture, own, second, temperature=temperature),
-        "mix_to_mix": weight
-        * contrastive_loss(mixture, own_mixed, second @ first.T, temperature=temperature),
-    }
-
-
-def _asked(found: Tensor | None, side: str) -> Tensor:
-    if found is None:
-        raise ValueError(f"{side} must hold what each term asks for, see `patchmix_terms`; got None")
-    return found
 
 
 def _directions(found: Tensor, name: str) -> Tensor:

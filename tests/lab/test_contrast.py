@@ -22,11 +22,12 @@ from tests.seeds import seeded
 IMAGES, LABELS = torch.rand(6, 3, 8, 8, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
 DOUBLE = IMAGES.double()  # where losses by hand are to agree in all digits
 NETS = {
-    "vit": partial(ml.nets.vit, 4, size=8, patch=2, dim=12, depth=2, heads=2),
+    "vit": partial(ml.nets.vit, 4, size=8, patch=2, dim=12, depth=2, heads=2, any_size=True),
     "resnet": partial(ml.nets.resnet, 8, 4, width=4),
 }
 SMALL = {"hidden": 16, "outside": 8}
 CROP = partial(ml.augment.crop_and_flip, padding=1)
+CUT = partial(ml.augment.random_resized_crop, least=0.1, most=0.4, size=4)
 KINDS = {
     "simclr": partial(SimCLR, **SMALL),
     "moco": partial(MoCo, predictor=16, **SMALL),
@@ -39,6 +40,10 @@ KINDS = {
     "patchmix-shared": partial(PatchMix, predictor=16, momentum=None, **SMALL),
     "patchmix-both": partial(PatchMix, symmetric=True, predictor=16, **SMALL),
     "patchmix-both-shared": partial(PatchMix, symmetric=True, predictor=16, momentum=None, **SMALL),
+    "patchmix-crops": partial(PatchMix, parts=[2, 3], patch=2, predictor=16, small=CUT, crops=3, **SMALL),
+    "patchmix-crops-shared": partial(
+        PatchMix, patch=2, predictor=16, momentum=None, small=CUT, crops=2, **SMALL
+    ),
     "masked": MaskedImages,
     "masked-blocks": partial(MaskedImages, block=4, ratio=0.4),
 }
@@ -60,9 +65,14 @@ def made(kind, net="vit"):
 
 # ----------------------------------------------------------------------- each term, written out view by view
 def pool(net, images):
-    tokens = (
-        torch.cat([net.token.expand(len(images), -1, -1), net.embed(images).flatten(2).mT], 1) + net.position
-    )
+    positions = net.position
+    if images.shape[-1] != net.size:
+        side, new = net.size // net.patch, images.shape[-1] // net.patch
+        grid = positions[0, 1:].reshape(side, side, -1).permute(2, 0, 1)[None]
+        grid = F.interpolate(grid, (new, new), mode="bicubic")[0].permute(1, 2, 0).reshape(new * new, -1)
+        positions = torch.cat([positions[:, :1], grid[None]], 1)
+    tokens = torch.cat([net.token.expand(len(images), -1, -1), net.embed(images).flatten(2).mT], 1)
+    tokens = tokens + positions
     for layer in net.layers:
         tokens = layer(tokens)
     return net.norm(tokens)[:, 0]
@@ -119,6 +129,19 @@ def by_hand(kind, net, learner, generator):
     terms = way(one, m1, w1, two, m2, w2)
     if learner.symmetric:
         terms = {name: (term + way(two, m2, w2, one, m1, w1)[name]) / 2 for name, term in terms.items()}
+    if learner.small is None:
+        return terms
+    views = key(one), key(two)
+    crops = [CUT(DOUBLE, generator=generator) for _ in range(learner.crops)]
+    mixtures = [ml.patchmix(crop, patch=2, parts=len(p1.sources), generator=generator) for crop in crops]
+    said = ask(torch.cat(crops)).chunk(learner.crops)  # normalised together, as the authors' code does
+    said_mixed = ask(torch.cat([mixed.images for mixed in mixtures])).chunk(learner.crops)
+    for name, who, targets in (
+        ("crops", said, [eye] * learner.crops),
+        ("mixed_crops", said_mixed, [mixed.plan.source_matrix() for mixed in mixtures]),
+    ):
+        each = [info_nce(q, k, w, t) for q, w in zip(who, targets, strict=True) for k in views]
+        terms[name] = sum(each) / learner.crops
     return terms
 
 
@@ -198,6 +221,7 @@ CALLS = {  # rows through the network with and without gradients, and through th
     "patchmix": ([2], [], [3]),
     "patchmix-shared": ([2], [2], []),
     "patchmix-both": ([4], [], [4]),
+    "patchmix-crops": ([2, 6], [], [3]),
     "patchmix-both-shared": ([4], [], []),
 }
 
@@ -387,6 +411,7 @@ def test_recipes_build_them_from_the_class():
 TOGETHER = {  # what is trained: one step at rate 1, which moves weights by the gradient itself, or two
     **dict.fromkeys(("simclr", "moco", "simsiam", "patchmix-shared", "masked"), (7, 1.0)),
     "patchmix": (14, 0.01),
+    "patchmix-crops": (14, 0.01),
     "masked-blocks": (14, 0.01),
 }
 
@@ -429,6 +454,7 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 # ----------------------------------------------------------------------------------------------- bad input
 VIT = NETS["vit"]()
+FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
 
 
 @pytest.mark.parametrize(
@@ -448,6 +474,18 @@ VIT = NETS["vit"]()
         (lambda: MoCo(VIT, depth=3), TypeError, "depth"),
         (lambda: SimSiam(VIT, predictor=None), ValueError, "without a predictor, got None"),
         (lambda: MixCo(VIT, mix="mixup"), TypeError, "mix must be a function"),
+        (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),
+        (lambda: PatchMix(VIT, small=CUT, crops=0), ValueError, "crops must be at least 1, got 0"),
+        (
+            lambda: KINDS["patchmix"](VIT, small=partial(CUT, size=3))(VIT, IMAGES),
+            ValueError,
+            "patch must divide height and width, got patch 2 for 3 × 3 pixels",
+        ),
+        (
+            lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES),
+            ValueError,
+            r"images must be 8 × 8, got \(36, 3, 4, 4\)",
+        ),
         (lambda: PatchMix(VIT, patch=0), ValueError, "patch must be at least 1 pixel, got 0"),
         (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
         (lambda: MaskedImages(VIT, block=8), ValueError, "block must divide the 4 patches of a row"),

@@ -84,6 +84,26 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(case: int) -> None:
         torch.testing.assert_close(swapped, plain.flip(0), rtol=1e-4, atol=1e-5)
 
 
+def test_a_transformer_reads_positions_between_the_learnt_ones() -> None:
+    net = nets.vit(4, size=16, patch=2, dim=12, depth=1, any_size=True, generator=torch.Generator()).double()
+    images = torch.rand(2, 3, 16, 16).double()
+    assert torch.equal(net._positions(images), net.position)
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    with torch.no_grad():  # positions that say where they are: read between, they still do
+        net.position[0, 1:, 0], net.position[0, 1:, 1] = rows.flatten(), columns.flatten()
+    found = net._positions(images[..., :8, :8])
+    assert found.shape == (1, 17, 12) and torch.equal(found[:, 0], net.position[:, 0])
+    middle = found[0, 1:].view(4, 4, 12)[1:3, 1:3]  # the border's are bent
+    torch.testing.assert_close(middle[:, 0, 0].detach(), torch.tensor([2.5, 4.5]).double())
+    torch.testing.assert_close(middle[0, :, 1].detach(), torch.tensor([2.5, 4.5]).double())
+    small = torch.rand(2, 3, 8, 8).double()
+    net(small).sum().backward()
+    assert bool((net.position.grad[0].abs().sum(1) > 0).all()), "all positions are trained on"
+    tokens = {}
+    net(small, tap=lambda name, features: tokens.setdefault(name, features))
+    assert net.class_attention(tokens["patches"]).shape == (2, 4, 4)
+
+
 def test_weights_follow_the_generator_and_leave_the_default_one_alone() -> None:
     before = torch.get_rng_state()
     first, second, third = (
@@ -120,6 +140,14 @@ def test_small_images_keep_their_size_in_the_first_stage() -> None:
         (lambda: nets.vit(size=30, patch=4), "patch must divide the image size 30, got 4"),
         (lambda: nets.vit(dim=10, heads=3), "heads must divide dim 10, got 3"),
         (lambda: nets.vit(size=8)(torch.zeros(1, 3, 9, 8)), "images must be 8 × 8"),
+        (
+            lambda: nets.vit(size=8, any_size=True)(torch.zeros(1, 3, 12, 8)),
+            r"squares of whole patches of 4 pixels, got \(1, 3, 12, 8\)",
+        ),
+        (
+            lambda: nets.vit(size=8, any_size=True)(torch.zeros(1, 3, 10, 10)),
+            r"squares of whole patches of 4 pixels, got \(1, 3, 10, 10\)",
+        ),
         (lambda: nets.mlp(0), "inputs must be at least 1, got 0"),
     ],
 )

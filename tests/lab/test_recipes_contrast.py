@@ -10,7 +10,7 @@ from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.examine.features import examine_features
 from mixlearn.lab.learners import MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
 from mixlearn.lab.nets import resnet, vit
-from mixlearn.lab.recipes.contrast import _told
+from mixlearn.lab.recipes.contrast import told
 from mixlearn.lab.training import train
 from mixlearn.methods.mixup import mixup
 from tests.lab.sets import Blobs
@@ -43,20 +43,20 @@ def test_learners_without_labels_are_told_of_views_and_judged_by_their_features_
 def test_what_is_set_already_stays():
     view, net = partial(torch.Tensor.flip, dims=(3,)), resnet(8, 4, width=4)
     mix = partial(PatchMix, parts=3, outside=5, augment=COLOUR.batch)
-    told = _told(mix, view, {"hidden": 8, "outside": 4, "predictor": 6})(net)
-    assert told.parts == 3 and told.augment == COLOUR.batch
-    assert told.projector[0].out_features == 8 and told.projector[-1].num_features == 5
-    alone = _told(SimCLR, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
+    given = told(mix, view, {"hidden": 8, "outside": 4, "predictor": 6})(net)
+    assert given.parts == 3 and given.augment == COLOUR.batch
+    assert given.projector[0].out_features == 8 and given.projector[-1].num_features == 5
+    alone = told(SimCLR, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
     assert alone.predictor is None and alone.twin is None and alone.augment is view
-    slow = _told(MoCo, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
+    slow = told(MoCo, view, {"hidden": 8, "outside": 4, "predictor": 6, "momentum": 0.9})(net)
     assert slow.twin.momentum == 0.9
-    pair = _told(SimSiam, view, {"hidden": 8, "outside": 8, "predictor": 6, "momentum": 0.9})(net)
+    pair = told(SimSiam, view, {"hidden": 8, "outside": 8, "predictor": 6, "momentum": 0.9})(net)
     assert pair.predictor[0].out_features == 2 and pair.twin is None
 
     class Mine(SimCLR):
         pass
 
-    assert _told(Mine, view, {"predictor": 6, "momentum": 0.9})(net, hidden=8, outside=4).twin is None
+    assert told(Mine, view, {"predictor": 6, "momentum": 0.9})(net, hidden=8, outside=4).twin is None
 
 
 def test_a_transformer_may_hide_patches():
@@ -142,7 +142,7 @@ def test_no_setting_holds_an_address_in_memory():
 )
 def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, decay):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes.contrast.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("mixlearn.lab.recipes.contrast_full.train", lambda **given: kept.update(given))
     recipes.patchmix_cifar(size=size, data=COLOUR)
     net, schedule = kept["net"], kept["schedule"]
     assert (net.features, net.patch, len(net.layers), net.layers[0].heads) == (dim, 2, 12, heads)
@@ -165,12 +165,18 @@ def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, de
 
 def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes.contrast.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("mixlearn.lab.recipes.contrast_full.train", lambda **given: kept.update(given))
     large = Blobs(4, channels=3, size=224)
     recipes.patchmix_imagenet(data=large, batch_size=2, workers=0)
     assert (kept["net"].patch, kept["net"].size, kept["epochs"]) == (16, 224, 300)
     assert kept["schedule"](9, 300) == 1.0 and kept["loader"].batch_size == 2
-    assert kept["mix"].keywords["augment"].keywords["least"] == 0.35
+    view, small = (kept["mix"].keywords[name].keywords for name in ("augment", "small"))
+    assert view["least"] == 0.35 and small["size"] == 96 and (small["least"], small["most"]) == (0.05, 0.35)
+    assert kept["net"].any_size and kept["mix"].func(kept["net"]).crops == 8
+    recipes.patchmix_imagenet(partial(PatchMix, small=None), data=large, batch_size=2, workers=0)
+    assert kept["mix"].keywords["small"] is None
+    recipes.patchmix_imagenet(MoCo, data=large, batch_size=2, workers=0)
+    assert "small" not in kept["mix"].keywords
     with pytest.raises(ValueError, match="batch_size must be a positive integer, got 0"):
         recipes.patchmix_cifar(data=COLOUR, batch_size=0)
     with pytest.raises(ValueError, match="size must be one of tiny, small, base, got 'huge'"):
@@ -179,7 +185,7 @@ def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
 
 def test_the_full_recipe_trains_where_there_is_time(monkeypatch):
     monkeypatch.setattr(
-        "mixlearn.lab.recipes.contrast.vit",
+        "mixlearn.lab.recipes.contrast_full.vit",
         lambda classes, **options: vit(classes, **options | {"depth": 1, "dim": 12, "heads": 2}),
     )
     mix = partial(PatchMix, hidden=8, outside=4, predictor=8)

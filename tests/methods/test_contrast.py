@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.methods.contrast import Encoded, mixco_terms, moco_loss, nt_xent, patchmix_terms, simsiam_loss
+from mixlearn.methods.contrast import mixco_terms, moco_loss, nt_xent, simsiam_loss
 from mixlearn.methods.masked_images import hidden_patches, masked_pixel_loss
 from mixlearn.methods.patchmix import patchmix
+from mixlearn.methods.patchmix_terms import Encoded, crop_terms, patchmix_terms
 from tests.seeds import seeded
 
 
@@ -151,6 +152,28 @@ def test_patchmix_asks_for_no_more_than_it_needs():
         patchmix_terms(queries, keys, (plan, plan), symmetric=True)
     with pytest.raises(ValueError, match="keys must hold what each term asks for"):
         patchmix_terms(queries, (Encoded(k1), Encoded(k2)), (plan, plan))
+
+
+@pytest.mark.parametrize(("batch", "parts", "patch"), CASES)
+def test_small_crops_ask_both_views(batch, parts, patch):
+    images = torch.rand(batch, 3, 8, 8, generator=seeded())
+    plans = [patchmix(images, patch=patch, parts=min(parts, (8 // patch) ** 2), generator=seeded(s)).plan
+             for s in (1, 2, 3)]  # fmt: skip
+    keys = some(1, batch), some(2, batch)
+    crops = [Encoded(some(10 + n, batch), some(20 + n, batch)) for n in range(3)]
+    found = crop_terms(crops, keys, plans, temperature=0.3)
+    alone = sum(cross_entropy(crop.images, key, same, 0.3) for crop in crops for key in keys) / 3
+    mixed = 0.0
+    for crop, plan in zip(crops, plans, strict=True):
+        w = shares_of(plan, patch)
+        mixed += sum(cross_entropy(crop.mixed, key, lambda i, j, w=w: w[i][j], 0.3) for key in keys) / 3
+    assert list(found) == ["crops", "mixed_crops"]
+    assert float(found["crops"]) == pytest.approx(alone, abs=1e-6, rel=1e-6)
+    assert float(found["mixed_crops"]) == pytest.approx(mixed, abs=1e-6, rel=1e-6)
+    with pytest.raises(ValueError, match="each set of crops needs a plan, got 3 sets and 2 plans"):
+        crop_terms(crops, keys, plans[:2])
+    with pytest.raises(ValueError, match="crops must hold what each term asks for"):
+        crop_terms([Encoded(keys[0])], keys, plans[:1])
 
 
 # --------------------------------------------------------------------------------------- hidden patches

@@ -167,7 +167,7 @@ class Contrast(nn.Module):
 
         Args:
             model: the network.
-            queries, keys: batches (B, C, H, W), of one shape. One may be among both.
+            queries, keys: batches (B, C, H, W), of one shape. One may be among both; no keys are needed.
 
         Returns:
             As many (B, outside) for queries, and for keys.

@@ -10,31 +10,36 @@ from torch import Tensor
 
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learners.contrast import Contrast, rising
-from mixlearn.methods.contrast import Encoded, mixco_terms, patchmix_terms
+from mixlearn.methods.contrast import mixco_terms
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.patchmix import patchmix
+from mixlearn.methods.patchmix_terms import Encoded, crop_terms, patchmix_terms
 
 
 class PatchMix(Contrast):
     """Images find their other view; mixtures of patches find all their images, and mixtures akin to them.
 
     Both views are mixed, each with patches of its own but of the same images. The terms are those of
-    `patchmix_terms`: "origin", "mix_to_origin" and "mix_to_mix".
+    `patchmix_terms`: "origin", "mix_to_origin" and "mix_to_mix"; small crops add those of `crop_terms`.
 
     Args:
         net: the network that is to be trained.
         parts: M, how many images make a mixture, or several of which one is drawn for each batch.
         patch: of the mixtures, in pixels; None takes that of the network, or 4 where it has none.
         symmetric: the mean with the views exchanged; asks and answers twice as much.
+        small: `small(images, generator=…)` makes small crops that ask besides, whole and mixed (multi-crop);
+            None goes without. The network must take images of their size, as `vit(any_size=True)` does.
+        crops: how many of each image.
         predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
             itself, as published for the smallest transformer.
         others: all else, as for `Contrast`.
 
     Raises:
-        ValueError: a patch below 1.
+        TypeError: something that cannot be called as `small`.
+        ValueError: a patch below 1, no crops.
 
-    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. Multi-crop is
-    not here.
+    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. On ImageNet the
+    authors have eight small crops of each image, with other images none.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.vit(4, size=8, patch=2, dim=12, depth=1)
@@ -50,18 +55,25 @@ class PatchMix(Contrast):
         parts: int | Sequence[int] = 2,
         patch: int | None = None,
         symmetric: bool = False,
+        small: Callable[..., Tensor] | None = None,
+        crops: int = 8,
         predictor: int | None = 4096,
         momentum: float | Callable[[float], float] | None = rising,
         **others: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **others)
+        if small is not None and not callable(small):
+            raise TypeError(f"small must be a function (images, *, generator), got {type(small).__name__}")
+        if crops < 1:
+            raise ValueError(f"crops must be at least 1, got {crops}; small=None goes without")
         self.patch: int = getattr(net, "patch", 4) if patch is None else patch
         if self.patch < 1:
             raise ValueError(f"patch must be at least 1 pixel, got {self.patch}")
         self.parts, self.symmetric = parts, symmetric
+        self.small, self.crops = small, crops
 
     def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The three terms of a batch.
+        """The three terms of a batch, and those of small crops where there are any.
 
         Args:
             model, images, generator: as for the call.
@@ -74,13 +86,36 @@ class PatchMix(Contrast):
         answering = [one, first.images, two, *((second.images,) if self.symmetric else ())]
         said, keys = self.encoded(model, asking, answering)
         back = (said[3], said[2], keys[3]) if self.symmetric else (None, None, None)
-        return patchmix_terms(
+        terms = patchmix_terms(
             (Encoded(said[0], back[0]), Encoded(back[1], said[1])),
             (Encoded(keys[0], keys[1]), Encoded(keys[2], back[2])),
             (first.plan, second.plan),
             temperature=self.temperature,
             symmetric=self.symmetric,
         )
+        if self.small is not None:
+            terms |= self._cropped(model, self.small, images, (keys[0], keys[2]), number, generator)
+        return terms
+
+    def _cropped(
+        self,
+        model: Any,
+        small: Callable[..., Tensor],
+        images: Tensor,
+        keys: tuple[Tensor, Tensor],
+        number: int,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        """The terms of small crops: all crops in one call, mixed M = `number` at a time as the views were."""
+        crops = [small(images, generator=generator) for _ in range(self.crops)]
+        mixed = [patchmix(crop, patch=self.patch, parts=number, generator=generator) for crop in crops]
+        (alone, together), _ = self.encoded(
+            model, [torch.cat(crops), torch.cat([one.images for one in mixed])]
+        )
+        said = [
+            Encoded(*one) for one in zip(alone.chunk(self.crops), together.chunk(self.crops), strict=True)
+        ]
+        return crop_terms(said, keys, [one.plan for one in mixed], temperature=self.temperature)
 
 
 class MixCo(Contrast):

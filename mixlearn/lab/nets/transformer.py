@@ -51,10 +51,11 @@ class ViT(nn.Module):
         heads: int,
         channels: int,
         mlp_ratio: float,
+        any_size: bool,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        self.size, self.patch = size, patch
+        self.size, self.patch, self.any_size = size, patch, any_size
         with quiet_draws():
             self.embed = nn.Conv2d(channels, dim, patch, stride=patch)
             self.token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -73,16 +74,31 @@ class ViT(nn.Module):
             nn.init.trunc_normal_(free, std=0.02, generator=generator)
 
     def forward(self, images: Tensor, tap: Callable[[str, Tensor], Tensor] | None = None) -> Tensor:
-        if images.shape[-2:] != (self.size, self.size):
-            raise ValueError(f"images must be {self.size} × {self.size}, got {tuple(images.shape)}")
+        positions = self._positions(images)
         see = tap or (lambda name, features: features)
         patches = self.embed(see("input", images)).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], 1) + self.position
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], 1) + positions
         tokens = see("patches", tokens)
         for i, layer in enumerate(self.layers):
             tokens = see(f"block{i + 1}", layer(tokens))
         logits: Tensor = self.head(see("pool", self.norm(tokens)[:, 0]))
         return logits
+
+    def _positions(self, images: Tensor) -> Tensor:
+        """(1, 1 + patches, dim): as learnt, or read between them where images are of another size."""
+        height, width = images.shape[-2:]
+        if height == width == self.size:
+            return self.position
+        if not self.any_size:
+            raise ValueError(f"images must be {self.size} × {self.size}, got {tuple(images.shape)}")
+        if height != width or height % self.patch:
+            raise ValueError(
+                f"images must be squares of whole patches of {self.patch} pixels, got {tuple(images.shape)}"
+            )
+        side, new = self.size // self.patch, height // self.patch
+        grid = self.position[:, 1:].mT.unflatten(2, (side, side))
+        grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
+        return torch.cat([self.position[:, :1], grid.flatten(2).mT], 1)
 
     @torch.no_grad()
     def class_attention(self, tokens: Tensor) -> Tensor:
@@ -96,7 +112,7 @@ class ViT(nn.Module):
         shape = (batch, count, 3, layer.heads, dim // layer.heads)
         query, key, _ = layer.qkv(layer.attend_norm(tokens)).view(shape).permute(2, 0, 3, 1, 4)
         scores = query[:, :, :1] @ key.mT / (dim // layer.heads) ** 0.5
-        side = self.size // self.patch
+        side = round((count - 1) ** 0.5)
         seen: Tensor = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
         return seen.view(batch, side, side)
 
@@ -111,6 +127,7 @@ def vit(
     heads: int = 3,
     channels: int = 3,
     mlp_ratio: float = 4.0,
+    any_size: bool = False,
     generator: torch.Generator | None = None,
 ) -> ViT:
     """A vision transformer: square patches, a class token, learnt positions, pre-normalised layers.
@@ -127,6 +144,8 @@ def vit(
         heads: attention heads; they divide `dim`.
         channels: channels of the images.
         mlp_ratio: hidden units of the perceptron, in units of `dim`.
+        any_size: take square images of other sizes too, with positions read between the learnt ones
+            (bicubic); else they are refused.
         generator: source of the initial weights; None uses torch's default one.
 
     Raises:
@@ -141,4 +160,4 @@ def vit(
         raise ValueError(f"patch must divide the image size {size}, got {patch}")
     if heads < 1 or dim % heads:
         raise ValueError(f"heads must divide dim {dim}, got {heads}")
-    return ViT(num_classes, size, patch, dim, depth, heads, channels, mlp_ratio, generator)
+    return ViT(num_classes, size, patch, dim, depth, heads, channels, mlp_ratio, any_size, generator)

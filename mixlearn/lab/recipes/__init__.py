@@ -12,7 +12,8 @@ from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.fit import sgd
 from mixlearn.lab.nets import preact_resnet, resnet
 from mixlearn.lab.recipes.automix import automix_cifar100, fine_grained, tiny_imagenet
-from mixlearn.lab.recipes.contrast import patchmix_cifar, patchmix_imagenet, pretrain
+from mixlearn.lab.recipes.contrast import pretrain
+from mixlearn.lab.recipes.contrast_full import patchmix_cifar, patchmix_imagenet
 from mixlearn.lab.recipes.large import cifar100_pyramid, imagenet
 from mixlearn.lab.recipes.mixskd import mixskd_cifar100
 from mixlearn.lab.recipes.parts import loaded, weights
