@@ -102,7 +102,7 @@ def patchmix_imagenet(
         ValueError: another size or way of learning.
 
     Source: as for `patchmix_cifar`. Views and crops are cut, on the accelerator, from the middle of each
-    picture. Without small crops, at half the cost or less: `partial(PatchMix, small=None)`.
+    picture. Without small crops, at about half the cost: `partial(PatchMix, small=None)`.
     """
     data = loaded("imagenet-folder", data, root=root, train_transform=centre_crop(224))
     small = partial(contrastive_view, mean=data.mean, std=data.std, least=0.05, most=0.35, size=96)
