@@ -87,7 +87,7 @@ class MixBlock(nn.Module):
             size: (H, W) of the masks, multiples of h and w.
 
         Returns:
-            (B, 1, H, W) in (0, 1), float32.
+            (B, 1, H, W) in (0, 1), float32 at least.
 
         Raises:
             ValueError: features of another number of channels, a size that h and w do not divide, λ outside
@@ -95,10 +95,11 @@ class MixBlock(nn.Module):
         """
         self._check(features, size)
         batch = len(features)
-        share = as_lam(lam, batch).to(features.device, torch.float32)
+        kind = torch.promote_types(features.dtype, torch.float32)
+        share = as_lam(lam, batch).to(features.device, kind)
         partner = as_partner(partner, batch).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
-            seen = features.float().flatten(2).mT  # (B, h·w, C)
+            seen = features.to(kind).flatten(2).mT  # (B, h·w, C)
             scores = self._scores(seen, share, partner)
             if self.symmetric:
                 back = self._scores(seen, share, partner, swapped=True)

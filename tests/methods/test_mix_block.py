@@ -98,6 +98,14 @@ def test_trained_masks_rise_with_lam():
     assert means[-1] - means[0] > 0.5
 
 
+def test_double_precision_stays():
+    block = ml.MixBlock(4, std=0.5, generator=seeded()).double()
+    features = torch.randn(3, 4, 2, 2, generator=seeded(1), dtype=torch.float64, requires_grad=True)
+    lam, partner = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64), torch.tensor([1, 2, 0])
+    assert block(features, lam, partner, (4, 4)).dtype == torch.float64
+    assert torch.autograd.gradcheck(lambda seen: block(seen, lam, partner, (4, 4)), features)
+
+
 def test_half_precision_and_autocast_make_float_masks():
     block = drawn(ml.MixBlock(4))
     features, partner = torch.randn(2, 4, 3, 3, generator=seeded()), torch.tensor([1, 0])

@@ -221,7 +221,7 @@ class AutoMix(nn.Module):
     ) -> Tensor:
         """Loss of a head on mixtures under masks, against labels by λ."""
         lam, partner = drawn
-        share = lam.to(masks.device, torch.float32).expand(len(masks))
+        share = lam.to(masks).expand(len(masks))
         plan = MixPlan.pair(partner, share, masks.to(images.dtype))
         targets = plan.soften(labels, self.num_classes)
         with self.autocast():
