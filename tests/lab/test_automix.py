@@ -157,6 +157,31 @@ def test_the_mask_loss_fades_as_a_cosine_and_does_not_compound():
     )
 
 
+def test_decided_masks_are_asked_for_by_their_variance():
+    found, seen = {}, []
+    for variance in (0.0, 3.0):
+        net, learner = made(variance=variance, mask_weight=0.2)
+        learner.block.register_forward_hook(lambda *given: seen.append(given[2].detach()))
+        found[variance] = learner(net, IMAGES, LABELS, generator=seeded())["mask"].item()
+    mean = seen[0].mean((1, 2, 3), keepdim=True)
+    spread = float((seen[0] - mean).square().mean())
+    assert found[0.0] - found[3.0] == pytest.approx(0.2 * 3 * spread, abs=1e-6)
+        0.2 * 3 * float((seen[0] - mean).square().mean()), abs=1e-6
+    )
+
+
+def test_nobody_is_its_own_partner_where_that_is_asked():
+    for allowed in (True, False):
+        partners, (net, learner) = [], made(fixed_points=allowed)
+        learner.block.register_forward_hook(lambda *given: partners.append(given[1][2]))  # noqa: B023
+        for seed in range(20):
+            learner(net, IMAGES[:3], LABELS[:3], generator=seeded(seed))
+        own = [bool((partner == torch.arange(3)).any()) for partner in partners]
+        assert len(own) > 20 and any(own) == allowed
+    with pytest.raises(ValueError, match="a batch of 1 image has no partner but itself"):
+        learner(net, IMAGES[:1], LABELS[:1])
+
+
 def test_extreme_shares_make_a_plain_mixup():
     net, learner = made(plain_beyond=0.5)
     features = torch.randn(6, 8, 8, 8, generator=seeded())

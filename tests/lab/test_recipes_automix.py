@@ -93,7 +93,7 @@ PUBLISHED = [
         {"mix": AutoMix},
         {
             "network": "resnet18, weights IMAGENET1K_V1",
-            "mix": "AutoMix(stage='stage3', momentum=slow_down(end=0.99999))",
+            "mix": "AutoMix(stage='stage3', fixed_points=False, momentum=slow_down(end=0.99999))",
             "epochs": 200,
             "batch_size": 16,
             "optimizer": sgd("0.001", "0.0005"),
@@ -151,6 +151,16 @@ def test_a_dry_run_states_what_is_published(case: int) -> None:
     recipe, options, expected = PUBLISHED[case]
     found = settings(recipe, **options)
     assert {key: found.get(key) for key in expected} == expected
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_birds_by_a_resnext_get_decided_masks() -> None:
+    birds = settings(recipes.fine_grained, AutoMix, network="resnext50_32x4d")["mix"]
+    assert "fixed_points=False, variance=2.0" in birds
+    planes = settings(recipes.fine_grained, AutoMix, name="aircraft", network="resnet50")["mix"]
+    assert "fixed_points=False" in planes and "variance" not in planes
+    nature = settings(recipes.fine_grained, AutoMix, name="inaturalist2018", network="resnext50_32x4d")["mix"]
+    assert "fixed_points" not in nature and "variance" not in nature
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -38,15 +38,17 @@ class AutoMix(nn.Module):
         alpha: both λ are drawn from Beta(α, α).
         momentum: of the twin, a number or a function of progress.
         buffers: of the twin, see `Twin`.
-        mask_weight: of the mask loss at the beginning; it falls to 0 as a cosine where `fade`.
+        mask_weight: of the mask loss at the beginning; it falls to 0 as a cosine where `fade`, as it does not
+            in the released code's CIFAR settings.
         margin, batch_mean: of the mask loss, see `mask_loss`.
-        fade: whether the mask loss fades. The released code's CIFAR settings hold it.
+        variance: times the masks' variance is taken off the mask loss, before its weight, so that masks
+            decide. As released for birds and aircraft with a ResNeXt: 2.
+        fixed_points: whether an image may be its own partner. As released for birds and aircraft: not.
         plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
-        deploy: "twin" or "network": which of the two predicts.
-        deploy_head: "clean" or "mixed": by which of its heads.
+        deploy, deploy_head: which of the two predicts, "twin" or "network", and by which of its heads,
+            "clean" or "mixed".
         block: options of the `MixBlock`, such as {"embed": False}.
-        joint: train both on the same mixtures by one loss, without a twin: for study. The Mix Block then
-            makes masks that are easy for the network.
+        joint: train both on the same mixtures by one loss, without a twin: for study.
         plainly: compute each part as published, for comparison: slower, with the same gradients.
         smoothing: share of each mixed label spread over all classes.
         generator: source of the first weights of the new parts.
@@ -78,6 +80,8 @@ class AutoMix(nn.Module):
         mask_weight: float = 0.1,
         margin: float = 0.1,
         batch_mean: bool = False,
+        variance: float = 0.0,
+        fixed_points: bool = True,
         fade: bool = True,
         plain_beyond: float = 0.08,
         deploy: str = "twin",
@@ -100,8 +104,9 @@ class AutoMix(nn.Module):
                 f"{margin}, {mask_weight}, {plain_beyond} and {smoothing}"
             )
         self.stage, self.image_size, self.alpha, self.smoothing = stage, image_size, alpha, smoothing
-        self.mask_weight, self.margin, self.batch_mean = mask_weight, margin, batch_mean
-        self.fade, self.plain_beyond, self.joint, self.plainly = fade, plain_beyond, joint, plainly
+        self.mask_weight, self.margin, self.batch_mean, self.fade = mask_weight, margin, batch_mean, fade
+        self.variance, self.fixed_points, self.plain_beyond = variance, fixed_points, plain_beyond
+        self.joint, self.plainly = joint, plainly
         self.deploy, self.deploy_head = "network" if joint else deploy, deploy_head
         self.momentum, self.progress = momentum, 0.0
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
@@ -147,7 +152,7 @@ class AutoMix(nn.Module):
         """The four terms of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W); one image alone is mixed with itself.
+            model: the network. images: (B, C, H, W); one image alone is mixed with itself, or refused.
             labels: (B,) class ids. generator: source of λ and partners.
         """
         found: dict[str, Tensor] = {}
@@ -171,7 +176,7 @@ class AutoMix(nn.Module):
         for_block, for_net = (
             (
                 sample_lam(1, self.alpha, generator=generator),
-                sample_partner(len(images), generator=generator).to(images.device),
+                sample_partner(len(images), fixed_points=self.fixed_points, generator=generator),
             )
             for _ in range(2)
         )
@@ -220,7 +225,7 @@ class AutoMix(nn.Module):
         labels: Tensor,
     ) -> Tensor:
         """Loss of a head on mixtures under masks, against labels by λ."""
-        lam, partner = drawn
+        lam, partner = drawn[0], drawn[1].to(masks.device)
         share = lam.to(masks).expand(len(masks))
         plan = MixPlan.pair(partner, share, masks.to(images.dtype))
         targets = plan.soften(labels, self.num_classes)
@@ -229,12 +234,10 @@ class AutoMix(nn.Module):
         return soft_cross_entropy(logits, smooth(targets, self.smoothing) if self.smoothing else targets)
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
-        return self._mask_weight() * mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
-
-    def _mask_weight(self) -> float:
-        return (
-            self.mask_weight * (1 + math.cos(math.pi * self.progress)) / 2 if self.fade else self.mask_weight
-        )
+        asked = mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
+        if self.variance:
+            asked = asked - self.variance * masks.flatten(1).var(1, correction=0).mean()
+        return self.mask_weight * asked * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
 
     def _momentum(self) -> float:
         return self.momentum(self.progress) if callable(self.momentum) else self.momentum

@@ -43,9 +43,8 @@ class SAMix(AutoMix):
     def __init__(self, net: Any, *, variance: float = 2.0, adjust: float = 0.25, **options: Any) -> None:
         if not 0 <= adjust <= 1:
             raise ValueError(f"adjust must lie in [0, 1], got {adjust}")
-        super().__init__(net, **options)
-        self.variance, self.adjust = variance, adjust
-        self._chance = 1.0
+        super().__init__(net, variance=variance, **options)
+        self.adjust, self._chance = adjust, 1.0
 
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
@@ -62,7 +61,3 @@ class SAMix(AutoMix):
     def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
         masks = super()._taught(features, lam, partner, size)
         return adjusted(masks, lam) if self._chance < self.adjust else masks
-
-    def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
-        spread = masks.flatten(1).var(1, correction=0).mean()
-        return super()._mask_term(masks, lam) - self._mask_weight() * self.variance * spread
