@@ -181,11 +181,12 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 def test_every_setting_of_the_experiment_is_what_it_says():
     said = {name: setting(dry=True).settings for name, setting in mixskd().items()}
-    assert len(said) == 29 and len({str(words) for words in said.values()}) == 29
-    assert said["mixskd-fashion-released"]["mix"] == "MixSKD(critics_learn=False)"
-    assert said["mixskd-fashion-released"]["ablated"] == "mixed"
-    for term in TERMS:
-        assert said[f"mixskd-fashion-no-{term}"]["ablated"] == term
+    assert len(said) == 37 and len({str(words) for words in said.values()}) == 37
+    for name in ("fashion", "emoji"):
+        assert said[f"mixskd-{name}-released"]["mix"] == "MixSKD(critics_learn=False)"
+        assert said[f"mixskd-{name}-released"]["ablated"] == "mixed"
+        for term in TERMS:
+            assert said[f"mixskd-{name}-no-{term}"]["ablated"] == term
     for way, setting in dense().items():  # the same networks, looked at otherwise
         same = said[way.replace("dense", "mixskd")]
         assert {**setting(dry=True).settings, "examined": same["examined"]} == same

@@ -17,8 +17,8 @@ from mixlearn.methods.mixup import mixup
 
 
 def mixskd() -> dict[str, Any]:
-    """MixSKD on both shipped sets beside its controls, and on one of them with other self-distillation and
-    without each of its terms.
+    """MixSKD on both shipped sets beside its controls and without each of its terms; on one of them other
+    self-distillation too.
 
     Controls at equal epochs: plain training, label smoothing, DDGSD, Mixup of the same α, CutMix. At about
     equal seconds: plain training and CutMix for four and a half times the epochs. DDGSD needs two views of
@@ -30,6 +30,7 @@ def mixskd() -> dict[str, Any]:
         (fashion, _compared(180)),
         (emoji, _compared(68)),
         (fashion, _ablated()),
+        (emoji, _ablated()),
         (fashion, {"augmented": {"augment": crop_and_flip}} | _others(40)),
     ):
         setting = partial(recipe, width=8, examine=partial(examine_quality, data=recipe.__name__))
