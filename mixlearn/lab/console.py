@@ -17,6 +17,7 @@ from mixlearn.lab import experiments, recipes, results, runs
 from mixlearn.lab.cards import Card, shown
 from mixlearn.lab.console_probe import probe
 from mixlearn.lab.environment import environment
+from mixlearn.lab.named import named
 from mixlearn.lab.recording import record
 from mixlearn.lab.trained import trained
 from mixlearn.methods.mixup import mixup
@@ -36,7 +37,7 @@ _TARGETS = f"Experiments: {', '.join(experiments.__all__)}. Recipes: {', '.join(
 
 @app.command(epilog=_TARGETS)
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe, or an experiment of several.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe, an experiment, or one of its records.")],
     seeds: Annotated[list[int], typer.Option(help="One or more: --seeds 0 1 2.")] = [0],  # noqa: B006
     alpha: Annotated[
         float | None, typer.Option(help="Train a recipe with Mixup at this α; else without.")
@@ -59,7 +60,7 @@ def train(
     again: Annotated[bool, typer.Option(help="Begin anew where a record is there already.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Train a recipe once a seed and write a run record. The same command goes on where it was stopped."""
+    """Train once a seed and write a run record. The same command goes on where it was stopped."""
     facts = environment("cpu" if accelerator == "cpu" else None)
     given = {"epochs": epochs, "images": images, "width": width, "batch_size": batch_size, "root": root}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
@@ -85,7 +86,7 @@ def train(
 
 @app.command()
 def evaluate(
-    recipe: Annotated[str, typer.Argument(help="The recipe that made the checkpoint.")],
+    recipe: Annotated[str, typer.Argument(help="The recipe or record that made the checkpoint.")],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")],
     width: Annotated[int | None, typer.Option(help="If it was not the recipe's own.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
@@ -141,23 +142,24 @@ def _chosen(
             raise ValueError(f"{target} is an experiment: it sets α and names itself")
         chosen: experiments.Experiment = getattr(experiments, target)()
         return chosen
-    function = _recipe(target)
+    function = named(target)
+    if function is None:
+        raise ValueError(
+            f"recipe must be one of {', '.join((*experiments.__all__, *_RECIPES))}, or the name of an "
+            f"experiment's record, got {target!r}"
+        )
     known = inspect.signature(function).parameters
     for key, value in given.items():
         if value is not None and key not in known:
             raise ValueError(f"the recipe {target} takes no --{key.replace('_', '-')}")
+    if target not in _RECIPES:
+        if alpha is not None or name is not None:
+            raise ValueError(f"{target} is of an experiment: it sets α and names itself")
+        return {target: function}
     if alpha is None:
         mixes = known["mix"].default is not None  # of its own accord
         return {name or (target if mixes else f"{target}-plain"): function}
     return {name or f"{target}-mixup": partial(function, mix=partial(mixup, alpha=check_alpha(alpha)))}
-
-
-def _recipe(name: str) -> Any:
-    if name not in _RECIPES:
-        raise ValueError(
-            f"recipe must be one of {', '.join((*experiments.__all__, *_RECIPES))}, got {name!r}"
-        )
-    return getattr(recipes, name)
 
 
 def _command() -> str:

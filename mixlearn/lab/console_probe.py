@@ -33,7 +33,7 @@ class How(str, Enum):
 
 
 def probe(
-    recipe: Annotated[str, typer.Argument(help="The recipe that made the checkpoint.")],
+    recipe: Annotated[str, typer.Argument(help="The recipe or record that made the checkpoint.")],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")],
     how: Annotated[
         How,

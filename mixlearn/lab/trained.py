@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlearn.lab import checkpoints, recipes
+from mixlearn.lab.named import named
 from mixlearn.lab.training import Outcome
 
 
@@ -14,7 +15,7 @@ def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: 
     """What a recipe's finished run left behind: the network is not trained, only measured again.
 
     Args:
-        recipe: the name of the recipe that made the checkpoint.
+        recipe: the name of the recipe that made the checkpoint, or of the experiment's setting.
         checkpoint: one that was kept, as by `python -m mixlearn train RECIPE --keep`.
         examined: do what the recipe examines of its own accord, such as a linear probe, again too.
         options: of the recipe, where they were not its own, such as `width=8`; None is left out.
@@ -26,8 +27,12 @@ def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: 
         ValueError: no such recipe or file, an option that the recipe lacks, a run that is not finished.
         CheckpointError: a truncated or foreign checkpoint.
     """
-    if recipe not in recipes.__all__:
-        raise ValueError(f"recipe must be one of {', '.join(recipes.__all__)}, got {recipe!r}")
+    function = named(recipe)
+    if function is None:
+        raise ValueError(
+            f"recipe must be one of {', '.join(recipes.__all__)}, or the name of an experiment's record, got "
+            f"{recipe!r}"
+        )
     if not checkpoint.exists():
         raise ValueError(f"there is no checkpoint {checkpoint}")
     state = checkpoints.load(checkpoint)
@@ -36,7 +41,6 @@ def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: 
         raise ValueError(
             f"{checkpoint.name} has done {place['epoch']} of {settings['epochs']} epochs; finish it"
         )
-    function = getattr(recipes, recipe)
     known = inspect.signature(function).parameters
     given = {key: value for key, value in options.items() if value is not None}
     for key in ("width", "root"):
@@ -48,5 +52,4 @@ def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: 
     }
     if not examined:
         given["examine"] = None
-    outcome: Outcome = function(checkpoint=checkpoint, resume=True, progress=False, **given)
-    return outcome
+    return function(checkpoint=checkpoint, resume=True, progress=False, **given)

@@ -97,6 +97,19 @@ def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
     assert expected in capsys.readouterr().out
 
 
+def test_one_setting_of_an_experiment_goes_by_the_name_of_its_record(small: Path, capsys) -> None:
+    short = ["--epochs", "2", "--images", "16", "--width", "4", "--accelerator", "cpu"]
+    assert main(["train", "fashion-mixup", *short, "--out", "one", "--keep"]) == 0
+    assert main(["train", "fashion", "--alpha", "1.0", *short, "--out", "same", "--name", "mine"]) == 0
+    kept, same = runs.load("fashion-mixup", "one"), runs.load("mine", "same")
+    assert kept.settings == same.settings and kept.runs[0]["final"] == same.runs[0]["final"]
+    capsys.readouterr()
+    network = ["checkpoints/fashion-mixup-0.pt", "--width", "4", "--accelerator", "cpu"]
+    assert main(["evaluate", "fashion-mixup", *network]) == 0
+    final = kept.runs[0]["final"]["same"]
+    assert f"same: accuracy {final['accuracy']:.4f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
@@ -104,6 +117,11 @@ def test_evaluate_gives_the_measures_of_the_record(small: Path, capsys) -> None:
             ["train", "cifar"],
             "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd, sweep, "
             "transfer, automix",
+        ),
+        (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
+        (
+            ["evaluate", "fashion-none", "gone.pt"],
+            "or the name of an experiment's record, got 'fash",
         ),
         (["train", "fashion", "--alpha", "-1"], "alpha must be"),
         (
