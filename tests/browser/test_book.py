@@ -42,6 +42,13 @@ WIDER_THAN_THE_PAGE = """() => {
         .slice(0, 5).map(e => e.outerHTML.slice(0, 200));
 }"""
 
+# formulas on lines of their own that are wider than the page and would have to be pushed to be read
+WIDE_FORMULAS = """() =>
+    [...document.querySelectorAll("mjx-container[display=true]")]
+        .filter(e => e.scrollWidth > e.clientWidth + 1)
+        .map(e => `${e.scrollWidth} of ${e.clientWidth} pixels, under ` +
+            `${e.closest("section")?.querySelector("h1, h2, h3")?.textContent}`)"""
+
 OpenPage = Callable[..., Any]
 
 
@@ -56,6 +63,7 @@ def test_page_loads_alone(site: Path, open_page: OpenPage, name: str) -> None:
                 "formulas => document.querySelectorAll('mjx-container svg').length >= formulas", arg=formulas
             )
             assert page.locator("mjx-merror, mjx-container [data-mml-node=merror]").count() == 0
+            assert page.evaluate(WIDE_FORMULAS) == []
         assert page.troubles == []
         too_wide = page.evaluate(WIDER_THAN_THE_PAGE)
         assert too_wide == []
