@@ -32,7 +32,8 @@ class Table:
     def _repr_html_(self) -> str:
         def line(cells: Sequence[str], first: str, other: str) -> str:
             kinds = [first, *[other] * (len(cells) - 1)]
-            made = (f"<{k}>{_marked(c)}</{k.split()[0]}>" for k, c in zip(kinds, cells, strict=True))
+            whole = (_marked(cell).replace(" ± ", "&nbsp;±&nbsp;") for cell in cells)  # never broken in two
+            made = (f"<{k}>{c}</{k.split()[0]}>" for k, c in zip(kinds, whole, strict=True))
             return f"<tr>{''.join(made)}</tr>"
 
         head = line(self.head, "th scope='col'", "th scope='col'")

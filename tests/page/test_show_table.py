@@ -53,6 +53,7 @@ def test_records_stand_with_their_intervals_and_gains(shelf):
     assert none == ("none", interval(PLAIN).percent(), str(interval([1 - v for v in PLAIN])),
                     interval([v / 2 for v in PLAIN]).percent(), "")  # fmt: skip
     assert better[-1] == "**3.0 ± 0.0**", "clear of zero"
+    assert "<b>3.0&nbsp;±&nbsp;0.0</b>" in made._repr_html_(), "an interval is never broken in two"
     gain = interval([a - b for a, b in zip(LIKE, PLAIN, strict=True)])
     assert alike[-1] == gain.percent() and abs(gain.mean) < gain.half
 
