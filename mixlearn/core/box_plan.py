@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import readable
+from mixlearn.core.checks import check_size, readable
 from mixlearn.core.combine import paste
 from mixlearn.core.geometry import box_area, boxes_to_masks, check_boxes
 from mixlearn.core.plan import MixPlan
@@ -122,11 +122,7 @@ class BoxPlan(MixPlan):
 
     def _check_pixels(self, images: Tensor) -> None:
         self._check_batch(images, "images")
-        if images.dim() < 3 or tuple(images.shape[-2:]) != self.size:
-            raise ValueError(
-                f"images must have shape ({len(self)}, …, {self.size[0]}, {self.size[1]}) "
-                f"to go with the boxes, got {tuple(images.shape)}"
-            )
+        check_size(images, self.size, "boxes")
 
 
 def _fits(corners: tuple[int, ...], height: int, width: int) -> bool:

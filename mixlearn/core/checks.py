@@ -123,3 +123,12 @@ def check_pixels(images: Tensor) -> tuple[int, int]:
             f"images must have rows and columns, (B, …, H, W) with H, W ≥ 1, got {tuple(images.shape)}"
         )
     return images.shape[-2], images.shape[-1]
+
+
+def check_size(images: Tensor, size: Sequence[int], what: str) -> None:
+    """Whether images (B, …, H, W) have the height and width that a plan's masks, boxes or patches have."""
+    if images.dim() < 3 or tuple(images.shape[-2:]) != tuple(size):
+        raise ValueError(
+            f"images must have shape ({len(images)}, …, {size[0]}, {size[1]}) to go with the {what}, "
+            f"got {tuple(images.shape)}"
+        )

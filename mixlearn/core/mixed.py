@@ -19,6 +19,6 @@ class Mixed(NamedTuple):
 
 def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes: int | None) -> Mixed:
     """Mix and soften: the last step of every method."""
-    plan = plan if plan.weights.device == images.device else plan.to(images.device)
+    plan = plan if plan.device == images.device else plan.to(images.device)
     targets = None if labels is None else plan.soften(labels, num_classes)
     return Mixed(plan.mix(images), targets, plan)

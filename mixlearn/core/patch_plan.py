@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import check_size
 from mixlearn.core.combine import laid_out_as, wants_graph
 from mixlearn.core.plan import MixPlan
 
@@ -55,10 +56,9 @@ class PatchPlan(MixPlan):
         count = (height // patch) * (width // patch)
         if tuple(groups.shape) != (count,):
             raise ValueError(f"groups must have shape ({count},), one a patch, got {tuple(groups.shape)}")
-        if int(groups.min()) < 0 or int(groups.max()) >= parts:
-            raise ValueError(
-                f"groups must lie in 0…{parts - 1}, got {int(groups.min())} to {int(groups.max())}"
-            )
+        low, high = (int(group) for group in torch.aminmax(groups))
+        if low < 0 or high >= parts:
+            raise ValueError(f"groups must lie in 0…{parts - 1}, got {low} to {high}")
         known = {"_batch": batch, "patch": patch, "size": size, "groups": groups, "parts": parts}
         vars(self).update(known, _device=groups.device, boxes=None)  # the class is frozen
 
@@ -67,6 +67,11 @@ class PatchPlan(MixPlan):
         plan = super().to(device)
         vars(plan)["_device"] = torch.device(device)
         return plan
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is applied. The groups themselves stay on the CPU."""
+        return self._device
 
     def __len__(self) -> int:
         batch: int = vars(self)["_batch"]
@@ -88,7 +93,7 @@ class PatchPlan(MixPlan):
     def masks(self) -> Tensor:
         """(M, B, 1, H, W): 1 in the patches of a group."""
         parts = torch.arange(vars(self)["parts"])
-        chosen = (self._pixels() == parts[:, None, None]).float().to(self._device)
+        chosen = (self._pixels == parts[:, None, None]).float().to(self._device)
         return chosen[:, None, None].expand(-1, len(self), 1, *self.size)
 
     @cached_property
@@ -110,11 +115,7 @@ class PatchPlan(MixPlan):
             ValueError: batch or pixels differ from the plan's.
         """
         self._check_batch(images, "images")
-        if images.dim() < 3 or tuple(images.shape[-2:]) != self.size:
-            raise ValueError(
-                f"images must have shape ({len(self)}, …, {self.size[0]}, {self.size[1]}) "
-                f"to go with the patches, got {tuple(images.shape)}"
-            )
+        check_size(images, self.size, "patches")
         plain = images.contiguous()
         on_cpu = plain.device.type == "cpu" and plain.is_floating_point() and not wants_graph(plain)
         few = vars(self)["parts"] <= FEW and len(self) > 1
@@ -124,7 +125,7 @@ class PatchPlan(MixPlan):
         """By one gather."""
         pieces = images.view(-1, self.patch)
         each = pieces.shape[0] // len(self)
-        rows = self._rows()
+        rows = self._pixels[:, :: self.patch]  # (H, W / patch): the group of each piece of a row
         shift = rows.expand(each // rows.numel(), -1, -1).reshape(-1).to(images.device) * each
         index = torch.arange(len(pieces), device=images.device).view(len(self), each) + shift
         index[len(self) - min(len(self), vars(self)["parts"]) :] %= len(pieces)
@@ -134,7 +135,7 @@ class PatchPlan(MixPlan):
         """Group by group: where a group's mask is 1 its image, g further on, is laid over the others."""
         out, below = torch.empty_like(images), images
         for group in range(1, vars(self)["parts"]):
-            mask = (self._pixels() == group).to(images.dtype)
+            mask = (self._pixels == group).to(images.dtype)
             start = group % len(self)
             for rows, from_rows in (
                 (slice(0, len(self) - start), slice(start, None)),
@@ -144,10 +145,9 @@ class PatchPlan(MixPlan):
             below = out
         return out if below is out else images.clone()
 
+    @cached_property
     def _pixels(self) -> Tensor:
         """(H, W): the group of each pixel."""
-        return self._rows().repeat_interleave(self.patch, 1)
-
-    def _rows(self) -> Tensor:
-        """(H, W / patch): the group of each piece of a row."""
-        return self.groups.view(-1, self.size[1] // self.patch).repeat_interleave(self.patch, 0)
+        height, width = self.size
+        grid = self.groups.view(height // self.patch, 1, width // self.patch, 1)
+        return grid.expand(-1, self.patch, -1, self.patch).reshape(height, width)

@@ -14,7 +14,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_labels
+from mixlearn.core.checks import check_labels, check_size
 from mixlearn.core.combine import gather_sum, mask_sum, pick
 
 Plan = TypeVar("Plan", bound="MixPlan")
@@ -102,8 +102,7 @@ class MixPlan:
         >>> plan.lam, plan.masks.shape
         (tensor([0.2500, 0.2500]), torch.Size([2, 2, 1, 2, 2]))
         """
-        batch = partner.shape[0]
-        lam = masks.mean((1, 2, 3))
+        batch, lam = partner.shape[0], masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
         both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])
         asked = weights[0] if lam_asked is None else lam_asked.expand(batch)
@@ -123,6 +122,11 @@ class MixPlan:
 
     def __len__(self) -> int:
         return self.sources.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is applied."""
+        return self.weights.device
 
     @property
     def lam(self) -> Tensor:
@@ -242,9 +246,5 @@ class MixPlan:
 
     def _check_pixels(self, images: Tensor) -> None:
         self._check_batch(images, "images")
-        size = tuple(self.masks.shape[-2:])
-        if size != (1, 1) and (images.dim() < 3 or tuple(images.shape[-2:]) != size):
-            raise ValueError(
-                f"images must have shape ({len(self)}, …, {size[0]}, {size[1]}) to go with the masks, "
-                f"got {tuple(images.shape)}"
-            )
+        if tuple(self.masks.shape[-2:]) != (1, 1):
+            check_size(images, self.masks.shape[-2:], "masks")

@@ -68,16 +68,13 @@ def patchmix(
     number = _drawn(parts, generator)
     if not 1 <= number <= count:
         raise ValueError(f"parts must lie in 1…{count}, the number of patches, got {number}")
-    if order is None:
-        order = torch.randperm(count, generator=generator)
-    order = torch.as_tensor(order).cpu()
-    if order.is_floating_point() or not torch.equal(order.sort().values, torch.arange(count)):
-        raise ValueError(f"order must be a permutation of 0…{count - 1}, got {order.tolist()[:8]} …")
-    groups = torch.zeros(count, dtype=torch.int64)
+    shuffled = torch.randperm(count, generator=generator) if order is None else _permutation(order, count)
     each = count // number
-    groups[order[: each * number]] = torch.arange(number).repeat_interleave(each)
+    groups = torch.zeros(count, dtype=torch.int64)
+    for group in range(1, number):
+        groups[shuffled[group * each : (group + 1) * each]] = group
     plan = PatchPlan(groups, images.shape[0], patch, (height, width), number)
-    return apply_plan(plan.to(images.device), images, labels, num_classes)
+    return apply_plan(plan, images, labels, num_classes)
 
 
 def contrastive_loss(
@@ -132,6 +129,14 @@ def contrastive_loss(
     if readable(targets) and not bool(((targets.sum(1) - 1).abs() < 1e-4).all()):
         raise ValueError(f"targets must sum to 1 in each row, got {targets.sum(1).tolist()[:4]} …")
     return soft_cross_entropy(logits, targets)
+
+
+def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
+    """The order as a tensor on the CPU, if it is a permutation of 0…count − 1."""
+    given = torch.as_tensor(order).cpu()
+    if given.is_floating_point() or not torch.equal(given.sort().values, torch.arange(count)):
+        raise ValueError(f"order must be a permutation of 0…{count - 1}, got {given.tolist()[:8]} …")
+    return given
 
 
 def _drawn(parts: int | Sequence[int], generator: torch.Generator | None) -> int:
