@@ -133,17 +133,18 @@ class PatchPlan(MixPlan):
 
     def _laid_over(self, images: Tensor) -> Tensor:
         """Group by group: where a group's mask is 1 its image, g further on, is laid over the others."""
-        out, below = torch.empty_like(images), images
+        flat = images.view(len(self), -1)
+        below, out = flat, torch.empty_like(flat)
         for group in range(1, vars(self)["parts"]):
-            mask = (self._pixels == group).to(images.dtype)
+            mask = (self._pixels == group).to(images.dtype).expand(images.shape[1:]).reshape(-1)
             start = group % len(self)
             for rows, from_rows in (
                 (slice(0, len(self) - start), slice(start, None)),
                 (slice(len(self) - start, None), slice(0, start)),
             ):
-                torch.lerp(below[rows], images[from_rows], mask, out=out[rows])
+                torch.lerp(below[rows], flat[from_rows], mask, out=out[rows])
             below = out
-        return out if below is out else images.clone()
+        return out.view(images.shape) if below is out else images.clone()
 
     @cached_property
     def _pixels(self) -> Tensor:
