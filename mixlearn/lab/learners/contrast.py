@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,13 +13,14 @@ from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.learners.pairs import dealt, interleaved
 from mixlearn.lab.learners.perceptron import perceptron
 from mixlearn.lab.learners.twin import Twin, slow_down
+from mixlearn.lab.learners.unlabelled import Unlabelled
 from mixlearn.lab.nets.taps import pooled
 from mixlearn.lab.processes import Shared
 
 rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
 
 
-class Contrast(nn.Module):
+class Contrast(Unlabelled):
     """The skeleton of learners that compare views of images, and never read a label.
 
     What the network's head would be given, its tap "pool", goes through a projector of three layers; what
@@ -54,8 +54,6 @@ class Contrast(nn.Module):
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
-    reads_labels = False
-
     def __init__(
         self,
         net: Any,
@@ -72,15 +70,13 @@ class Contrast(nn.Module):
         smoothing: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        check_unlabelled(type(self).__name__, net, augment, smoothing)
+        super().__init__(net, augment, smoothing)
         if deploy not in ("twin", "network"):
             raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        self.augment, self.temperature = augment, temperature
+        self.temperature = temperature
         self.momentum, self.deploy = momentum, deploy
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
         self.projector = perceptron((net.features, hidden, hidden, outside), generator=generator)
         self.predictor: nn.Module | None = None
         if predictor is not None:
@@ -90,32 +86,6 @@ class Contrast(nn.Module):
         self.twin: Twin | None = None
         if momentum is not None:
             self.twin = Twin(self._followed(net), momentum(0.0) if callable(momentum) else momentum)
-
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
-        """The terms of a batch.
-
-        Args:
-            model: the network.
-            images: (B, C, H, W), two at least.
-            labels: never read.
-            generator: source of views and mixtures.
-        """
-        return self.terms(model, images, generator)
-
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """What a learner of this kind asks of a batch.
-
-        Args:
-            model, images, generator: as for the learner's call.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must say what it asks of a batch")
 
     def advance(self, progress: float) -> None:
         """Tell the learner how far training has come, from 0 to 1."""
@@ -140,14 +110,6 @@ class Contrast(nn.Module):
             model: the network that was trained.
         """
         return model if self.twin is None or self.deploy == "network" else self.twin["net"]
-
-    def unused(self, model: Any) -> list[nn.Module]:
-        """The parts of the network that are not trained: its head.
-
-        Args:
-            model: the network.
-        """
-        return [getattr(model, "module", model).head]
 
     def views(self, images: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Two views of a batch.
@@ -196,20 +158,6 @@ class Contrast(nn.Module):
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "projector": self.projector}
-
-
-def check_unlabelled(name: str, net: Any, augment: Any, smoothing: float) -> None:
-    """Whether a learner without labels can be built.
-
-    Args:
-        name: of the learner. net: the network. augment: what makes views. smoothing: of labels; must be 0.
-    """
-    if not hasattr(net, "features") or "pool" not in getattr(net, "stages", ()):
-        raise TypeError(f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}")
-    if not callable(augment):
-        raise TypeError(f"augment must be a function (images, *, generator), got {type(augment).__name__}")
-    if smoothing:
-        raise ValueError(f"{name} reads no labels; smoothing must be 0, got {smoothing}")
 
 
 def _at_once(encoder: Any, batches: Sequence[Tensor]) -> list[Tensor]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.learners.contrast import check_unlabelled
+from mixlearn.lab.learners.unlabelled import Unlabelled
 from mixlearn.lab.nets.taps import Only
 from mixlearn.lab.nets.transformer import ViT
 from mixlearn.methods.masked_images import hidden_patches, masked_pixel_loss
 
 
-class MaskedImages(nn.Module):
+class MaskedImages(Unlabelled):
     """Hides patches of each image and has a linear decoder predict their pixels: SimMIM. Its term: "pixels".
 
     Hidden patches enter the transformer as a learnt token, with their positions. No label is read, and the
@@ -45,8 +44,6 @@ class MaskedImages(nn.Module):
     ['pixels']
     """
 
-    reads_labels = False
-
     def __init__(
         self,
         net: Any,
@@ -58,17 +55,15 @@ class MaskedImages(nn.Module):
         smoothing: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
         if not isinstance(net, ViT):
             raise TypeError(f"MaskedImages hides a transformer's patches, got {type(net).__name__}")
-        check_unlabelled("MaskedImages", net, augment, smoothing)
+        super().__init__(net, augment, smoothing)
         self.patch, self.side = net.patch, net.size // net.patch
         block = net.patch if block is None else block
         if block % net.patch:
             raise ValueError(f"block must be whole patches of {net.patch} pixels, got {block}")
-        self.augment, self.ratio, self.block = augment, ratio, block // net.patch
+        self.ratio, self.block = ratio, block // net.patch
         hidden_patches(1, self.side, ratio=ratio, block=self.block, generator=torch.Generator())  # a check
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
         self.last = net.stages[-2]
         self.token = nn.Parameter(torch.zeros(1, 1, net.features))
         with torch.random.fork_rng(devices=[]):
@@ -77,27 +72,11 @@ class MaskedImages(nn.Module):
         nn.init.trunc_normal_(self.decoder.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.decoder.bias)
 
-    def unused(self, model: Any) -> list[nn.Module]:
-        """The parts of the network that are not trained: its head.
-
-        Args:
-            model: the network.
-        """
-        return [getattr(model, "module", model).head]
-
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The term of a batch.
 
         Args:
-            model: the network. images: (B, C, H, W). labels: never read. generator: source of the view and
-                of what is hidden.
+            model: the network. images: (B, C, H, W). generator: source of the view and of what is hidden.
         """
         view = self.augment(images, generator=generator)
         hidden = hidden_patches(

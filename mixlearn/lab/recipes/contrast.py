@@ -14,10 +14,10 @@ from torch.optim import AdamW
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.examine.features import examine_features
 from mixlearn.lab.learners.contrast import Contrast
-from mixlearn.lab.learners.contrast_masked import MaskedImages
 from mixlearn.lab.learners.contrast_mixed import PatchMix
 from mixlearn.lab.learners.contrast_views import SimCLR, SimSiam
 from mixlearn.lab.learners.twin import slow_down
+from mixlearn.lab.learners.unlabelled import Unlabelled
 from mixlearn.lab.nets import resnet
 from mixlearn.lab.recipes.parts import loaded, weights
 from mixlearn.lab.recipes.vit import tiny_vit
@@ -103,9 +103,19 @@ def pretrain(
 
 
 def told(mix: Any, view: Any, sizes: dict[str, Any]) -> Any:
-    """The learner, told how views are made and how large its layers are, unless it knows better."""
+    """The learner, told how views are made and how large its layers are, unless it knows better.
+
+    Args:
+        mix: a learner without labels, or a partial of one, whose own settings come first.
+        view: its `augment`.
+        sizes: sizes of its layers and further settings by name; those that it does not take are left out.
+
+    >>> from mixlearn.lab.learners import SimSiam
+    >>> sorted(told(SimSiam, crop_and_flip, {"outside": 64, "momentum": 0.99}).keywords.items())[1:]
+    [('outside', 64), ('predictor', 16)]
+    """
     kind = getattr(mix, "func", mix)
-    if not (isinstance(kind, type) and issubclass(kind, (Contrast, MaskedImages))):
+    if not (isinstance(kind, type) and issubclass(kind, Unlabelled)):
         words = repr(mix) if isinstance(mix, str) else in_words(mix)
         raise ValueError(f"mix must be a learner without labels, such as PatchMix, or a partial, got {words}")
     wanted = {"augment": view}
