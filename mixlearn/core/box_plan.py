@@ -121,8 +121,7 @@ class BoxPlan(MixPlan):
         return paste(images, self.partner, self.boxes, self.corners)
 
     def _check_pixels(self, images: Tensor) -> None:
-        self._check_batch(images, "images")
-        check_size(images, self.size, "boxes")
+        check_size(images, len(self), self.size, "boxes")
 
 
 def _fits(corners: tuple[int, ...], height: int, width: int) -> bool:

@@ -28,6 +28,8 @@ def check_alpha(alpha: float) -> float:
 
 def check_generator(generator: torch.Generator | None) -> None:
     """All draws are made on the CPU, so that one seed gives one plan on every device."""
+    if generator is not None and not hasattr(generator, "device"):
+        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     if generator is not None and generator.device.type != "cpu":
         raise ValueError(
             f"generator must live on the CPU (plans are drawn there, then moved), got {generator.device}"
@@ -125,10 +127,19 @@ def check_pixels(images: Tensor) -> tuple[int, int]:
     return images.shape[-2], images.shape[-1]
 
 
-def check_size(images: Tensor, size: Sequence[int], what: str) -> None:
-    """Whether images (B, …, H, W) have the height and width that a plan's masks, boxes or patches have."""
+def check_batch(values: Tensor, batch: int, name: str) -> None:
+    """Whether values (B, …) are as many as a plan is for."""
+    if values.dim() == 0 or values.shape[0] != batch:
+        raise ValueError(
+            f"{name} must have shape ({batch}, …) to go with the plan, got {tuple(values.shape)}"
+        )
+
+
+def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> None:
+    """Whether images (B, …, H, W) are as many, and as high and wide, as a plan's masks, boxes or patches."""
+    check_batch(images, batch, "images")
     if images.dim() < 3 or tuple(images.shape[-2:]) != tuple(size):
         raise ValueError(
-            f"images must have shape ({len(images)}, …, {size[0]}, {size[1]}) to go with the {what}, "
+            f"images must have shape ({batch}, …, {size[0]}, {size[1]}) to go with the {what}, "
             f"got {tuple(images.shape)}"
         )

@@ -12,7 +12,8 @@ from mixlearn.core.checks import check_size
 from mixlearn.core.combine import laid_out_as, wants_graph
 from mixlearn.core.plan import MixPlan
 
-FEW = 4  # parts up to which interpolating is quicker on a CPU than gathering
+FEW = 4  # parts up to which laying one over the other is quicker on a CPU than gathering
+WIDE = ((16, torch.complex128), (8, torch.int64), (4, torch.int32), (2, torch.int16), (1, torch.uint8))
 
 
 class PatchPlan(MixPlan):
@@ -45,7 +46,7 @@ class PatchPlan(MixPlan):
     size: tuple[int, int]
     groups: Tensor
     _device: torch.device
-    _stay: ClassVar[tuple[str, ...]] = ("groups",)
+    _stay: ClassVar[tuple[str, ...]] = ("groups", "_pixels")
 
     def __init__(self, groups: Tensor, batch: int, patch: int, size: tuple[int, int], parts: int) -> None:
         height, width = size
@@ -87,13 +88,13 @@ class PatchPlan(MixPlan):
     def weights(self) -> Tensor:
         """(M, B): the share of patches that each part has."""
         counts = torch.bincount(self.groups, minlength=vars(self)["parts"])
-        return (counts / counts.sum()).to(self._device)[:, None].expand(-1, len(self))
+        return (counts / counts.sum()).to(self._device, non_blocking=True)[:, None].expand(-1, len(self))
 
     @cached_property
     def masks(self) -> Tensor:
         """(M, B, 1, H, W): 1 in the patches of a group."""
         parts = torch.arange(vars(self)["parts"])
-        chosen = (self._pixels == parts[:, None, None]).float().to(self._device)
+        chosen = (self._pixels == parts[:, None, None]).float().to(self._device, non_blocking=True)
         return chosen[:, None, None].expand(-1, len(self), 1, *self.size)
 
     @cached_property
@@ -105,8 +106,8 @@ class PatchPlan(MixPlan):
         """The images with their patches taken from the batch; (B, …, H, W) of any type.
 
         Pieces of rows, as long as a patch is wide, are gathered once: what is read is what is written,
-        whatever the number of parts. On a CPU a few parts of finite floats are quicker by one interpolation
-        between neighbours for each.
+        whatever the number of parts. On a CPU a few parts are laid over each other more quickly. Either way
+        pixels are copied bit by bit, those that are not finite too.
 
         Returns:
             A new tensor of the same shape, type and memory format. `images` is left as it was.
@@ -114,10 +115,9 @@ class PatchPlan(MixPlan):
         Raises:
             ValueError: batch or pixels differ from the plan's.
         """
-        self._check_batch(images, "images")
-        check_size(images, self.size, "patches")
+        check_size(images, len(self), self.size, "patches")
         plain = images.contiguous()
-        on_cpu = plain.device.type == "cpu" and plain.is_floating_point() and not wants_graph(plain)
+        on_cpu = plain.device.type == "cpu" and not wants_graph(plain)
         few = vars(self)["parts"] <= FEW and len(self) > 1
         return laid_out_as(images, self._laid_over(plain) if on_cpu and few else self._gathered(plain))
 
@@ -125,26 +125,34 @@ class PatchPlan(MixPlan):
         """By one gather."""
         pieces = images.view(-1, self.patch)
         each = pieces.shape[0] // len(self)
-        rows = self._pixels[:, :: self.patch]  # (H, W / patch): the group of each piece of a row
-        shift = rows.expand(each // rows.numel(), -1, -1).reshape(-1).to(images.device) * each
+        rows = self._pixels[:, :: self.patch].to(images.device, non_blocking=True)  # of each piece of a row
+        shift = rows.expand(each // rows.numel(), -1, -1).reshape(-1) * each
         index = torch.arange(len(pieces), device=images.device).view(len(self), each) + shift
         index[len(self) - min(len(self), vars(self)["parts"]) :] %= len(pieces)
         return pieces.index_select(0, index.view(-1)).view(images.shape)
 
     def _laid_over(self, images: Tensor) -> Tensor:
-        """Group by group: where a group's mask is 1 its image, g further on, is laid over the others."""
-        flat = images.view(len(self), -1)
+        """Group by group: an image g further on is laid over the others in the places of group g.
+
+        Neighbouring pixels of a patch go together, read as one number of up to 16 bytes: nothing is computed
+        of them, and a few wide numbers are chosen between more quickly than many narrow ones.
+        """
+        piece = images.element_size() * self.patch
+        width, kind = next((width, kind) for width, kind in WIDE if piece % width == 0)
+        together = width // images.element_size()
+        aligned = images.clone() if images.storage_offset() % together else images.detach()
+        flat = aligned.view(len(self), -1).view(kind)
+        groups = self._pixels[:, ::together].expand(*images.shape[1:-1], -1).reshape(-1)
         below, out = flat, torch.empty_like(flat)
         for group in range(1, vars(self)["parts"]):
-            mask = (self._pixels == group).to(images.dtype).expand(images.shape[1:]).reshape(-1)
-            start = group % len(self)
+            here, start = groups == group, group % len(self)
             for rows, from_rows in (
                 (slice(0, len(self) - start), slice(start, None)),
                 (slice(len(self) - start, None), slice(0, start)),
             ):
-                torch.lerp(below[rows], flat[from_rows], mask, out=out[rows])
+                torch.where(here, flat[from_rows], below[rows], out=out[rows])
             below = out
-        return out.view(images.shape) if below is out else images.clone()
+        return (out if below is out else flat.clone()).view(images.dtype).view(images.shape)
 
     @cached_property
     def _pixels(self) -> Tensor:

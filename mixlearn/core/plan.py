@@ -14,7 +14,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_labels, check_size
+from mixlearn.core.checks import check_batch, check_labels, check_size
 from mixlearn.core.combine import gather_sum, mask_sum, pick
 
 Plan = TypeVar("Plan", bound="MixPlan")
@@ -147,14 +147,16 @@ class MixPlan:
         return again
 
     def changed(self: Plan, **tensors: Tensor) -> Plan:
-        """A plan of the same kind with other tensors, such as other weights; they are not checked.
+        """A plan of the same kind with other `weights` or `lam_asked`, which are not checked.
 
         >>> plan = MixPlan.identity(2)
         >>> plan.changed(weights=torch.tensor([[0.5, 0.5], [0.5, 0.5]])).lam
         tensor([0.5000, 0.5000])
         """
+        if not tensors.keys() <= {"weights", "lam_asked"}:
+            raise ValueError(f"weights and lam_asked can be changed, got {', '.join(tensors)}")
         again = copy(self)
-        vars(again).update(tensors, _pair=self._pair and not tensors.keys() & {"masks", "weights"})
+        vars(again).update(tensors, _pair=self._pair and "weights" not in tensors)
         return again
 
     def mix(self, images: Tensor) -> Tensor:
@@ -185,7 +187,7 @@ class MixPlan:
 
     def blend(self, values: Tensor) -> Tensor:
         """Σₖ wₖ · v[sₖ]: soft labels, logits, pooled features of shape (B, …), mixed as labels are."""
-        self._check_batch(values, "values")
+        check_batch(values, len(self), "values")
         if not values.is_floating_point():
             raise TypeError(f"values to blend must be floating point, got {values.dtype}")
         return gather_sum(values, self.sources, self.weights, self._pair)
@@ -238,13 +240,8 @@ class MixPlan:
             said += f", box x {x0}–{x1}, y {y0}–{y1}"
         return said
 
-    def _check_batch(self, values: Tensor, name: str) -> None:
-        if values.dim() == 0 or values.shape[0] != len(self):
-            raise ValueError(
-                f"{name} must have shape ({len(self)}, …) to go with the plan, got {tuple(values.shape)}"
-            )
-
     def _check_pixels(self, images: Tensor) -> None:
-        self._check_batch(images, "images")
-        if tuple(self.masks.shape[-2:]) != (1, 1):
-            check_size(images, self.masks.shape[-2:], "masks")
+        if tuple(self.masks.shape[-2:]) == (1, 1):
+            check_batch(images, len(self), "images")
+        else:
+            check_size(images, len(self), self.masks.shape[-2:], "masks")

@@ -120,7 +120,8 @@ def train(
     rates: Schedule | Schedules = schedule
     if block is not None:
         optimizer, rates = block_apart(learner, optimizer, schedule, block)
-    if _without_labels(mix) and loader is None and len(train_set) % batch_size == 1:
+    alone = batch_size > 1 and len(train_set) % batch_size == 1
+    if getattr(learner, "compares", False) and loader is None and alone:
         raise ValueError(
             f"{len(train_set)} images in batches of {batch_size} leave one that nothing can be compared with"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import check_batch, check_pixels
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
@@ -27,7 +27,7 @@ class AlignPlan(MixPlan):
 
     def mix(self, features: Tensor) -> Tensor:
         """λ of the own and 1 − λ of the partner's features, one of them aligned; (B, C, H, W), r = H·W."""
-        self._check_batch(features, "features")
+        check_batch(features, len(self), "features")
         own, other = (features[source].flatten(2) for source in self.sources)
         to = self.alignment.to(features.dtype)
         if self.moves_partner:

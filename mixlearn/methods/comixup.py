@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_alpha, check_generator, check_pixels
+from mixlearn.core.checks import check_alpha, check_generator, check_pixels, check_size
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
@@ -48,9 +48,7 @@ class CellPlan(MixPlan):
 
     def mix(self, images: Tensor) -> Tensor:
         """Each cell from its source; (B, …, H, W) of any type, class ids too."""
-        self._check_batch(images, "images")
-        if tuple(images.shape[-2:]) != self.size:
-            raise ValueError(f"images must be {self.size[0]} × {self.size[1]}, got {tuple(images.shape)}")
+        check_size(images, len(self), self.size, "cells")
         batch, n, m = self.cells.shape
         height, width = self.size
         cut_up = images.reshape(batch, -1, n, height // n, m, width // m).permute(0, 2, 4, 1, 3, 5)

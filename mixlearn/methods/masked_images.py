@@ -40,7 +40,7 @@ def hidden_patches(
     if block < 1 or side % block or side == block:
         raise ValueError(f"block must divide the {side} patches of a row into 2 or more, got {block}")
     across = side // block
-    count = min(math.ceil(ratio * across**2), across**2 - 1)
+    count = min(math.ceil(ratio * across**2 - 1e-9), across**2 - 1)
     rank = torch.rand(batch, across**2, generator=generator).argsort(1).argsort(1)
     chosen = (rank < count).view(batch, across, across)
     return chosen.repeat_interleave(block, 1).repeat_interleave(block, 2).flatten(1)

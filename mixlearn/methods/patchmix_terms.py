@@ -97,7 +97,7 @@ def crop_terms(
     Args:
         crops: what was said of each set of crops, one crop of every image: of the crops, and of their
             mixtures.
-        keys: (K, D) of the images of view 1, and of view 2.
+        keys: (B, D) of the images of view 1, and of view 2.
         plans: of the mixtures, one for each set.
         temperature: τ, by which cosine similarities are divided.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import check_batch, check_pixels
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
@@ -34,7 +34,7 @@ class PuzzlePlan(MixPlan):
 
     def parts(self, images: Tensor) -> Tensor:
         """The images and their partners with their blocks moved: (2, B, …, H, W)."""
-        self._check_batch(images, "images")
+        check_batch(images, len(self), "images")
         both = images[self.sources]
         return both if self.order is None else torch.stack([*map(self._moved, both, self.order)])
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import mixlearn as ml
 from mixlearn.lab.experiments import dense, mixskd
+from mixlearn.lab.learners import BYOT
 from mixlearn.lab.learners.branches import Branch, branch_points, stages_of
 from mixlearn.lab.learners.mixskd import TERMS, MixSKD
 from mixlearn.methods.mixskd import Views, mixskd_terms
@@ -129,13 +130,21 @@ def test_mixing_by_boxes_of_each_image_works_too():
     [
         (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
         (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
-        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "groups or layers, got Linear"),
+        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "residual network or a ViT, got Linear"),
         (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
     ],
 )
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("kind", [MixSKD, BYOT])
+def test_networks_without_places_to_branch_are_refused(kind):
+    with pytest.raises(TypeError, match="branches need a residual network or a ViT, got MLP"):
+        kind(ml.nets.mlp(12, (4, 4), 3))
+    with pytest.raises(ValueError, match="branches need a network of two stages or more, got 1"):
+        kind(ml.nets.vit(4, size=8, patch=4, dim=12, depth=1))
 
 
 def test_every_share_of_the_double_batch_holds_images_and_their_mixtures():

@@ -95,6 +95,23 @@ def test_two_processes_give_the_gradient_of_one(source: str, tmp_path: Path) -> 
         torch.testing.assert_close(two["averaged"][name], value, rtol=0, atol=1e-6)
 
 
+def guided(folder: Path, devices: int) -> None:
+    net, learner = _net(), ml.learners.Guided(ml.puzzlemix, num_classes=4)
+    given = {"epochs": 2, "batch_size": 15, "accelerator": "cpu", "devices": devices, "progress": False}
+    given["optimizer"] = partial(torch.optim.SGD, lr=0.5)
+    ml.fit(net, Blobs(15), learner, strategy="ddp_fork" if devices > 1 else "auto", **given)
+    if int(os.environ.get("RANK", "0")) == 0:
+        torch.save({"weights": weights(net)}, folder / f"guided-{devices}.pt")
+
+
+def test_every_process_mixes_by_the_saliency_of_the_whole_batch(tmp_path: Path) -> None:
+    assert apart(guided, tmp_path, 2) == 0
+    guided(tmp_path, 1)
+    one, two = (_trained(tmp_path, f"guided-{n}")["weights"] for n in (1, 2))
+    assert float((one - weights(_net())).abs().max()) > 1e-2
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+
+
 def test_several_steps_stay_together_and_resume(tmp_path: Path) -> None:
     assert apart(train, "memory", tmp_path, 2, 2, True) == 0
     first = _trained(tmp_path, "memory-2")

@@ -25,9 +25,11 @@ def look(net):
     return {"linear": {"accuracy": 0.5, "nll": 1.0}}
 
 
+BASE = {"data": COLOUR, "epochs": 1, "width": 4, "batch_size": 6, "examine": look, "progress": False}
+
+
 def quick(mix=PatchMix, **options):
-    given = {"data": COLOUR, "epochs": 1, "width": 4, "batch_size": 6, "examine": look, "progress": False}
-    return recipes.pretrain(mix, images=12, **given | options)
+    return recipes.pretrain(mix, images=12, **BASE | options)
 
 
 @pytest.mark.parametrize("kind", [PatchMix, MoCo, SimCLR, SimSiam, MixCo, partial(PatchMix, parts=3)])
@@ -66,6 +68,15 @@ def test_a_transformer_may_hide_patches():
         and list(outcome.final) == ["linear"]
         and outcome.settings["network"] == "ViT, 4 layers of 64"
     )
+
+
+def test_one_image_left_over_stops_only_those_who_compare():
+    given = {"network": "vit", "width": None, "images": 7}
+    assert "pixels" in recipes.pretrain(MaskedImages, **BASE | given).history.last
+    with pytest.raises(ValueError, match="7 images in batches of 6 leave one that nothing can be compared"):
+        recipes.pretrain(MoCo, **BASE | given)
+    with pytest.raises(ValueError, match="batch_size must be"):
+        recipes.pretrain(MoCo, **BASE | given | {"batch_size": 0})
 
 
 def test_the_controls_have_labels_or_no_training():

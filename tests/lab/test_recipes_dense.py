@@ -233,6 +233,20 @@ def test_ctrl_c_ends_a_run_between_two_steps(tmp_path: Path, workers: int) -> No
     assert rest.count == 3 and torch.equal(weights(again), weights(whole))
 
 
+def test_a_row_counts_its_losses_however_often_rows_come(tmp_path: Path) -> None:
+    file = tmp_path / "run.ckpt"
+    whole = Trial().run(Shaky(), checkpoint_every=4)
+
+    def pressed() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after 3 of 6 steps"):
+        Trial(pressed).run(Shaky(), checkpoint=file, checkpoint_every=10)
+    resumed = Trial().run(Shaky(), checkpoint=file, checkpoint_every=2, resume=True)
+    assert [row["step"] for row in resumed.epochs] == [4, 6]
+    assert resumed.epochs[0]["loss"] == pytest.approx(whole.epochs[0]["loss"])
+
+
 def test_processes_that_read_pictures_change_nothing() -> None:
     alone, helped = Shaky(), Shaky()
     Trial().run(alone)
@@ -303,6 +317,9 @@ def test_detection_is_trained_on_pictures_that_show_something(
     empty = type(data)("empty", data.files[-1:], lambda index, size: data.read(8, size), data.classes)
     with pytest.raises(ValueError, match="shows no objects to train on"):
         detect_pictures(net(), data=(empty, data))
+    for wrong in ("epochs", "batch_size"):
+        with pytest.raises(ValueError, match=f"{wrong} must be a positive integer, got 0"):
+            detect_pictures(net(), data=(data, data), **{wrong: 0})
 
 
 @pytest.mark.parametrize("name", ["voc", "ade20k"])

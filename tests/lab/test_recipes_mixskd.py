@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 from mixlearn.lab import recipes
-from mixlearn.lab.learners import MixSKD
+from mixlearn.lab.augment import crop_and_flip
+from mixlearn.lab.learners import DDGSD, MixSKD
 from mixlearn.lab.schedules import cosine
 from tests.lab.sets import Blobs
 
@@ -45,6 +46,18 @@ def test_it_trains_on_tiny_images_and_settings_can_be_changed():
     assert outcome.settings["mix"] == "MixSKD(alpha=0.4)"
     assert outcome.settings["schedule"] == "cosine(floor=0.1)"
     assert set(outcome.history.last) >= {"labels", "mixed", "features", "critic", "branches", "teacher"}
+
+
+def test_a_learner_that_makes_its_own_views_can_be_given_the_images_as_they_are():
+    told = recipes.mixskd_cifar100(DDGSD(crop_and_flip), augment=None, data=TINY, dry=True).settings
+    assert told["augment"] == "none" and told["mix"].startswith("DDGSD(augment=crop_and_flip")
+    for recipe in (
+        recipes.cifar100,
+        recipes.cifar10_paper,
+        recipes.cifar100_pyramid,
+        recipes.automix_cifar100,
+    ):
+        assert recipe(data=TINY, augment=None, dry=True).settings["augment"] == "none"
 
 
 def test_another_network_is_refused():

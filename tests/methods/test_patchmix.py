@@ -149,11 +149,36 @@ def test_shapes_types_and_layouts():
     clip = torch.rand(4, 3, 2, 8, 12)
     assert torch.equal(plan.mix(clip)[:, :, 1], plan.mix(clip[:, :, 1]))
     assert plan.mix(images.half()).dtype == torch.float16
+    values = torch.tensor([torch.nan, torch.inf, -torch.inf, 3e38, -3e38, -0.0])
+    strange = values.view(6, 1, 1).expand(6, 8, 12).contiguous()
+    for parts in (2, 3, 4):
+        odd = patchmix(strange, patch=2, parts=parts, generator=seeded()).plan
+        bits = [found.view(torch.int32) for found in (odd.mix(strange), odd._gathered(strange))]
+        assert torch.equal(*bits)
+    for kind, patch in (
+        (torch.uint8, 1),
+        (torch.uint8, 4),
+        (torch.bool, 2),
+        (torch.float64, 1),
+        (torch.half, 1),
+    ):
+        odd = patchmix(torch.zeros(4, 8, 12), patch=patch, parts=3, generator=seeded()).plan
+        values = (
+            torch.rand(1 + 4 * 96, generator=seeded(1)).mul(9).to(kind)[1:].view(4, 8, 12)
+        )  # starts oddly
+        before = values.clone()
+        assert torch.equal(odd.mix(values), odd._gathered(values)) and torch.equal(values, before)
     moved = plan.to("meta")
     assert moved.weights.device.type == "meta" and moved.mix(images.to("meta")).shape == images.shape
     shares = torch.tensor([[0.9], [0.1]]).expand(2, 4)
     assert torch.equal(plan.changed(weights=shares).to("cpu").weights, shares), "other weights go along"
     assert plan.masks.device.type == "cpu" and plan.to("meta").masks.device.type == "meta"
+    again = patchmix(
+        images.contiguous(), patch=4, generator=seeded()
+    ).plan  # it has mixed, not shown its masks
+    assert again.to("meta").masks.device.type == "meta"
+    with pytest.raises(ValueError, match="weights and lam_asked can be changed, got masks"):
+        plan.changed(masks=plan.masks)
 
 
 def test_gradients_go_back_to_where_patches_came_from():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -83,7 +84,8 @@ class DeepLab(nn.Module):
     """DeepLabV3 on a residual network whose last two stages keep the size of the one before them.
 
     Args:
-        net: as for `Stages`. classes: how many.
+        net: as for `Stages`. It is copied; its last two stages are dilated in the copy.
+        classes: how many.
 
     In training mode it gives the logits (B, classes, H, W) and those of a second head on stage 3, in
     evaluation mode the first alone.
@@ -98,7 +100,7 @@ class DeepLab(nn.Module):
         super().__init__()
         heads = need("torchvision.models.segmentation.deeplabv3", "segmentation")
         plain = need("torchvision.models.segmentation.fcn", "segmentation")
-        self.body = Stages(dilate(net), ("stage3", "stage4"))
+        self.body = Stages(dilate(deepcopy(net)), ("stage3", "stage4"))
         third, last = (stage_channels(net, stage, 64) for stage in self.body.stages)
         self.head = heads.DeepLabHead(last, classes)
         self.second = plain.FCNHead(third, classes)

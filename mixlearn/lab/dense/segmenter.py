@@ -150,15 +150,15 @@ def overlap(model: Any, batches: Iterable[tuple[Tensor, Tensor]], classes: int) 
 def scene_overlap(model: Any, scenes: Scenes) -> dict[str, float]:
     """`overlap` on scenes: their objects' classes and the background.
 
-        Args:
-            model: images (n, 3, S, S) → logits (n, 1 + classes, S, S); it is put into evaluation mode.
-            scenes: what it is measured on.
+    Args:
+        model: images (n, 3, S, S) → logits (n, 1 + classes, S, S); it is put into evaluation mode.
+        scenes: what it is measured on.
 
-        >>> import mixlearn as ml
+    >>> import mixlearn as ml
     >>> from mixlearn.lab.data.scenes import emoji_scenes
-        >>> scenes = emoji_scenes("train", 2, size=32, generator=torch.Generator().manual_seed(0))
-        >>> scene_overlap(segmenter(ml.nets.resnet(8, 10, width=4), 11), scenes)["miou"] < 0.5
-        True
+    >>> scenes = emoji_scenes("train", 2, size=32, generator=torch.Generator().manual_seed(0))
+    >>> scene_overlap(segmenter(ml.nets.resnet(8, 10, width=4), 11), scenes)["miou"] < 0.5
+    True
     """
     device = next(model.parameters()).device
 

@@ -167,7 +167,7 @@ def train_steps(
     stepper = fabric.setup_optimizers(inner)
     pace = Pace(inner, schedule)
     settings = {"steps": steps, "batch_size": batch_size, "pictures": len(data), "seed": seed}
-    history, done, losses = History(), 0, 0.0
+    history, done, losses = History(), 0, (0, 0.0)  # of losses since the last row, how many and their sum
     if resume and checkpoint is not None and Path(checkpoint).exists():
         done, losses = _restore(checkpoint, settings, model, inner, fabric, history)
 
@@ -203,14 +203,14 @@ def train_steps(
                 fabric.backward(small)
                 stepper.step()
                 stepper.zero_grad()
-                done, losses = done + 1, losses + value
+                done, losses = done + 1, (losses[0] + 1, losses[1] + value)
                 bar.step()
                 history.seconds = already + time.perf_counter() - started
                 if done % checkpoint_every == 0 or done == steps:
-                    row = {"step": done, "loss": losses / ((done - 1) % checkpoint_every + 1)}
+                    row = {"step": done, "loss": losses[1] / losses[0]}
                     row |= {"rate": inner.param_groups[0]["lr"], "seconds": round(history.seconds, 3)}
                     history.epochs.append(row)
-                    losses = 0.0
+                    losses = 0, 0.0
                     bar.epoch((done - 1) // each + 1, (steps - 1) // each + 1, row)
                     save()
                 if interrupts.asked:
@@ -230,7 +230,7 @@ def _undisturbed(worker: int) -> None:
 
 def _restore(
     path: Any, settings: dict[str, Any], model: Any, optimizer: Any, fabric: Any, history: History
-) -> tuple[int, float]:
+) -> tuple[int, tuple[int, float]]:
     """Take up the state of a checkpoint; the steps that it has done, and the losses since the last row."""
     state = checkpoints.load(path)
     if state["settings"] != settings:

@@ -84,8 +84,6 @@ def cut_out(
         image, labels = image.flip(-1), labels.flip(-1)
     room = [max(0, side - size) + 1 for side in shape]
     starts = [int(draw * each) for draw, each in zip(draws[2:], room, strict=True)]
-    room = [max(0, side - size) + 1 for side in shape]
-    starts = [int(draw * each) for draw, each in zip(draws[2:], room, strict=True)]
     rows, columns = (slice(start, start + size) for start in starts)
     image, labels = image[:, rows, columns], labels[rows, columns]
     height, width = labels.shape

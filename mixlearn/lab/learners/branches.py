@@ -78,9 +78,9 @@ def stages_of(net: Any) -> tuple[str, ...]:
     """
     if hasattr(net, "groups"):
         return tuple(f"stage{k + 1}" for k in range(len(net.groups)))
-    if hasattr(net, "layers"):
+    if hasattr(net, "layers") and "block1" in getattr(net, "stages", ()):
         return tuple(f"block{k + 1}" for k in range(len(net.layers)))
-    raise TypeError(f"branches need a network with groups or layers, got {type(net).__name__}")
+    raise TypeError(f"branches need a residual network or a ViT, got {type(net).__name__}")
 
 
 def branch_points(net: Any) -> tuple[int, ...]:
@@ -89,6 +89,10 @@ def branch_points(net: Any) -> tuple[int, ...]:
     Args:
         net: as for `Branch`.
 
+    Raises:
+        TypeError: as for `stages_of`.
+        ValueError: a network of one stage.
+
     >>> import mixlearn as ml
     >>> branch_points(ml.nets.resnet(18, 4, width=4))
     (1, 2, 3)
@@ -96,6 +100,8 @@ def branch_points(net: Any) -> tuple[int, ...]:
     (2, 4, 6)
     """
     depth = len(stages_of(net))
+    if depth < 2:
+        raise ValueError(f"branches need a network of two stages or more, got {depth}")
     if hasattr(net, "groups") or depth <= 4:
         return tuple(range(1, depth))
     return tuple(round(depth * k / 4) for k in (1, 2, 3))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.lab.learners.branches import Branch, as_map, branch_points, stages_of
+from mixlearn.lab.nets.taps import Only
 from mixlearn.methods.distill import distillation
 
 
@@ -76,7 +77,7 @@ class BYOT(nn.Module):
             kept[name] = features
             return features
 
-        own = model(images, tap=keep)
+        own = model(images, tap=Only((*(str(branch.stage) for branch in self.side), self.final), keep))
         with self.autocast():
             said = [branch(kept[branch.stage]) for branch in self.side]  # type: ignore[index]
         last = as_map(kept[self.final]).detach().float()

@@ -54,6 +54,8 @@ class Contrast(Unlabelled):
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
+    compares = True  # the images of a batch with each other, so that one alone says nothing
+
     def __init__(
         self,
         net: Any,

@@ -11,6 +11,8 @@ from torch import Tensor
 from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learners.base import Mixing
+from mixlearn.lab.nets.taps import Only
+from mixlearn.lab.processes import Shared
 from mixlearn.lab.words import in_words
 from mixlearn.methods.saliency import gradient_saliency
 from mixlearn.methods.transmix import transmix
@@ -50,7 +52,8 @@ class Guided(Mixing):
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        maps = self.guide(model, images, labels)
+        whole = model.model if isinstance(model, Shared) else model  # each process makes the maps of all
+        maps = self.guide(whole, images, labels)
         mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=maps)
         return {"mixed_labels": soft_cross_entropy(model(mixed.images), self.smoothed(targets))}
 
@@ -98,13 +101,17 @@ class TransMixing(Mixing):
                 f"got {type(inner).__name__}"
             )
         mixed, _ = self.mixed(self.mix, images, labels, generator)
-        kept: dict[str, Tensor] = {}
+        kept: list[Tensor] = []
 
         def tap(stage: str, tokens: Tensor) -> Tensor:
-            kept[stage] = tokens
+            kept.append(tokens)
             return tokens
 
-        logits = model(mixed.images, tap=tap)
-        attention = inner.class_attention(kept[inner.stages[-3]])  # the tokens that enter the last layer
+        logits = model(mixed.images, tap=Only(inner.stages[-3], tap))
+        attention = inner.class_attention(kept[0])  # of the tokens that enter the last layer
         targets = transmix(mixed.plan, attention, self.share).soften(labels, self.num_classes)
         return {"mixed_labels": soft_cross_entropy(logits, self.smoothed(targets))}
+
+    def __repr__(self) -> str:
+        share = "" if self.share == 0.5 else f", share={self.share}"
+        return f"TransMixing({in_words(self.mix)}{share})"

@@ -11,6 +11,7 @@ from torch import Tensor
 from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learners.base import Mixing
+from mixlearn.lab.nets.taps import Only
 from mixlearn.lab.words import in_words
 
 
@@ -70,13 +71,11 @@ class MixingInside(Mixing):
         found: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            if stage != chosen:
-                return features
             mixed, targets = self.mixed(self.ways[stage], features, labels, generator)
             found.append(targets)
             return mixed.images
 
-        logits = model(images, tap=tap)
+        logits = model(images, tap=Only(chosen, tap))
         if not found:
             raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
         return {"mixed_labels": soft_cross_entropy(logits, self.smoothed(found[0]))}

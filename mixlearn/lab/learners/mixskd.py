@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learners.branches import Branch, as_map, branch_points, stages_of
 from mixlearn.lab.learners.pairs import interleaved, parted
+from mixlearn.lab.nets.taps import Only
 from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.methods.mixup import mixup
 
@@ -99,7 +100,8 @@ class MixSKD(nn.Module):
             kept[name] = features
             return features
 
-        answers = model(interleaved(images, mixed.images), tap=keep)
+        stages = *(str(branch.stage) for branch in self.side), self.final
+        answers = model(interleaved(images, mixed.images), tap=Only(stages, keep))
         with self.autocast():
             said = [branch(kept[branch.stage]) for branch in self.side]  # type: ignore[index]
             said.append((as_map(kept[self.final]), answers))

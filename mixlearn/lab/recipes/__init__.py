@@ -125,6 +125,11 @@ def cifar100(
     data = loaded("cifar100", data)
     classes = len(data.classes)
     net = resnet(18, classes, width=width, zero_init=True, generator=weights(seed))
+    given: dict[str, Any] = {
+        "augment": partial(crop_and_flip, mode="reflect"),
+        "optimizer": partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
+        "schedule": cosine,
+    }
     return train(
         net,
         data,
@@ -133,10 +138,7 @@ def cifar100(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=partial(crop_and_flip, mode="reflect"),
-        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
-        schedule=cosine,
-        **options,
+        **given | options,
     )
 
 
@@ -161,6 +163,11 @@ def cifar10_paper(
     """
     data = loaded("cifar10", data)
     net = preact_resnet(18, len(data.classes), width=width, generator=weights(seed))
+    given: dict[str, Any] = {
+        "augment": crop_and_flip,
+        "optimizer": partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
+        "schedule": steps,
+    }
     return train(
         net,
         data,
@@ -169,8 +176,5 @@ def cifar10_paper(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=crop_and_flip,
-        optimizer=partial(sgd, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
-        schedule=steps,
-        **options,
+        **given | options,
     )

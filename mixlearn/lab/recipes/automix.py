@@ -93,15 +93,15 @@ def automix_cifar100(
         raise ValueError(f"network must be one of {', '.join(_CIFAR)}, got {network!r}")
     data = loaded("cifar100", data)
     net, words = _small(network, len(data.classes), width, seed)
+    given = {"augment": partial(crop_and_flip, mode="reflect")} | _told(mix, _CIFAR[network])
     return train(
         net,
         data,
-        **_told(mix, _CIFAR[network]) | options,
+        **given | options,
         network=words,
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=partial(crop_and_flip, mode="reflect"),
     )
 
 

@@ -81,6 +81,9 @@ def detect_pictures(
     Source: Ren et al., *Faster R-CNN*, NeurIPS 2015; schedules of MMDetection's configs. The MixSKD paper has
     Cascade R-CNN, three such heads in a row, in this place.
     """
+    for what, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{what} must be a positive integer, got {value!r}")
     if name not in _DETECTION:
         raise ValueError(f"name must be one of {', '.join(_DETECTION)}, got {name!r}")
     if data is None:

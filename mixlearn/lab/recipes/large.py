@@ -54,6 +54,11 @@ def cifar100_pyramid(
     network = f"PyramidNet-{depth}, widening {alpha}" + ("" if bottleneck else ", without bottlenecks")
     if drop is not None:
         network += f", {in_words(drop)} down to {drop_survival}"
+    given: dict[str, Any] = {
+        "augment": crop_and_flip,
+        "optimizer": partial(sgd, lr=0.25, momentum=0.9, weight_decay=1e-4, nesterov=True),
+        "schedule": steps,
+    }
     return train(
         net,
         data,
@@ -62,10 +67,7 @@ def cifar100_pyramid(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=crop_and_flip,
-        optimizer=partial(sgd, lr=0.25, momentum=0.9, weight_decay=1e-4, nesterov=True),
-        schedule=steps,
-        **options,
+        **given | options,
     )
 
 

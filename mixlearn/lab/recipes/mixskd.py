@@ -62,6 +62,7 @@ def mixskd_cifar100(
     given: dict[str, Any] = {
         "optimizer": partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
         "schedule": fall,
+        "augment": crop_and_flip,
     }
     return train(
         net,
@@ -71,6 +72,5 @@ def mixskd_cifar100(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=crop_and_flip,
         **given | options,
     )

@@ -45,6 +45,11 @@ def small_vit(
         raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
     data, colour = loaded(name, data), name == "emoji"
     net, words = tiny_vit(len(data.classes), colour, weights(seed))
+    given: dict[str, Any] = {
+        "augment": crop_and_flip if colour else None,
+        "optimizer": partial(AdamW, lr=2e-3, weight_decay=0.05),
+        "schedule": one_cycle,
+    }
     return train(
         net,
         data,
@@ -54,10 +59,7 @@ def small_vit(
         images=images,
         epochs=epochs,
         batch_size=batch_size,
-        augment=crop_and_flip if colour else None,
-        optimizer=partial(AdamW, lr=2e-3, weight_decay=0.05),
-        schedule=one_cycle,
-        **options,
+        **given | options,
     )
 
 
