@@ -18,7 +18,7 @@ from mixlearn.page.show_images import images, strip
 from mixlearn.page.show_plan import batch, plan
 from mixlearn.page.show_retrieval import retrieval
 from mixlearn.page.show_runs import curves
-from mixlearn.page.show_table import Table, records, table
+from mixlearn.page.show_table import Table, gains, records, table
 from mixlearn.page.style import style
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "curves",
     "differences",
     "frontier",
+    "gains",
     "images",
     "label_lines",
     "lam_histogram",

@@ -94,42 +94,104 @@ def records(
         columns: a measure by the title of its column: "ece" of the first test set, or with its part, such as
             "corrupted/accuracy". A title that ends in % has hundredths.
         against: title of a row; a last column then tells what each row has more than that in the first
-            measure, seed by seed, bold where the interval keeps clear of zero.
+            measure, seed by seed. What clearly differs from that row is bold, in any column: the 95 %
+            interval of the difference, seed by seed, keeps clear of zero.
         where: another folder than the book's.
 
     Raises:
-        ValueError: no columns, a row to compare with that is not there.
+        ValueError: no columns, a row to compare with that is not there, records of other seeds than that.
         KeyError: a measure that a record lacks.
+
+    >>> rows = {"plain": "mixskd-fashion-plain", "MixSKD": "mixskd-fashion-mixskd"}
+    >>> records("Fashion-MNIST", rows, {"accuracy, %": "accuracy"}, against="plain").head
+    ('', 'accuracy, %', 'gain by seed')
     """
     if not columns:
         raise ValueError("columns must hold at least one measure, got none")
     if against is not None and against not in rows:
         raise ValueError(f"against must be one of {', '.join(rows)}, got {against!r}")
-    known = set(names(where))
-    found = {title: load(name, where) for title, name in rows.items() if name in known}
-    found = {title: record for title, record in found.items() if len(record.runs) >= SEEDS}
+    found, note = _found(rows, where)
     first_title, first = next(iter(columns.items()))
     base = found.get(against) if against is not None else None
     lines = []
     for title, record in found.items():
-        cells = [_words(column, record.measured(measure)) for column, measure in columns.items()]
+        other = None if title == against else base
+        cells = [_measured(column, measure, record, other) for column, measure in columns.items()]
         if against is not None:
-            same = base is None or title == against
-            cells.append("" if same else _gained(first_title, first, record, base))
+            cells.append(_gained(first_title, first, record, other) if other else "")
         lines.append((title, *cells))
     head = ("", *columns, *(["gain by seed"] if against is not None else []))
-    absent = [f"“{title}” (`{name}`)" for title, name in rows.items() if title not in found]
-    note = f"No whole run record yet of {', '.join(absent)}." if absent else ""
+    if base is not None:
+        told = (
+            "± is half the 95 % interval over the seeds. Gain: what there is more in the first column than for "
+            f"“{against}”, seed by seed. Bold: clearly not as there."
+        )
+        note = f"{told} {note}".strip()
     return Table(caption, head, tuple(lines), note)
+
+
+def gains(
+    caption: str,
+    pairs: Mapping[str, tuple[str, str]],
+    columns: Mapping[str, str],
+    *,
+    where: str | os.PathLike[str] | None = None,
+) -> Table:
+    """What one run record has more than another, measure by measure: mean and 95 % interval, seed by seed.
+
+    Differences whose interval keeps clear of zero are bold.
+
+    Args:
+        caption: what it shows.
+        pairs: by the title of its row the names of the record and of that which is subtracted.
+        columns: as for `records`.
+        where: another folder than the book's.
+
+    Raises:
+        ValueError: no columns, records of other seeds.
+        KeyError: a measure that a record lacks.
+
+    >>> pair = {"MixSKD − plain": ("mixskd-fashion-mixskd", "mixskd-fashion-plain")}
+    >>> gains("Fashion-MNIST", pair, {"accuracy, %": "accuracy", "NLL": "nll"}).head
+    ('', 'accuracy, %', 'NLL')
+    """
+    if not columns:
+        raise ValueError("columns must hold at least one measure, got none")
+    found, note = _found({name: name for pair in pairs.values() for name in pair}, where)
+    lines = [
+        (title, *(_gained(column, measure, found[one], found[other]) for column, measure in columns.items()))
+        for title, (one, other) in pairs.items()
+        if one in found and other in found
+    ]
+    told = "Differences seed by seed, ± half their 95 % interval; bold: it keeps clear of zero."
+    return Table(caption, ("", *columns), tuple(lines), f"{told} {note}".strip())
+
+
+def _found(rows: Mapping[str, str], where: str | os.PathLike[str] | None) -> tuple[dict[str, Record], str]:
+    """The whole records of the rows, and a sentence that names the others."""
+    known = set(names(where))
+    found = {title: load(name, where) for title, name in rows.items() if name in known}
+    found = {title: record for title, record in found.items() if len(record.runs) >= SEEDS}
+    absent = [
+        f"`{name}`" if title == name else f"“{title}” (`{name}`)"
+        for title, name in rows.items()
+        if title not in found
+    ]
+    return found, f"No whole run record yet of {', '.join(absent)}." if absent else ""
+
+
+def _measured(column: str, measure: str, record: Record, base: Record | None) -> str:
+    """A record's measure, bold where it clearly is not another record's."""
+    words = _words(column, record.measured(measure))
+    return f"**{words}**" if base is not None and record.gain(base, measure).clear else words
 
 
 def _words(column: str, value: Interval) -> str:
     return value.percent() if column.endswith("%") else str(value)
 
 
-def _gained(column: str, measure: str, record: Record, base: Record | None) -> str:
+def _gained(column: str, measure: str, record: Record, base: Record) -> str:
     """The difference to another record, bold where it is clear."""
-    assert base is not None
     gain = record.gain(base, measure)
     words = _words(column, gain)
     return f"**{words}**" if gain.clear else words

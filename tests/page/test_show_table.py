@@ -48,14 +48,35 @@ def test_records_stand_with_their_intervals_and_gains(shelf):
     rows = {"none": "plain", "Better": "better", "Alike": "like"}
     columns = {"accuracy, %": "accuracy", "NLL": "nll", "corrupted, %": "corrupted/accuracy"}
     made = ml.figures.records("All", rows, columns, against="none", where=shelf)
-    assert made.head == ("", "accuracy, %", "NLL", "corrupted, %", "gain by seed") and not made.note
+    assert made.head == ("", "accuracy, %", "NLL", "corrupted, %", "gain by seed")
+    assert "in the first column than for “none”, seed by seed. Bold: clearly" in made.note
     none, better, alike = made.rows
     assert none == ("none", interval(PLAIN).percent(), str(interval([1 - v for v in PLAIN])),
                     interval([v / 2 for v in PLAIN]).percent(), "")  # fmt: skip
     assert better[-1] == "**3.0 ± 0.0**", "clear of zero"
+    for cell, values in zip(
+        better[1:4],
+        ([100 * v for v in BETTER], [1 - v for v in BETTER], [50 * v for v in BETTER]),
+        strict=True,
+    ):
+        assert cell.startswith("**") and abs(float(cell[2:].split(" ±")[0]) - sum(values) / 3) < 0.06
     assert "<b>3.0&nbsp;±&nbsp;0.0</b>" in made._repr_html_(), "an interval is never broken in two"
     gain = interval([a - b for a, b in zip(LIKE, PLAIN, strict=True)])
     assert alike[-1] == gain.percent() and abs(gain.mean) < gain.half
+    assert not any("*" in cell for cell in alike), "what is not clear is not bold in any column"
+
+
+def test_gains_of_pairs_are_those_of_the_records(shelf):
+    pairs = {"Better − none": ("better", "plain"), "none − Better": ("plain", "better")}
+    pairs |= {"Alike − none": ("like", "plain"), "Begun − none": ("one", "plain")}
+    made = ml.figures.gains("Pairs", pairs, {"accuracy, %": "accuracy", "NLL": "nll"}, where=shelf)
+    assert made.head == ("", "accuracy, %", "NLL") and len(made.rows) == 3
+    gain = interval([a - b for a, b in zip(LIKE, PLAIN, strict=True)])
+    assert made.rows[0][1] == "**3.0 ± 0.0**" and made.rows[1][1] == "**−3.0 ± 0.0**"
+    assert made.rows[2][1] == gain.percent()
+    assert made.note.startswith("Differences seed by seed") and made.note.endswith("yet of `one`.")
+    with pytest.raises(ValueError, match="columns must hold at least one measure"):
+        ml.figures.gains("Pairs", pairs, {}, where=shelf)
 
 
 def test_what_is_missing_or_begun_is_named_and_not_shown(shelf):
@@ -65,7 +86,7 @@ def test_what_is_missing_or_begun_is_named_and_not_shown(shelf):
     assert made.note == "No whole run record yet of “Begun” (`one`), “Later” (`nowhere`)."
     assert "<code>nowhere</code>" in made._repr_html_()
     made = ml.figures.records("All", rows, {"accuracy, %": "accuracy"}, against="Later", where=shelf)
-    assert made.rows[0][-1] == ""
+    assert made.rows[0][-1] == "" and made.note.startswith("No whole run record yet"), "nothing to be unlike"
 
 
 def test_bad_input_is_named(shelf):

@@ -23,7 +23,8 @@ def mixskd() -> dict[str, Any]:
     Controls at equal epochs: plain training, label smoothing, DDGSD, Mixup of the same α, CutMix. At about
     equal seconds: plain training and CutMix for four and a half times the epochs. DDGSD needs two views of
     each image; Fashion-MNIST, trained on here without crops and flips, therefore has plain training with them
-    too. "released" is the authors' script: the term of the mixtures left out, critics that do not learn.
+    too. "labels-and-mixed" has branches and self-teacher, and none of the other four terms. "released" is the
+    authors' script: the term of the mixtures left out, critics that do not learn.
     """
     found: dict[str, Any] = {}
     for recipe, ways in (
@@ -65,6 +66,7 @@ def _compared(long: int) -> dict[str, dict[str, Any]]:
 def _ablated() -> dict[str, dict[str, Any]]:
     without = {f"no-{term}": {"mix": MixSKD, "ablate": (term,)} for term in TERMS}
     return without | {
+        "labels-and-mixed": {"mix": MixSKD, "ablate": TERMS[2:]},
         "adversarial": {"mix": partial(MixSKD, adversarial=True)},
         "released": {"mix": partial(MixSKD, critics_learn=False), "ablate": ("mixed",)},
     }
