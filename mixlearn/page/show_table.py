@@ -123,8 +123,8 @@ def records(
     head = ("", *columns, *(["gain by seed"] if against is not None else []))
     if base is not None:
         told = (
-            "± is half the 95 % interval over the seeds. Gain: what there is more in the first column than for "
-            f"“{against}”, seed by seed. Bold: clearly not as there."
+            "± is half the 95 % interval over the seeds. Gain: what the first column has more than that "
+            f"of “{against}”, seed by seed. Bold: clearly not as there."
         )
         note = f"{told} {note}".strip()
     return Table(caption, head, tuple(lines), note)

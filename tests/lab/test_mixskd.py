@@ -190,10 +190,12 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 def test_every_setting_of_the_experiment_is_what_it_says():
     said = {name: setting(dry=True).settings for name, setting in mixskd().items()}
-    assert len(said) == 37 and len({str(words) for words in said.values()}) == 37
+    assert len(said) == 39 and len({str(words) for words in said.values()}) == 39
     for name in ("fashion", "emoji"):
         assert said[f"mixskd-{name}-released"]["mix"] == "MixSKD(critics_learn=False)"
         assert said[f"mixskd-{name}-released"]["ablated"] == "mixed"
+        words = said[f"mixskd-{name}-labels-and-mixed"]["ablated"]
+        assert all((term in words) == (term not in ("labels", "mixed")) for term in TERMS)
         for term in TERMS:
             assert said[f"mixskd-{name}-no-{term}"]["ablated"] == term
     for way, setting in dense().items():  # the same networks, looked at otherwise

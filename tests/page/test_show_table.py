@@ -49,7 +49,9 @@ def test_records_stand_with_their_intervals_and_gains(shelf):
     columns = {"accuracy, %": "accuracy", "NLL": "nll", "corrupted, %": "corrupted/accuracy"}
     made = ml.figures.records("All", rows, columns, against="none", where=shelf)
     assert made.head == ("", "accuracy, %", "NLL", "corrupted, %", "gain by seed")
-    assert "in the first column than for “none”, seed by seed. Bold: clearly" in made.note
+    assert (
+        "Gain: what the first column has more than that of “none”, seed by seed. Bold: clearly" in made.note
+    )
     none, better, alike = made.rows
     assert none == ("none", interval(PLAIN).percent(), str(interval([1 - v for v in PLAIN])),
                     interval([v / 2 for v in PLAIN]).percent(), "")  # fmt: skip
