@@ -45,7 +45,7 @@ class Table:
         )
 
     def __repr__(self) -> str:
-        lines = [[cell.replace("**", "") for cell in row] for row in (self.head, *self.rows)]
+        lines = (self.head, *self.rows)  # the asterisks stay: a terminal has no bold
         widths = [max(len(row[k]) for row in lines) for k in range(len(self.head))]
         told = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines

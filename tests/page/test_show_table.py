@@ -36,7 +36,7 @@ def test_a_table_shows_its_cells_in_html_and_as_text():
     page = made._repr_html_()
     assert "<caption>Areas</caption>" in page and "a &lt; b" in page and "<td><b>2</b></td>" in page
     assert "<th scope='row'" in page and page.count("</th>") == 4 and page.count("<tr>") == 3
-    assert repr(made).splitlines() == ["Areas", "     a < b", "one  1", "two  2"]
+    assert repr(made).splitlines() == ["Areas", "     a < b", "one  1", "two  **2**"]
 
 
 def test_rows_must_be_as_long_as_the_head():
