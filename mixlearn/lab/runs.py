@@ -103,7 +103,9 @@ class Record:
     def gain(self, base: Record, measure: str = "accuracy") -> Interval:
         """What this record has more than another one, seed by seed; both must have the same seeds."""
         if self.seeds != base.seeds:
-            raise ValueError(f"seeds must be the same, got {self.seeds} and {base.seeds}")
+            raise ValueError(
+                f"seeds must be the same, got {self.seeds} of {self.name} and {base.seeds} of {base.name}"
+            )
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
 
     def card(self) -> Any:

@@ -123,8 +123,8 @@ def records(
     head = ("", *columns, *(["gain by seed"] if against is not None else []))
     if base is not None:
         told = (
-            "± is half the 95 % interval over the seeds. Gain: what the first column has more than that "
-            f"of “{against}”, seed by seed. Bold: clearly not as there."
+            "± is half the 95 % interval over the seeds. Gain: the difference of the first column to that of "
+            f"“{against}”, seed by seed. Bold: the interval of such a difference keeps clear of zero."
         )
         note = f"{told} {note}".strip()
     return Table(caption, head, tuple(lines), note)
@@ -193,7 +193,7 @@ def _words(column: str, value: Interval) -> str:
 def _gained(column: str, measure: str, record: Record, base: Record) -> str:
     """The difference to another record, bold where it is clear."""
     gain = record.gain(base, measure)
-    words = _words(column, gain)
+    words = gain.percent(2) if column.endswith("%") else str(gain)  # a digit more, for those near zero
     return f"**{words}**" if gain.clear else words
 
 

@@ -49,22 +49,20 @@ def test_records_stand_with_their_intervals_and_gains(shelf):
     columns = {"accuracy, %": "accuracy", "NLL": "nll", "corrupted, %": "corrupted/accuracy"}
     made = ml.figures.records("All", rows, columns, against="none", where=shelf)
     assert made.head == ("", "accuracy, %", "NLL", "corrupted, %", "gain by seed")
-    assert (
-        "Gain: what the first column has more than that of “none”, seed by seed. Bold: clearly" in made.note
-    )
+    assert "of “none”, seed by seed. Bold: the interval of such a difference" in made.note
     none, better, alike = made.rows
     assert none == ("none", interval(PLAIN).percent(), str(interval([1 - v for v in PLAIN])),
                     interval([v / 2 for v in PLAIN]).percent(), "")  # fmt: skip
-    assert better[-1] == "**3.0 ± 0.0**", "clear of zero"
+    assert better[-1] == "**3.00 ± 0.00**", "clear of zero"
     for cell, values in zip(
         better[1:4],
         ([100 * v for v in BETTER], [1 - v for v in BETTER], [50 * v for v in BETTER]),
         strict=True,
     ):
         assert cell.startswith("**") and abs(float(cell[2:].split(" ±")[0]) - sum(values) / 3) < 0.06
-    assert "<b>3.0&nbsp;±&nbsp;0.0</b>" in made._repr_html_(), "an interval is never broken in two"
+    assert "<b>3.00&nbsp;±&nbsp;0.00</b>" in made._repr_html_(), "an interval is never broken in two"
     gain = interval([a - b for a, b in zip(LIKE, PLAIN, strict=True)])
-    assert alike[-1] == gain.percent() and abs(gain.mean) < gain.half
+    assert alike[-1] == gain.percent(2) and abs(gain.mean) < gain.half
     assert not any("*" in cell for cell in alike), "what is not clear is not bold in any column"
 
 
@@ -74,11 +72,29 @@ def test_gains_of_pairs_are_those_of_the_records(shelf):
     made = ml.figures.gains("Pairs", pairs, {"accuracy, %": "accuracy", "NLL": "nll"}, where=shelf)
     assert made.head == ("", "accuracy, %", "NLL") and len(made.rows) == 3
     gain = interval([a - b for a, b in zip(LIKE, PLAIN, strict=True)])
-    assert made.rows[0][1] == "**3.0 ± 0.0**" and made.rows[1][1] == "**−3.0 ± 0.0**"
-    assert made.rows[2][1] == gain.percent()
+    assert made.rows[0][1] == "**3.00 ± 0.00**" and made.rows[1][1] == "**−3.00 ± 0.00**"
+    assert made.rows[2][1] == gain.percent(2) and made.rows[0][2] == "**−0.030 ± 0.000**"
     assert made.note.startswith("Differences seed by seed") and made.note.endswith("yet of `one`.")
     with pytest.raises(ValueError, match="columns must hold at least one measure"):
         ml.figures.gains("Pairs", pairs, {}, where=shelf)
+    with pytest.raises(KeyError, match="speed"):
+        ml.figures.gains("Pairs", pairs, {"x": "speed"}, where=shelf)
+
+
+def test_a_difference_that_is_only_just_clear_can_be_seen_to_be(shelf):
+    kept(shelf, "near", [a + d for a, d in zip(PLAIN, (0.012, 0.021, 0.030), strict=True)])
+    made = ml.figures.gains("Pairs", {"Near − none": ("near", "plain")}, {"%": "accuracy"}, where=shelf)
+    assert made.rows[0][1] == "2.10 ± 2.24", "which one digit would show as 2.1 ± 2.2"
+
+
+def test_records_of_other_seeds_are_not_compared(shelf):
+    kept(shelf, "four", (*PLAIN, 0.8))
+    words = r"seeds must be the same, got \(0, 1, 2, 3\) of four and \(0, 1, 2\) of plain"
+    with pytest.raises(ValueError, match=words):
+        ml.figures.gains("Pairs", {"x": ("four", "plain")}, {"%": "accuracy"}, where=shelf)
+    with pytest.raises(ValueError, match=words):
+        rows = {"none": "plain", "Four": "four"}
+        ml.figures.records("All", rows, {"%": "accuracy"}, against="none", where=shelf)
 
 
 def test_what_is_missing_or_begun_is_named_and_not_shown(shelf):
@@ -103,5 +119,7 @@ def test_bad_input_is_named(shelf):
 def test_gains_need_the_same_seeds(shelf):
     one, plain = ml.runs.load("one", shelf), ml.runs.load("plain", shelf)
     assert plain.values("corrupted/accuracy") == [v / 2 for v in PLAIN]
-    with pytest.raises(ValueError, match=r"seeds must be the same, got \(0, 1, 2\) and \(0,\)"):
+    with pytest.raises(
+        ValueError, match=r"seeds must be the same, got \(0, 1, 2\) of plain and \(0,\) of one"
+    ):
         plain.gain(one)
