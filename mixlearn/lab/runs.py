@@ -104,7 +104,7 @@ class Record:
         """What this record has more than another one, seed by seed; both must have the same seeds."""
         if self.seeds != base.seeds:
             raise ValueError(
-                f"seeds must be the same, got {self.seeds} of {self.name} and {base.seeds} of {base.name}"
+                f"seeds of {self.name}, {self.seeds}, must be those of {base.name}, {base.seeds}"
             )
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
 
