@@ -103,9 +103,7 @@ class Record:
     def gain(self, base: Record, measure: str = "accuracy") -> Interval:
         """What this record has more than another one, seed by seed; both must have the same seeds."""
         if self.seeds != base.seeds:
-            raise ValueError(
-                f"seeds of {self.name}, {self.seeds}, must be those of {base.name}, {base.seeds}"
-            )
+            raise ValueError(f"seeds must be the same: {self.name} {self.seeds}, {base.name} {base.seeds}")
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
 
     def card(self) -> Any:

@@ -89,7 +89,7 @@ def test_a_difference_that_is_only_just_clear_can_be_seen_to_be(shelf):
 
 def test_records_of_other_seeds_are_not_compared(shelf):
     kept(shelf, "four", (*PLAIN, 0.8))
-    words = r"seeds of four, \(0, 1, 2, 3\), must be those of plain, \(0, 1, 2\)"
+    words = r"seeds must be the same: four \(0, 1, 2, 3\), plain \(0, 1, 2\)"
     with pytest.raises(ValueError, match=words):
         ml.figures.gains("Pairs", {"x": ("four", "plain")}, {"%": "accuracy"}, where=shelf)
     with pytest.raises(ValueError, match=words):
@@ -119,5 +119,5 @@ def test_bad_input_is_named(shelf):
 def test_gains_need_the_same_seeds(shelf):
     one, plain = ml.runs.load("one", shelf), ml.runs.load("plain", shelf)
     assert plain.values("corrupted/accuracy") == [v / 2 for v in PLAIN]
-    with pytest.raises(ValueError, match=r"seeds of plain, \(0, 1, 2\), must be those of one, \(0,\)"):
+    with pytest.raises(ValueError, match=r"seeds must be the same: plain \(0, 1, 2\), one \(0,\)"):
         plain.gain(one)
