@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_alpha, check_generator, check_pixels, check_size
+from mixlearn.core.checks import check_alpha, check_generator, check_labels, check_pixels, check_size
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.cell_choice import CoEnergy, choose_cells
+from mixlearn.methods.cell_choice import CoEnergy, choose_cells, shares
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 
 
 class CellPlan(MixPlan):
-    """A plan that keeps, for each cell of a coarse grid, which image it shows; masks are made when read.
+    """A plan that keeps, for each cell of a coarse grid, which image it shows.
+
+    How many sources a mixture has depends on the cells, so `sources`, `weights` and `masks` are made when
+    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator.
 
     Attributes:
         cells: (B, n, m) int64, indices into the batch.
@@ -28,23 +31,55 @@ class CellPlan(MixPlan):
     size: tuple[int, int]
 
     def __init__(self, cells: Tensor, size: tuple[int, int]) -> None:
-        batch, n, m = cells.shape
-        own = torch.arange(batch, device=cells.device)
-        counts = F.one_hot(cells.flatten(1), batch).sum(1)
-        counts[own, own] += n * m + 1  # the image itself comes first, seen or not
-        parts = int((counts > 0).sum(1).max())
-        counts, sources = counts.sort(dim=1, descending=True, stable=True)
-        counts[:, 0] -= n * m + 1
-        weights = (counts[:, :parts].float() / (n * m)).T.contiguous()
-        sources = torch.where(weights > 0, sources[:, :parts].T, own)
-        known = {"sources": sources, "weights": weights, "boxes": None, "lam_asked": None}
-        vars(self).update(known, cells=cells, size=size)  # the class is frozen
+        vars(self).update(cells=cells, size=size, boxes=None, lam_asked=None)  # the class is frozen
+
+    def __len__(self) -> int:
+        return self.cells.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is applied."""
+        return self.cells.device
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        """W (B, B), as `source_matrix`."""
+        return shares(self.cells, len(self))
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(K, B): the image itself first, seen or not, then the others by what is seen of them."""
+        own = torch.arange(len(self), device=self.device)
+        order = self._matrix.clone()
+        order[own, own] += 2
+        parts = int((order > 0).sum(1).max())
+        order = order.argsort(dim=1, descending=True, stable=True)[:, :parts].T  # (K, B)
+        return torch.where(self._matrix.gather(1, order.T).T > 0, order, own)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(K, B): the share of the cells that each source has."""
+        shown = self._matrix.gather(1, self.sources.T).T  # (K, B)
+        again = self.sources[1:] == self.sources[0]  # what fills up shorter lists of sources
+        return torch.cat([shown[:1], torch.where(again, 0.0, shown[1:])])
 
     @cached_property
     def masks(self) -> Tensor:
         """(K, B, 1, H, W): 1 where each source is seen."""
         shown = (self.cells == self.sources[:, :, None, None]) & (self.weights > 0)[:, :, None, None]
         return F.interpolate(shown.float(), size=self.size, mode="nearest")[:, :, None]
+
+    def soften(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
+        """Each source's label by its share of the cells: (B, C); see `MixPlan.soften`."""
+        classes = check_labels(labels, len(self), num_classes)
+        if "weights" in vars(self) or labels.dim() == 2:  # other weights may have been given
+            return super().soften(labels, num_classes)
+        shown = labels.long()[self.cells.flatten(1)]  # (B, n m)
+        return shares(shown[:, None], classes)
+
+    def source_matrix(self) -> Tensor:
+        """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
+        return super().source_matrix() if "weights" in vars(self) else self._matrix.clone()
 
     def mix(self, images: Tensor) -> Tensor:
         """Each cell from its source; (B, …, H, W) of any type, class ids too."""
@@ -53,7 +88,7 @@ class CellPlan(MixPlan):
         height, width = self.size
         cut_up = images.reshape(batch, -1, n, height // n, m, width // m).permute(0, 2, 4, 1, 3, 5)
         rows, columns = torch.arange(n, device=images.device), torch.arange(m, device=images.device)
-        shown = cut_up[self.cells, rows[:, None], columns]
+        shown = cut_up[self.cells, rows[:, None], columns]  # (B, n, m, C, H/n, W/m)
         return laid_out_as(images, shown.permute(0, 3, 1, 4, 2, 5).reshape(images.shape))
 
 
@@ -70,29 +105,29 @@ def comixup(
     gamma: float = 1.0,
     threshold: float = 0.83,
     eta: float = 0.05,
-    sweeps: int = 3,
+    sweeps: int = 6,
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Let each mixture show, in each cell of a coarse grid, whichever of many images is worth seeing there.
+    """Let each mixture show, in each cell of a coarse grid, whichever of many images is salient there.
 
-    The batch is split into parts. From the images of a part, as many mixtures are made. Each starts from
-    random cells; then one after the other chooses them anew, so that what it shows is salient, its pieces
-    hang together, and no image is shown much more than once.
+    The batch is split into parts, and each part of k images becomes k mixtures. All start from random
+    cells. Then one mixture after the other chooses its cells again, so that they are salient, neighbouring
+    cells come from the same image, and the part shows no image much more than once.
 
     Args:
         images: (B, C, H, W) float, in any units. Not changed.
         labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
         num_classes: C, needed with class ids.
-        alpha: of the Dirichlet distribution that says, anew for each part, which images are welcome.
+        alpha: of the Dirichlet distribution, drawn for each part, that says which images are preferred.
         grid: cells along a side; it divides H and W. The paper has 4.
         part: images that are mixed among themselves. The authors' code has 20.
         saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
             gradient of the training loss (`gradient_saliency`).
-        beta: what it costs that neighbouring cells differ, in units of a cell's mean saliency.
-        gamma: what it costs to show an image that others show; 0 lets all choose the same.
-        threshold: how much of an image others may show before that costs.
-        eta: weight of being welcome.
-        sweeps: how often each mixture chooses anew.
+        beta: the cost of two neighbouring cells from different images, in units of a cell's mean saliency.
+        gamma: the cost of showing an image that others show; 0 lets all mixtures choose the same.
+        threshold: how many copies of an image the others may show before it costs.
+        eta: weight of the preferences.
+        sweeps: how often each mixture chooses its cells.
         generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
@@ -105,8 +140,10 @@ def comixup(
             of another shape.
 
     Source: Kim, Choo, Jeong & Song, *Co-Mixup: Saliency Guided Joint Mixup with Supermodular Diversity*, ICLR
-    2021, eq. 3–4, and the authors' code, whose cells may be half and half too; here rows and columns are
-    chosen exactly where the authors cut graphs.
+    2021, eq. 3–4 and algorithm 1. The authors' code differs in three ways: from the second sweep on, a cell
+    may be half and half of two images; mixtures with the same sources are pushed apart once; and an image's
+    mass counts a little for images with similar features (ω = 0.001). It cuts a graph where this function
+    chooses whole rows and columns, and sweeps four times.
 
     >>> maps = torch.zeros(2, 1, 4, 4); maps[0, 0, :2] = maps[1, 0, 2:] = 1 / 8
     >>> g = torch.Generator().manual_seed(0)
@@ -122,16 +159,16 @@ def comixup(
     batch, alpha = len(images), check_alpha(alpha)
     with torch.no_grad():
         maps = saliency_of(saliency, images).to(images.device).float()
-        worth = normalised(F.adaptive_avg_pool2d(maps, grid))[:, 0]
+        salient = normalised(F.adaptive_avg_pool2d(maps, grid))[:, 0]  # (B, n, n)
         energy = CoEnergy(beta, gamma, threshold)
-        cells = worth.new_empty(worth.shape, dtype=torch.long)
+        cells = torch.empty_like(salient, dtype=torch.long)
         order, whole = torch.arange(batch, device=images.device), batch // part
         parts = [order[: whole * part].view(whole, part)] if whole else []
         parts += [order[None, whole * part :]] if batch % part else []
         for members in parts:
             draws = torch._standard_gamma(torch.full(members.shape, alpha), generator=generator)
-            welcome = (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_().to(images.device)
-            cost = -worth[members] - eta / grid**2 * welcome[:, :, None, None]
+            prior = (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_().to(images.device)  # (P, k)
+            cost = -salient[members] - eta / grid**2 * prior[:, :, None, None]  # (P, k, n, n)
             chosen = choose_cells(cost, energy, sweeps, generator=generator)
             each = torch.arange(len(members), device=images.device)[:, None, None, None]
             cells[members] = members[each, chosen]

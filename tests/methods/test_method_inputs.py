@@ -121,7 +121,7 @@ def test_saliency_of_another_shape(mix):
         (ml.comixup, {"alpha": True}, "alpha must be a number, got bool"),
         (ml.comixup, {"grid": 3}, "grid must divide 8 × 12 pixels, got 3"),
         (ml.comixup, {"grid": 0}, "grid must divide 8 × 12 pixels, got 0"),
-        (ml.comixup, {"part": 0}, "part and sweeps must be at least 1, got 0 and 3"),
+        (ml.comixup, {"part": 0}, "part and sweeps must be at least 1, got 0 and 6"),
         (ml.comixup, {"sweeps": 0}, "part and sweeps must be at least 1, got 20 and 0"),
         (ml.alignmix, {"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
     ],

@@ -85,7 +85,7 @@ def masks() -> Experiment:
     """Every method of chapter 4 on both sets; those that paste do so in half of the batches.
 
     The networks without mixing, with Mixup and with CutMix are those of `boxes`. A ViT, plain, with CutMix
-    and with TransMix, comes last. Co-Mixup and AlignMix take fewer steps than published, for a CPU's sake.
+    and with TransMix, comes last. AlignMix takes fewer steps than published, for a CPU's sake.
     """
     found: Experiment = {}
     for recipe in (fashion, emoji):
@@ -107,7 +107,7 @@ def _mask_ways() -> dict[str, Mix]:
     ways: dict[str, Mix] = {method.__name__: RandomMix([method], p=0.5) for method in pasting}
     ways["snapmix"] = Guided(snapmix, class_activation)
     ways["puzzlemix"] = Guided(puzzlemix)
-    ways["comixup"] = Guided(partial(comixup, part=16, sweeps=2))
+    ways["comixup"] = Guided(partial(comixup, part=16))
     ways["manifold"] = MixingInside(partial(mixup, alpha=2.0), ("input", "stage1", "stage2"))
     ways["alignmix"] = MixingInside(
         {"input": partial(mixup, alpha=2.0), "stage3": partial(alignmix, steps=20)}
