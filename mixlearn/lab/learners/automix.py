@@ -38,7 +38,7 @@ class AutoMix(nn.Module):
         alpha: both λ are drawn from Beta(α, α).
         momentum: of the twin, a number or a function of progress.
         buffers: of the twin, see `Twin`.
-        mask_weight: of the mask loss at first; it falls to 0 as a cosine where `fade` (released for CIFAR: not).
+        mask_weight: of the mask loss at first; falls to 0 as a cosine where `fade` (released for CIFAR: not).
         margin, batch_mean: of the mask loss, see `mask_loss`.
         variance: times the variance of each mask is taken off the mask loss, before its weight, so that masks
             decide; with `batch_mean` that of all masks together. Released for birds, with a ResNeXt: 2.
