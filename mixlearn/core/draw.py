@@ -106,7 +106,9 @@ def sample_boxes(
     Raises:
         ValueError: λ outside [0, 1], or a side below 1.
 
-    Source: Yun et al., *CutMix*, ICCV 2019, equation 2.
+    Source: Yun et al., *CutMix*, ICCV 2019, equation 2, which does not say how to round. The authors' code
+    rounds down twice, the side and then half of it, so that its boxes have even sides and paste a little
+    less: at α = 1 and 32 pixels an image keeps 0.701 of itself on average, here 0.679.
 
     >>> sample_boxes(0.0, 4, 4, generator=torch.Generator().manual_seed(1)).shape
     torch.Size([1, 4])

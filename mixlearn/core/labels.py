@@ -75,7 +75,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def soft_bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy with one sigmoid a class, averaged over images and classes.
 
-    The form that takes several labels at once. It is linear in the target too, so it may be mixed.
+    The form that takes several labels at once. It is linear in the target too, so it may be mixed. Some
+    recipes binarise first, `(targets > 0.2).float()`, so that each class with some share counts as present.
 
     Args:
         logits: (B, C), before the sigmoid.

@@ -10,10 +10,11 @@ from mixlearn.lab.runs import Record
 
 _INTRODUCTION = """# Results
 
-Every number of the book about a training run comes from a run record: a file in `book/results` that holds the
-command, the commit, the versions, the device, the seeds, the sha256 of the data, every epoch, and the final
-measures. This page is made from those files. Values are means over the seeds ± the half width of the 95 %
-interval (Student's t). *Gap* is mean confidence minus accuracy: positive where the network is overconfident.
+The book's numbers about longer training runs come from run records; short runs are made on the pages that
+show them. A record is a file in `book/results` that holds the command, the commit, the versions, the device,
+the seeds, the sha256 of the data, every epoch, and the final measures. This page is made from those files.
+Values are means over the seeds ± the half width of the 95 % interval (Student's t). *Gap* is mean confidence
+minus accuracy: positive where the network is overconfident.
 """
 
 

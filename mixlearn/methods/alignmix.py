@@ -113,7 +113,9 @@ def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
     Raises:
         ValueError: ε not positive.
 
-    Source: Cuturi, *Sinkhorn Distances*, NeurIPS 2013, in logarithms, so that nothing underflows.
+    Source: Cuturi, *Sinkhorn Distances*, NeurIPS 2013, in logarithms, so that nothing underflows. The code of
+    AlignMixup goes on longer, until the changes *sum* to less than 0.1 over the positions, in units of the
+    cost; its plans are nearer to the limit, the more so the more positions there are. It scales columns last.
 
     >>> sinkhorn(torch.tensor([[[0., 1.], [1., 0.]]]), 0.1).round(decimals=2)
     tensor([[[1., 0.],

@@ -60,7 +60,8 @@ def cutmix(
             count, both `lam` and `boxes` unless labels come from "asked", shapes that disagree.
 
     Source: Yun et al., *CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
-    Features*, ICCV 2019, eq. 1 and 2.
+    Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not rounded down as in the authors' code, see
+    `sample_boxes`.
 
     >>> images, labels = torch.tensor([0., 8.]).view(2, 1, 1, 1).expand(2, 1, 2, 4), torch.tensor([0, 1])
     >>> mixed = cutmix(images, labels, num_classes=2, boxes=[0, 0, 1, 2], partner=[1, 0])

@@ -122,7 +122,8 @@ def mixskd_terms(
     - "labels": cross-entropy of every branch on the images as they are.
     - "mixed": that of every branch on mixtures, and of the self-teacher on interpolated and on mixed maps.
     - "features": squared distance of interpolated and mixed maps; gradients reach both.
-    - "critic": whether the critics tell the two apart.
+    - "critic": whether the critics tell the two apart: the mean cross-entropy over interpolated maps, plus
+      that over mixed maps. The released code takes one mean over both, which is half as much.
     - "branches": each branch but the last learns its interpolated answer from its answer to the mixture, and
       the other way round; the one learnt from is held fixed.
     - "teacher": the network's interpolated answer learns from the teacher's on mixed maps, and its answer to

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixlearn.core.labels import smooth
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.patchmix import contrastive_loss
 
@@ -30,6 +31,7 @@ def patchmix_terms(
     weight: float = 0.5,
     temperature: float = 0.2,
     symmetric: bool = False,
+    origin_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
     """The three terms of PatchMix for one batch, their weights in.
 
@@ -47,6 +49,8 @@ def patchmix_terms(
         weight: of each of the last two terms.
         temperature: τ, by which cosine similarities are divided.
         symmetric: the mean with the views exchanged, which asks for all.
+        origin_smoothing: label smoothing ε of the targets of "origin". The paper has none; the released code
+            has 0.1 there, and none in the other two terms.
 
     Returns:
         Scalars by name, float32 at least; their sum is the loss.
@@ -66,7 +70,7 @@ def patchmix_terms(
     """
     if symmetric:
         ways = [
-            patchmix_terms(*sides, weight=weight, temperature=temperature)
+            patchmix_terms(*sides, weight=weight, temperature=temperature, origin_smoothing=origin_smoothing)
             for sides in ((queries, keys, plans), (queries[::-1], keys[::-1], plans[::-1]))
         ]
         return {name: (ways[0][name] + ways[1][name]) / 2 for name in ways[0]}
@@ -75,7 +79,9 @@ def patchmix_terms(
     own, own_mixed = _asked(keys[0].images, "keys"), _asked(keys[0].mixed, "keys")
     first, second = (plan.source_matrix() for plan in plans)
     return {
-        "origin": contrastive_loss(image, other, temperature=temperature),
+        "origin": contrastive_loss(
+            image, other, _own(image, other, origin_smoothing), temperature=temperature
+        ),
         "mix_to_origin": weight * contrastive_loss(mixture, own, second, temperature=temperature),
         "mix_to_mix": weight
         * contrastive_loss(mixture, own_mixed, second @ first.T, temperature=temperature),
@@ -88,6 +94,7 @@ def crop_terms(
     plans: Sequence[MixPlan],
     *,
     temperature: float = 0.2,
+    origin_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
     """What small crops ask besides (multi-crop): each finds its image in both views, mixtures all of theirs.
 
@@ -100,6 +107,7 @@ def crop_terms(
         keys: (B, D) of the images of view 1, and of view 2.
         plans: of the mixtures, one for each set.
         temperature: τ, by which cosine similarities are divided.
+        origin_smoothing: label smoothing ε of the targets of "crops"; 0.1 in the released code.
 
     Returns:
         Scalars by name, float32 at least: over the sets the mean, over the views the sum.
@@ -124,12 +132,18 @@ def crop_terms(
     for said, plan in zip(crops, plans, strict=True):
         image, mixture = _asked(said.images, "crops"), _asked(said.mixed, "crops")
         for key in keys:
-            alone.append(contrastive_loss(image, key, temperature=temperature))
+            own = _own(image, key, origin_smoothing)
+            alone.append(contrastive_loss(image, key, own, temperature=temperature))
             mixed.append(contrastive_loss(mixture, key, plan.source_matrix(), temperature=temperature))
     return {
         "crops": torch.stack(alone).sum() / len(crops),
         "mixed_crops": torch.stack(mixed).sum() / len(crops),
     }
+
+
+def _own(queries: Tensor, keys: Tensor, epsilon: float) -> Tensor | None:
+    """Targets of key i for query i, smoothed over all keys; None where nothing is smoothed."""
+    return smooth(torch.eye(len(queries), len(keys), device=queries.device), epsilon) if epsilon else None
 
 
 def _asked(found: Tensor | None, side: str) -> Tensor:

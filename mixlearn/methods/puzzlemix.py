@@ -75,7 +75,8 @@ def puzzlemix(
     """Mask the pair so that what is salient in either is seen, then move salient blocks under the mask.
 
     The image is cut into n × n blocks, n drawn anew for each batch. Each gets the share 0, ½ or 1 that makes
-    the energy of `puzzle_energy` least; then `transport` moves blocks of both images, on a grid of its own.
+    the energy of `puzzle_energy` least; then `transport` moves blocks of both images, on a grid of its own,
+    of at most 8 × 8 blocks (16 × 16 in the released code).
 
     Args:
         images: (B, C, H, W) float, in any units. Not changed.

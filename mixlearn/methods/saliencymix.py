@@ -34,7 +34,8 @@ def saliencymix(
         labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
         num_classes: C, needed with class ids.
         alpha: λ is drawn from Beta(α, α). The paper takes 1.
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it.
+        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The authors take
+            OpenCV's fine-grained saliency, another map, and compute it on normalised images.
         lam: λ in [0, 1] that the box is asked to leave, one for the batch or (B,), instead of a draw.
         partner: (B,) indices into the batch, instead of a random permutation.
         per_image: draw λ for each image rather than once for the batch; places differ either way.
@@ -50,7 +51,7 @@ def saliencymix(
         ValueError: α not positive, λ outside [0, 1], a saliency of another shape, shapes that disagree.
 
     Source: Uddin et al., *SaliencyMix: A Saliency Guided Data Augmentation Strategy for Better
-    Regularization*, ICLR 2021.
+    Regularization*, ICLR 2021. The authors' code rounds the sides of the box down, see `sample_boxes`.
 
     >>> peaks = torch.zeros(2, 1, 8, 8); peaks[0, 0, 2, 2] = peaks[1, 0, 5, 6] = 1
     >>> saliencymix(torch.rand(2, 1, 8, 8), saliency=peaks, lam=0.75, partner=[1, 0]).plan.boxes.tolist()

@@ -78,7 +78,9 @@ def snapmix(
 
     Returns:
         `Mixed(images, targets, plan)`; `plan.lam` is the weight of the own label. Where an image and its
-        partner share a class, that class has what both weights give together.
+        partner share a class, that class has what both weights give together, as the paper's equations say.
+        The released code gives such a pair the sum of both weights twice, once for each label, so that it
+        counts double in the loss; and it resizes the box bilinearly, where here the nearest pixel is taken.
 
     Raises:
         TypeError: integer images, float class ids, partners that are no integers.

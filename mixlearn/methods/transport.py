@@ -25,8 +25,9 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     Raises:
         ValueError: shapes that differ, a negative cost, saliency that is not finite.
 
-    Source: Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7. The released code comes close to the optimum;
-    here it is reached.
+    Source: Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7, whose optimum this is. The released code does
+    not return a permutation: a block that is displaced vanishes at no cost. So more blocks move, and hidden
+    places end up empty. At the paper's cost the two hardly differ where the image is seen.
 
     >>> saliency = torch.tensor([[[0.1, 0.1, 0.8]]])
     >>> transport(saliency, torch.tensor([[[0, 1, 0]]]), cost=0.2).tolist()      # the last goes to the middle

@@ -30,7 +30,8 @@ def loss_ledger(
     Args:
         ablate: terms that are off to begin with.
         adversarial, critics_learn: as for `mixlearn.learners.MixSKD`, to begin with. The released
-            CIFAR script is `ablate=("mixed",), critics_learn=False`.
+            CIFAR script is `ablate=("mixed",), critics_learn=False`; that it also halves the critics' term
+            changes no arrow.
         selected: a term whose arrows alone are shown to begin with; "" shows those of all terms.
         effects: as `mixlearn.page.ledger_effects.effects` gives them; None reads the records.
 

@@ -168,6 +168,26 @@ def test_decided_masks_are_asked_for_by_their_variance():
     assert found[0.0] - found[3.0] == pytest.approx(0.2 * 3 * spread, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [AutoMix, ml.learners.SAMix])
+def test_with_the_batch_mean_the_variance_is_that_of_all_masks_together(kind):
+    found, seen = {}, []
+    for variance in (0.0, 2.0):
+        net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+        learner = kind(
+            net, stage="stage2", image_size=16, batch_mean=True, variance=variance, generator=seeded(1)
+        )
+        for parameter in learner.block.parameters():
+            parameter.data.copy_(0.5 * torch.randn(parameter.shape, generator=seeded(2)))
+        learner.block.register_forward_hook(lambda *given: seen.append(given[2].detach()))
+        found[variance] = learner(net, IMAGES, LABELS, generator=seeded())["mask"].item()
+    masks = seen[0]
+    together = float((masks - masks.mean()).square().mean())
+    each = float((masks - masks.mean((1, 2, 3), keepdim=True)).square().mean())
+    between = float((masks.mean((1, 2, 3)) - masks.mean()).square().mean())
+    assert together == pytest.approx(each + between, abs=1e-6) and between > 1e-4
+    assert found[0.0] - found[2.0] == pytest.approx(learner.mask_weight * 2 * together, abs=1e-6)
+
+
 def test_nobody_is_its_own_partner_where_that_is_asked():
     for allowed in (True, False):
         partners, (net, learner) = [], made(fixed_points=allowed)

@@ -192,7 +192,8 @@ def test_every_setting_of_the_experiment_is_what_it_says():
     said = {name: setting(dry=True).settings for name, setting in mixskd().items()}
     assert len(said) == 39 and len({str(words) for words in said.values()}) == 39
     for name in ("fashion", "emoji"):
-        assert said[f"mixskd-{name}-released"]["mix"] == "MixSKD(critics_learn=False)"
+        released = "MixSKD(critics_learn=False, weights={'critic': 0.5})"
+        assert said[f"mixskd-{name}-released"]["mix"] == released
         assert said[f"mixskd-{name}-released"]["ablated"] == "mixed"
         words = said[f"mixskd-{name}-labels-and-mixed"]["ablated"]
         assert all((term in words) == (term not in ("labels", "mixed")) for term in TERMS)

@@ -38,11 +38,10 @@ class AutoMix(nn.Module):
         alpha: both λ are drawn from Beta(α, α).
         momentum: of the twin, a number or a function of progress.
         buffers: of the twin, see `Twin`.
-        mask_weight: of the mask loss at the beginning; it falls to 0 as a cosine where `fade`, as it does not
-            in the released code's CIFAR settings.
+        mask_weight: of the mask loss at first; falls to 0 as a cosine where `fade` (released for CIFAR: not).
         margin, batch_mean: of the mask loss, see `mask_loss`.
-        variance: times the masks' variance is taken off the mask loss, before its weight, so that masks
-            decide. As released for birds and aircraft with a ResNeXt: 2.
+        variance: times the variance of each mask is taken off the mask loss, before its weight, so that masks
+            decide; with `batch_mean` that of all masks together. Released for birds, with a ResNeXt: 2.
         fixed_points: whether an image may be its own partner. As released for birds and aircraft: not.
         plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
         deploy, deploy_head: which of the two predicts, "twin" or "network", and by which of its heads,
@@ -236,7 +235,8 @@ class AutoMix(nn.Module):
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
         asked = mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
         if self.variance:
-            asked = asked - self.variance * masks.flatten(1).var(1, correction=0).mean()
+            spread = masks.flatten(0 if self.batch_mean else 1).var(-1, correction=0)
+            asked = asked - self.variance * spread.mean()
         return self.mask_weight * asked * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
 
     def _momentum(self) -> float:

@@ -35,8 +35,10 @@ class BYOT(nn.Module):
         TypeError: a network that branches cannot be made of.
         ValueError: smoothing outside [0, 1).
 
-    Source: Zhang et al., *Be Your Own Teacher*, ICCV 2019; the branches are those of MixSKD, the weights
-    of the terms those of the code published with it.
+    Source: Zhang et al., *Be Your Own Teacher*, ICCV 2019, in the form of Self-KD-Lib, the code of MixSKD:
+    its branches, and its weights of the terms. The code of BYOT's own authors takes 0.7 of the branches'
+    cross-entropy and 0.3 of a soft one at T = 3 without the factor T², and 0.03 of the length of the
+    difference of features, not of its square, with none for the branch nearest to the image.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)

@@ -27,6 +27,7 @@ class PatchMix(Contrast):
         parts: M, how many images make a mixture, or several of which one is drawn for each batch.
         patch: of the mixtures, in pixels; None takes that of the network, or 4 where it has none.
         symmetric: the mean with the views exchanged; asks and answers twice as much.
+        origin_smoothing: label smoothing of "origin" and "crops", which the released code has: 0.1.
         small: `small(images, generator=…)` makes small crops that ask besides, whole and mixed (multi-crop);
             None goes without. The network must take images of their size, as `vit(any_size=True)` does.
         crops: how many of each image.
@@ -36,7 +37,7 @@ class PatchMix(Contrast):
 
     Raises:
         TypeError: something that cannot be called as `small`.
-        ValueError: a patch below 1, no crops.
+        ValueError: a patch below 1, no crops, a smoothing outside [0, 1].
 
     Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. On ImageNet the
     authors have eight small crops of each image, with other images none.
@@ -55,6 +56,7 @@ class PatchMix(Contrast):
         parts: int | Sequence[int] = 2,
         patch: int | None = None,
         symmetric: bool = False,
+        origin_smoothing: float = 0.0,
         small: Callable[..., Tensor] | None = None,
         crops: int = 8,
         predictor: int | None = 4096,
@@ -69,7 +71,9 @@ class PatchMix(Contrast):
         self.patch: int = getattr(net, "patch", 4) if patch is None else patch
         if self.patch < 1:
             raise ValueError(f"patch must be at least 1 pixel, got {self.patch}")
-        self.parts, self.symmetric = parts, symmetric
+        if not 0 <= origin_smoothing <= 1:
+            raise ValueError(f"origin_smoothing must lie in [0, 1], got {origin_smoothing}")
+        self.parts, self.symmetric, self.origin_smoothing = parts, symmetric, origin_smoothing
         self.small, self.crops = small, crops
 
     def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -92,6 +96,7 @@ class PatchMix(Contrast):
             (first.plan, second.plan),
             temperature=self.temperature,
             symmetric=self.symmetric,
+            origin_smoothing=self.origin_smoothing,
         )
         if self.small is not None:
             terms |= self._cropped(model, self.small, images, (keys[0], keys[2]), number, generator)
@@ -115,7 +120,13 @@ class PatchMix(Contrast):
         said = [
             Encoded(*one) for one in zip(alone.chunk(self.crops), together.chunk(self.crops), strict=True)
         ]
-        return crop_terms(said, keys, [one.plan for one in mixed], temperature=self.temperature)
+        return crop_terms(
+            said,
+            keys,
+            [one.plan for one in mixed],
+            temperature=self.temperature,
+            origin_smoothing=self.origin_smoothing,
+        )
 
 
 class MixCo(Contrast):

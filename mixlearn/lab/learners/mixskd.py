@@ -32,7 +32,7 @@ class MixSKD(nn.Module):
         mix: makes pairs; None takes Mixup.
         alpha: of Mixup where `mix` is None.
         temperature: T of all distillation.
-        weights: of terms, by name, where they are not 1.
+        weights: of terms, by name, where they are not 1. The released code has half of "critic": 0.5.
         adversarial: see `mixskd_terms`.
         critics_learn: the released code forgets to register its critics, so that they stay as drawn: False.
         image_size: not needed, kept so that it is built as `AutoMix` is.
@@ -43,7 +43,8 @@ class MixSKD(nn.Module):
         ValueError: weights of terms that there are not, or smoothing.
 
     Source: Yang et al., *MixSKD: Self-Knowledge Distillation from Mixup for Image Recognition*, ECCV 2022.
-    The released CIFAR script leaves "mixed" out: `fit(ablate=("mixed",))`.
+    The released CIFAR script leaves "mixed" out, does not train its critics and has half of "critic":
+    `MixSKD(critics_learn=False, weights={"critic": 0.5})` with `fit(ablate=("mixed",))`.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)

@@ -22,7 +22,8 @@ class SAMix(AutoMix):
 
     Args:
         net, options: as for `AutoMix`.
-        variance: weight of the masks' variance in the mask loss, which is multiplied by `mask_weight`.
+        variance: weight of the masks' variance in the mask loss, which is multiplied by `mask_weight`; as for
+            `AutoMix`, so `batch_mean=True` takes the variance as released, about the mean of all masks.
         adjust: odds of the scaling. The authors' best CIFAR setting has a quarter.
 
     Raises:

@@ -64,7 +64,8 @@ def patchmix_cifar(
     code. It drops up to a tenth of the layers by lot, here none; it blurs one view always and the other in a
     tenth of the cases, and solarises the latter in a fifth of them, here each view has half of both; it
     normalises by ImageNet's numbers, here by those of the data; it lets the class token and the positions
-    decay, here they do not; it leaves out a last batch that is not whole, and trains in 16 bits
+    decay, here they do not; it smooths the labels of "origin" by 0.1, here `partial(PatchMix,
+    origin_smoothing=0.1)` does; it leaves out a last batch that is not whole, and trains in 16 bits
     (`precision="16-mixed"`).
     """
     if name not in ("cifar10", "cifar100"):
