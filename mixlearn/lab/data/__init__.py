@@ -117,7 +117,9 @@ def load(
             "inaturalist2017", "inaturalist2018", "places205", "places365" or "imagenet-folder".
         size: pixels of a side. Emoji Scenes: 32 (the default) or 64; Tiny-ImageNet: 64; the other sets in
             folders: 224.
-        root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache.
+        root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache. For CIFAR
+            also a folder or a zip of images by class, as …/train/CLASS/NAME.jpg and …/test/CLASS/NAME.jpg;
+            they are decoded once and kept in the cache, and `.source` says what was read.
         mirror: address of a folder that holds CIFAR's archive, in place of its home.
         download: whether CIFAR may be fetched, as is the default.
         train_transform: from a PIL picture to a float image in [0, 1], for the sets in folders. The default
@@ -125,8 +127,8 @@ def load(
         test_transform: likewise; the default is `centre_crop(size)`, for Tiny-ImageNet `whole(size)`.
 
     Returns:
-        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`. Its parts are
-        `ImageSet`s in memory, or `PictureSet`s that read files.
+        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`, `.source`. Its
+        parts are `ImageSet`s in memory, or `PictureSet`s that read files.
 
     Raises:
         ValueError: the name is unknown (the nearest names are offered), or an option does not fit the set.

@@ -74,8 +74,10 @@ FACTS: dict[str, dict[str, str]] = {
         "Parts": "train 50 000, test 10 000, balanced",
         "Classes": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
         "Licence": "none is stated; cite the technical report. Not shipped",
-        "Source": "https://www.cs.toronto.edu/~kriz/cifar.html (or a mirror: mirror=)",
-        "Checked by": "md5 of the archive, c58f30108f718f92721af3b95e74349a, and of each file in it",
+        "Source": "https://www.cs.toronto.edu/~kriz/cifar.html (or a mirror: mirror=); or your own folder "
+        "or zip of images by class: root=",
+        "Checked by": "md5 of the archive, c58f30108f718f92721af3b95e74349a, and of each file in it; "
+        "images by class: number of classes, pixels of a side",
         "Beware": "about 3 % of the test images have near-duplicates in training (Barz and Denzler 2020)",
     },
     "cifar100": {
@@ -84,7 +86,8 @@ FACTS: dict[str, dict[str, str]] = {
         "Parts": "train 50 000, test 10 000, balanced",
         "Classes": "one hundred, fine labels",
         "Licence": "none is stated; cite the technical report. Not shipped",
-        "Source": "https://www.cs.toronto.edu/~kriz/cifar.html (or a mirror: mirror=)",
+        "Source": "https://www.cs.toronto.edu/~kriz/cifar.html (or a mirror: mirror=); or your own folder "
+        "or zip of images by class: root=",
         "Checked by": "md5 of the archive, eb9058c3a382ffc7106e4002c42a8d85, and of each file in it",
         "Beware": "about 10 % of the test images have near-duplicates in training (Barz and Denzler 2020)",
     },
