@@ -35,15 +35,16 @@ class Source:
     key: str
 
 
-def find(root: Path) -> Source | None:
-    """The images by class of a zip, of a folder, or of the one folder in it; None where there are none.
+def find(root: Path, classes: int) -> Source | None:
+    """The images by class of a zip, of a folder, or of a folder in it with so many classes; None without any.
 
     Raises:
         DamagedFile: a file called .zip is not one.
     """
     if root.is_file() and root.suffix == ".zip":
         return _zipped(root)
-    for folder in (root, *sorted(part for part in root.glob("*") if part.is_dir())):
+    inner = (part for part in sorted(root.glob("*")) if len(_folders(part / "train")) == classes)
+    for folder in (root, *inner):
         if all((folder / split).is_dir() for split in SPLITS):
             return _foldered(folder)
     return None
@@ -91,6 +92,10 @@ def _foldered(folder: Path) -> Source:
         state.update(f"\n{place} {facts.st_size} {facts.st_mtime_ns}".encode())
     words = _words(inside, f"folder {folder.name}")
     return Source(folder, inside, lambda place: (folder / place).read_bytes(), words, state.hexdigest())
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [part for part in folder.glob("*") if part.is_dir()]
 
 
 def _words(places: tuple[str, ...], where: str) -> str:

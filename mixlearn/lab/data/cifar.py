@@ -26,9 +26,10 @@ def load_cifar(
     sums = dict(kind.train_list + kind.test_list) | {kind.meta["filename"]: kind.meta["md5"]}
     batches = folder / kind.base_folder
     if root is not None and not batches.is_dir() and not (folder / kind.filename).is_file():
-        images = find(folder)
+        count = 10 if name == "cifar10" else 100
+        images = find(folder, count)
         if images is not None:
-            return load_by_class(name, images, 10 if name == "cifar10" else 100, SIZE)
+            return load_by_class(name, images, count, SIZE)
         if folder.is_file():
             raise ValueError(
                 f"root must be a folder that holds {kind.filename}, or a folder or zip of images as "
