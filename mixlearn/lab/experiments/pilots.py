@@ -18,9 +18,9 @@ WAYS: dict[str, Any] = {
 
 
 def pilot_offcentre() -> dict[str, Any]:
-    """No mixing, CutMix and Mixup on Off-centre Fashion, without crops and flips and with them.
+    """No mixing, CutMix and Mixup on Off-centre Fashion: images × epochs, cheapest first.
 
-    Images × epochs, with the ordinary augmentation or without; every cell sees each way. Cheapest first.
+    All but those with "asis" in the name see crops and flips.
     """
     found: dict[str, Any] = {}
     for images, epochs, augmented in (
@@ -39,18 +39,19 @@ def pilot_offcentre() -> dict[str, Any]:
 
 
 def pilot_cifar() -> dict[str, Any]:
-    """No mixing, CutMix and Mixup on parts of CIFAR-10: width × images × epochs. Give `--root`.
+    """No mixing, CutMix and Mixup on parts of CIFAR-10: network × images × epochs, cheapest first.
 
-    All see crops and flips; the first convolution has stride 2 in the first half of the grid. Cheapest first.
+    All see crops and flips; an s in the name stands for a first convolution of stride 2. `--root` names the
+    archive's folder, or images by class.
     """
     found: dict[str, Any] = {}
     for depth, width, images, epochs, strided in (
         (8, 32, 2500, 100, True),
         (18, 16, 2500, 100, True),
+        (18, 16, 2500, 200, False),
         (18, 32, 2500, 200, True),
+        (18, 16, 5000, 200, False),
         (18, 32, 10_000, 100, True),
-        (18, 16, 5000, 100, False),
-        (18, 32, 5000, 200, False),
     ):
         setting = partial(
             cifar10_small,
