@@ -69,6 +69,7 @@ def test_cifar_is_fetched_from_a_mirror_and_read(archive: Archive, host: Host, t
     assert torch.equal(data.train.images[0], torch.from_numpy(first["data"][0]).view(3, 32, 32))
     assert len(data.train) == (100 if classes == 10 else 200)
     assert data.train.labels[:20].tolist() == [k % classes for k in range(20)]
+    assert data.source == f"the archive {archive.kind.filename}" and data.source in repr(data)
     again = ml.data.load(archive.name, root=tmp_path, download=False)
     assert again.sha256 == data.sha256
     assert len(host.asked) == 2

@@ -220,7 +220,7 @@ def test_an_unknown_name_offers_the_nearest(wrong: str, near: str) -> None:
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(
-        ValueError, match="unknown data set 'zzz': There are fashion, emoji, cifar10"
+        ValueError, match="unknown data set 'zzz': There are fashion, emoji, offcentre, cifar10"
     ) as caught:
         ml.data.load("zzz")
     assert all(name in str(caught.value) for name in ml.data.names())

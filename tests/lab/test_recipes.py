@@ -29,7 +29,7 @@ def _small(name: str):
     return replace(data, tests={part: images.subset(40) for part, images in data.tests.items()})
 
 
-@pytest.mark.parametrize("name", ["fashion", "emoji"])
+@pytest.mark.parametrize("name", ["fashion", "emoji", "offcentre"])
 @pytest.mark.parametrize("mix", [None, partial(ml.mixup, alpha=1.0)])
 def test_embedded_recipes_train_on_the_real_files(name: str, mix) -> None:
     data = _small(name)
@@ -165,6 +165,20 @@ def test_experiments_name_each_setting_once() -> None:
     ]
     assert cost == sorted(cost)
     assert all(("mix" in call.keywords) == name.endswith("-mixup") for name, call in sweep.items())
+
+
+@pytest.mark.parametrize("pilot", [experiments.pilot_offcentre, experiments.pilot_cifar])
+def test_pilots_give_every_way_the_same_setting(pilot) -> None:
+    found = pilot()
+    cells: dict[str, list[dict]] = {}
+    for name, call in found.items():
+        cell, _, way = name.rpartition("-")
+        settings = call(data=Tiny(), images=None, dry=True).settings
+        assert (settings.pop("mix") == "none") == (way == "plain")
+        cells.setdefault(cell, []).append(settings)
+        assert f"-n{call.keywords['images']}-e{settings['epochs']}" in name
+    for settings in cells.values():
+        assert len(settings) == 3 and settings[0] == settings[1] == settings[2]
 
 
 def test_measures_during_training_where_asked() -> None:

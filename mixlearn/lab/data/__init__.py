@@ -1,7 +1,8 @@
 """Data sets for the book and for experiments.
 
 `load` gives a data set, `about` says what it is and whose, `photos` gives photographs for figures.
-Fashion-MNIST and Emoji Scenes come with mixlearn; the others are fetched or read from a folder of yours.
+Fashion-MNIST and Emoji Scenes come with mixlearn, Off-centre Fashion is generated from shipped files;
+the others are fetched or read from a folder of yours.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mixlearn.lab.data.files import DamagedFile
 from mixlearn.lab.data.fine import load_aircraft, load_inaturalist, load_places
 from mixlearn.lab.data.folders import PictureSet, Transform, centre_crop, random_crop, whole
 from mixlearn.lab.data.large import load_cub200, load_imagenet_folder, load_tiny_imagenet
+from mixlearn.lab.data.offcentre import load_offcentre
 from mixlearn.lab.data.photos import Photos, photos
 from mixlearn.lab.data.sets import Data, ImageSet
 
@@ -40,6 +42,7 @@ _FOLDER = ("root", "size", "train_transform", "test_transform")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "fashion": ("root",),
     "emoji": ("size",),
+    "offcentre": ("root",),
     "cifar10": ("root", "mirror", "download"),
     "cifar100": ("root", "mirror", "download"),
     "tiny-imagenet": _FOLDER,
@@ -55,7 +58,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 
 @overload
 def load(
-    name: Literal["fashion", "emoji", "cifar10", "cifar100"],
+    name: Literal["fashion", "emoji", "offcentre", "cifar10", "cifar100"],
     *,
     size: int | None = None,
     root: str | Path | None = None,
@@ -110,11 +113,13 @@ def load(
     """Load a data set by name; its files are checked first.
 
     Args:
-        name: "fashion", "emoji", "cifar10", "cifar100", "tiny-imagenet", "cub200", "aircraft",
+        name: "fashion", "emoji", "offcentre", "cifar10", "cifar100", "tiny-imagenet", "cub200", "aircraft",
             "inaturalist2017", "inaturalist2018", "places205", "places365" or "imagenet-folder".
         size: pixels of a side. Emoji Scenes: 32 (the default) or 64; Tiny-ImageNet: 64; the other sets in
             folders: 224.
-        root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache.
+        root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache. For CIFAR
+            also a folder or a zip of images by class, as …/train/CLASS/NAME.jpg and …/test/CLASS/NAME.jpg;
+            they are decoded once and kept in the cache, and `.source` says what was read.
         mirror: address of a folder that holds CIFAR's archive, in place of its home.
         download: whether CIFAR may be fetched, as is the default.
         train_transform: from a PIL picture to a float image in [0, 1], for the sets in folders. The default
@@ -122,8 +127,8 @@ def load(
         test_transform: likewise; the default is `centre_crop(size)`, for Tiny-ImageNet `whole(size)`.
 
     Returns:
-        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`. Its parts are
-        `ImageSet`s in memory, or `PictureSet`s that read files.
+        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`, `.source`. Its
+        parts are `ImageSet`s in memory, or `PictureSet`s that read files.
 
     Raises:
         ValueError: the name is unknown (the nearest names are offered), or an option does not fit the set.
@@ -155,6 +160,8 @@ def load(
         return load_fashion(**options)
     if name == "emoji":
         return load_emoji(**options)
+    if name == "offcentre":
+        return load_offcentre(**options)
     if name == "tiny-imagenet":
         return load_tiny_imagenet(**options)
     if name == "cub200":

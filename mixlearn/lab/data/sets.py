@@ -150,6 +150,7 @@ class Data(Generic[Part]):
         mean: of each channel of the training images, in [0, 1].
         std: standard deviation of each channel, likewise.
         sha256: of the list of files used and their sha256, so equal data have equal values.
+        source: what was read, in words, where a set can come in several forms; else empty.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Data(Generic[Part]):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     sha256: str
+    source: str = ""
 
     @property
     def test(self) -> Part:
@@ -168,7 +170,8 @@ class Data(Generic[Part]):
     def __repr__(self) -> str:
         parts = {"train": self.train, **self.tests}
         sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())  # type: ignore[arg-type]
-        return f"Data({self.name!r}, {len(self.classes)} classes; {sizes})"
+        read = f"; read from {self.source}" if self.source else ""
+        return f"Data({self.name!r}, {len(self.classes)} classes; {sizes}{read})"
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

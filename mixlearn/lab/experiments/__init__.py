@@ -13,6 +13,7 @@ from mixlearn.lab.examine.boxes import examine
 from mixlearn.lab.experiments.chapter_5 import automix, transfer
 from mixlearn.lab.experiments.chapter_6 import dense, mixskd
 from mixlearn.lab.experiments.chapter_7 import contrast
+from mixlearn.lab.experiments.pilots import pilot_cifar, pilot_offcentre
 from mixlearn.lab.learners import Guided, MixingInside, TransMixing
 from mixlearn.lab.recipes import emoji, fashion, small_vit
 from mixlearn.lab.training import Mix, Outcome
@@ -33,7 +34,19 @@ from mixlearn.methods.snapmix import snapmix
 
 Experiment = dict[str, Callable[..., Outcome]]
 
-__all__ = ["automix", "boxes", "contrast", "dense", "embedded", "masks", "mixskd", "sweep", "transfer"]
+__all__ = [
+    "automix",
+    "boxes",
+    "contrast",
+    "dense",
+    "embedded",
+    "masks",
+    "mixskd",
+    "pilot_cifar",
+    "pilot_offcentre",
+    "sweep",
+    "transfer",
+]
 
 
 def embedded() -> Experiment:

@@ -19,6 +19,7 @@ from mixlearn.lab.nets.blocks import (
     initialise,
     pass_on,
     quiet_draws,
+    strided_stem,
 )
 from mixlearn.lab.nets.drops import Drop, ShakeDrop, StochasticDepth, survivals
 from mixlearn.lab.nets.plane import MLP, mlp
@@ -45,6 +46,7 @@ __all__ = [
     "pyramidnet",
     "resnet",
     "resnext",
+    "strided_stem",
     "torchvision_resnet",
     "vit",
     "wide_resnet",
@@ -156,7 +158,8 @@ def resnet(
         num_classes: length of the logits.
         width: channels of the first stage; None takes 64 for 18, 34, 50 and 101, otherwise 16.
         channels: channels of the images, 1 for grey and 3 for colour.
-        stem: `cifar_stem`, `imagenet_stem` (7×7, stride 2, max-pool) or any function of (channels, width).
+        stem: `cifar_stem`, `strided_stem` (3×3, stride 2), `imagenet_stem` (7×7, stride 2, max-pool), or any
+            function of (channels, width).
         zero_init: start every block as the identity.
         drop: `StochasticDepth`, `ShakeDrop` or any function from a survival to the module that ends a
             block's branch; None leaves branches alone.

@@ -33,6 +33,11 @@ def cifar_stem(channels: int, width: int) -> nn.Module:
     return nn.Sequential(convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
 
+def strided_stem(channels: int, width: int) -> nn.Module:
+    """3×3 convolution, stride 2, no pooling: half the size, a quarter of the work; channels → width."""
+    return nn.Sequential(convolution(channels, width, 3, 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
 def imagenet_stem(channels: int, width: int) -> nn.Module:
     """7×7 convolution and 3×3 max-pooling, stride 2 each: a quarter of the size; channels → width."""
     return nn.Sequential(

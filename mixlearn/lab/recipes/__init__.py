@@ -17,6 +17,7 @@ from mixlearn.lab.recipes.contrast_full import patchmix_cifar, patchmix_imagenet
 from mixlearn.lab.recipes.large import cifar100_pyramid, imagenet
 from mixlearn.lab.recipes.mixskd import mixskd_cifar100
 from mixlearn.lab.recipes.parts import loaded, weights
+from mixlearn.lab.recipes.small import cifar10_small, offcentre
 from mixlearn.lab.recipes.vit import small_vit
 from mixlearn.lab.schedules import cosine, one_cycle, steps
 from mixlearn.lab.training import Mix, Outcome, train
@@ -26,11 +27,13 @@ __all__ = [
     "cifar100",
     "cifar100_pyramid",
     "cifar10_paper",
+    "cifar10_small",
     "emoji",
     "fashion",
     "fine_grained",
     "imagenet",
     "mixskd_cifar100",
+    "offcentre",
     "patchmix_cifar",
     "patchmix_imagenet",
     "pretrain",
