@@ -19,11 +19,11 @@ def as_box(value: Any) -> Box | None:
     ((0, 0, 8, 8), None, None)
     """
     try:
-        corners = tuple(int(corner) for corner in value)
-        whole = len(corners) == 4 and all(a == b for a, b in zip(corners, value, strict=True))
-    except (TypeError, ValueError, OverflowError):  # of one number, of NaN, of infinity
+        x0, y0, x1, y1 = value
+        corners = int(x0), int(y0), int(x1), int(y1)
+        return corners if all(a == b for a, b in zip(corners, value, strict=True)) else None
+    except (TypeError, ValueError, OverflowError):  # one number, three of them, NaN, infinity
         return None
-    return corners if whole else None
 
 
 def box_problem(box: Any, height: int, width: int) -> str | None:
@@ -33,7 +33,7 @@ def box_problem(box: Any, height: int, width: int) -> str | None:
         box: (x0, y0, x1, y1) in pixels, half-open. It may hang over the border.
         height, width: of the canvas, in pixels.
 
-    >>> box_problem((-8, 0, 24, 8), 32, 32), box_problem((9, 0, 8, 8), 32, 32)[:45]
+    >>> box_problem((-8, 0, 24, 8), 32, 32), box_problem((9, 0, 8, 8), 32, 32)[:44]
     (None, 'be (x0, y0, x1, y1) in whole pixels, x0 ≤ x1')
     """
     corners = as_box(box)
@@ -62,7 +62,7 @@ def box_of(widget: Any) -> Box:
     return widget.x, widget.y, widget.x + widget.width, widget.y + widget.height
 
 
-def sides_of(box: Sequence[int]) -> dict[str, int]:
+def sides_of(box: Box) -> dict[str, int]:
     """A box as the page knows it.
 
     >>> sides_of((-8, 0, 24, 8))
@@ -84,7 +84,7 @@ def share_of(box: Sequence[int], height: int, width: int) -> float:
 
 
 def box_for(lam: float, around: Sequence[int], height: int, width: int) -> Box:
-    """A box inside the image that leaves λ, but for whole pixels, with its centre as near another's as may be.
+    """A box inside the image that leaves λ, but for whole pixels, its centre as near another's as may be.
 
     Args:
         lam: λ, in [0, 1].
@@ -94,7 +94,7 @@ def box_for(lam: float, around: Sequence[int], height: int, width: int) -> Box:
     >>> box_for(0.75, (0, 0, 4, 4), 16, 16), share_of(box_for(0.75, (0, 0, 4, 4), 16, 16), 16, 16)
     ((0, 0, 8, 8), 0.75)
     """
-    side = (1 - lam) ** 0.5
+    side = (1 - float(lam)) ** 0.5
     x0, y0, x1, y1 = around
     ends = []
     for start, end, room in ((x0, x1, width), (y0, y1, height)):

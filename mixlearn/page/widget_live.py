@@ -33,7 +33,7 @@ class StandaloneWidget:
         if boxed:
             size = self.canvas_height, self.canvas_width
             box = as_box(value) if name == "box" else box_for(value, box_of(self), *size)
-            self.__dict__.update(sides_of(box))
+            self.__dict__.update(sides_of(box or box_of(self)))
         else:
             self.__dict__[name] = value
 
@@ -81,8 +81,10 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
     words = ("pair", "mask", "net", "film", "own_name", "partner_name", "selected", "measured_on")
     lists = ("photos", "pairs", "methods", "shares", "classes", "epochs", "effects", "order")
     floats = ("lam", "target", "score", "block_score", "block_mean", "alpha", "other")
-    whole = ("epoch", "x", "y", "width", "height", "canvas_height", "canvas_width", "seed", "batch", "parts")
-    whole += ("patch", "size", "step", "mixture", "place")
+    whole = (
+        *("x", "y", "width", "height", "canvas_height", "canvas_width", "size", "seed", "epoch"),
+        *("batch", "parts", "patch", "step", "mixture", "place"),
+    )
     kinds: dict[str, Any] = {
         **dict.fromkeys(words, traitlets.Unicode),
         **dict.fromkeys(lists, traitlets.List),
@@ -120,7 +122,7 @@ def live_class(name: str, keys: tuple[str, ...]) -> Any:
             return {**data, "text/html": self.html(), "text/plain": self.alt}, metadata
 
     class Boxed(Live):
-        """The live box lab: `box` and `lam` are the kernel's; the page knows where the box begins and its sides."""
+        """The live box lab: the page knows `x`, `y`, `width` and `height`, the kernel `box` and `lam` too."""
 
         lam = traitlets.CFloat()
         box = traitlets.Any()

@@ -18,8 +18,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "step": (0, 5),
     "parts": (1, 6),
 }
-FIXED = ("photos", "pairs", "methods", "shares", "classes", "epochs", "shipped", "size", "net", "film")
-FIXED += ("arrows", "effects", "measured_on")
+FIXED = (
+    *("photos", "pairs", "methods", "shares", "classes", "epochs", "shipped", "size", "net", "film"),
+    *("arrows", "effects", "measured_on"),
+)
 FOLLOWS = {  # by widget: traits that the page works out from others
     "mask_studio": {"lam": "mask", "score": "mask"},
     "mask_film": {"score": "mask", "block_score": "epoch and lam", "block_mean": "epoch and lam"},
