@@ -128,7 +128,7 @@ def sources(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=by_name)
 def test_directives_are_colon_fences(path: Path) -> None:
-    """JupyterLab, Colab and GitHub know no directives: between colons they show text, between backticks code."""
+    """JupyterLab, Colab and GitHub know no directives: they show colon fences as text, backticks as code."""
     found = [source for source in sources(path) if DIRECTIVE_AS_CODE.search(source)]
     assert not found, f"write :::{{name}} … ::: in place of backticks: {found[0][:200]}"
 

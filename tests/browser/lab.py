@@ -60,9 +60,9 @@ class Kernel:
         self.client.start_channels()
 
     def __call__(self, expression: str) -> Any:
-        reply = self.client.execute(
-            "", user_expressions={"value": expression}, reply=True, timeout=PATIENCE
-        )["content"]["user_expressions"]["value"]
+        reply = self.client.execute("", user_expressions={"value": expression}, reply=True, timeout=PATIENCE)[
+            "content"
+        ]["user_expressions"]["value"]
         assert reply["status"] == "ok", reply
         return ast.literal_eval(reply["data"]["text/plain"])
 
@@ -73,7 +73,7 @@ class Kernel:
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a JupyterLab whose files lie in `folder / "files"`, and the folder of its run-time files."""
+    """The address of a JupyterLab whose files lie in `folder / "files"`, and where it notes what runs."""
     places = {f"JUPYTER_{name}": folder / name.lower() for name in SETTINGS}
     files, config = folder / "files", places["JUPYTER_CONFIG_DIR"] / "labconfig"
     for place in (*places.values(), files, config):
