@@ -114,7 +114,8 @@ def needed_imports(cell: str) -> set[str]:
 
 
 def test_needed_imports_are_found() -> None:
-    cell = "%pip list\nimport os, a.b\ntry:\n    import c\nexcept ImportError:\n    pass\ndef f():\n    from d.e import g"
+    cell = "%pip list\nimport os, a.b\ntry:\n    import c\nexcept ImportError:\n    pass\n"
+    cell += "def f():\n    from d.e import g"
     assert needed_imports(cell) == {"a", "d"}
 
 
@@ -135,7 +136,7 @@ def test_what_a_notebook_imports_comes_with_the_lab_extra(path: Path) -> None:
 
 
 def test_the_lab_extra_keeps_the_torch_that_is_there() -> None:
-    """Nothing that `lab` brings, at the pinned versions, asks for another torch than the oldest we support."""
+    """Nothing that `lab` brings, at the pinned versions, asks for more than the oldest torch we support."""
     (torch_bound,) = [Requirement(line) for line in project()["dependencies"]]
     oldest = min(str(one.version) for one in torch_bound.specifier)
     waiting, seen = [canonicalize_name(one.name) for one in extra("lab")], set()

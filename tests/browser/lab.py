@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 from jupyter_client import BlockingKernelClient
 
-PATIENCE = 60  # seconds until something that should happen counts as not happening
+PATIENCE = 120  # seconds until something that should happen counts as not happening
 SETTINGS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
 OPTIONS = [
     "--no-browser",
@@ -65,6 +65,12 @@ class Kernel:
         ]["user_expressions"]["value"]
         assert reply["status"] == "ok", reply
         return ast.literal_eval(reply["data"]["text/plain"])
+
+    def until(self, expression: str, wanted: Any) -> None:
+        """Wait until an expression has a value: what the page sends takes another way than what we ask."""
+        end = time.monotonic() + PATIENCE
+        while (found := self(expression)) != wanted:
+            assert time.monotonic() < end, f"{expression} is {found!r}, not {wanted!r}"
 
     def run(self, code: str) -> dict[str, Any]:
         """What came of running code: its status, and the error if there was one."""

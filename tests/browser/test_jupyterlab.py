@@ -92,7 +92,7 @@ def test_keys_move_the_widget_and_not_the_cells(notebook: Lab, name: str) -> Non
     cells = notebook.cells()
     assert cells == [1 + list(CALLS).index(name), "command", 2 + len(CALLS)]  # here → and d d are shortcuts
     page.keyboard.press(key)
-    assert notebook.kernel(f"w[{name!r}].{trait}") == pytest.approx(after)
+    notebook.kernel.until(f"w[{name!r}].{trait}", after)
     assert notebook.cells() == cells, f"{key} in the widget changed cells"
     for letter in "ddxz":
         page.keyboard.press(letter)
@@ -121,15 +121,16 @@ def test_a_term_that_the_kernel_switches_off_is_shown(notebook: Lab) -> None:
 def test_a_mask_and_an_order_go_both_ways(notebook: Lab) -> None:
     kernel, page = notebook.kernel, notebook.page
     notebook.widget("mask_studio").locator("[data-name=clear]").press("Enter")
-    assert kernel("w['mask_studio'].lam") == 1 and set(kernel("w['mask_studio'].mask")) <= set("A=")
+    kernel.until("w['mask_studio'].lam", 1.0)
+    assert set(kernel("w['mask_studio'].mask")) <= set("A=")
     kernel.run("import base64; w['mask_studio'].mask = base64.b64encode(bytes([255] * 1024)).decode()")
     page.wait_for_function(
         "node => node.dataset.lam === '0'", arg=notebook.widget("mask_studio").element_handle()
     )
-    assert kernel("w['mask_studio'].lam") == 0  # the page worked it out and told the kernel
+    kernel.until("w['mask_studio'].lam", 0.0)  # the page worked it out and told the kernel
     notebook.widget("patch_groups").locator("[data-name=shuffle]").press("Enter")
-    order = kernel("w['patch_groups'].order")
-    assert sorted(order) == list(range(9)) and order != list(range(9))
+    kernel.until("w['patch_groups'].order != list(range(9))", True)
+    assert sorted(kernel("w['patch_groups'].order")) == list(range(9))
 
 
 def test_a_value_out_of_range_is_refused_in_the_kernel(notebook: Lab) -> None:
@@ -140,6 +141,6 @@ def test_a_value_out_of_range_is_refused_in_the_kernel(notebook: Lab) -> None:
 def test_saving_still_works_from_inside_a_widget(notebook: Lab) -> None:
     page = notebook.page
     notebook.widget("lambda_mixer").locator("[data-name=lam]").focus()
-    page.wait_for_function("jupyterapp.shell.currentWidget.context.model.dirty")
+    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
     page.keyboard.press("Control+s")
     page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")

@@ -26,17 +26,16 @@ calls = {
     "batch": lambda: ml.figures.batch(images, mixed),
     "strip": lambda: ml.figures.strip(images[0], images[1], [0.0, 0.5, 1.0]),
     "lam_histogram": lambda: ml.figures.lam_histogram(torch.rand(20), alpha=1.0),
-    "beta_density": lambda: ml.figures.beta_density(1.0),
+    "beta_density": lambda: ml.figures.beta_density([1.0]),
     "boundary": lambda: ml.figures.boundary({"net": torch.nn.Linear(2, 2)}, points, labels),
-    "bars": lambda: ml.figures.bars({"accuracy": [("plain", 0.8, 0.01)]}),
-    "curves": lambda: ml.figures.curves({"a": [{"epoch": 1, "accuracy": 0.5}, {"epoch": 2, "accuracy": 0.6}]}),
+    "curves": lambda: ml.figures.curves({"a": [{"epoch": e, "accuracy": 0.5} for e in (1, 2)]}),
     "lambda_mixer": lambda: ml.widgets.lambda_mixer(pair=("a", "b"), **given),
     "shipped photographs": lambda: ml.widgets.lambda_mixer(),
     "box_lab": lambda: ml.widgets.box_lab(pair=("a", "b"), size=8, box=(0, 0, 4, 4), **given),
     "patch_groups": lambda: ml.widgets.patch_groups(patch=4, **given),
     "mask_studio": lambda: ml.widgets.mask_studio(),
     "mask_film": lambda: ml.widgets.mask_film(),
-    "jpeg": lambda: ml.measure.corrupt(images, "jpeg_compression") if hasattr(ml.measure, "corrupt") else None,
+    "jpeg": lambda: ml.measure.jpeg_compression(images),
 }
 for name, call in calls.items():
     try:
