@@ -115,6 +115,30 @@ def test_set_up_cell_does_nothing_outside_colab() -> None:
     assert calls == [("pip", 'install --quiet "mixlearn[lab] @ git+https://example.org/a/b"')]
 
 
+# ------------------------------------------------------------------------------------------ outside the book
+DIRECTIVE_AS_CODE = re.compile(r"^\s*(?:`{3,}|~{3,})\s*\{", re.MULTILINE)
+
+
+def sources(path: Path) -> list[str]:
+    """The Markdown of a page, cell by cell."""
+    if path.suffix == ".md":
+        return [path.read_text(encoding="utf-8")]
+    return [text(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=by_name)
+def test_directives_are_colon_fences(path: Path) -> None:
+    """JupyterLab, Colab and GitHub know no directives: they show colon fences as text, backticks as code."""
+    found = [source for source in sources(path) if DIRECTIVE_AS_CODE.search(source)]
+    assert not found, f"write :::{{name}} … ::: in place of backticks: {found[0][:200]}"
+
+
+@pytest.mark.parametrize("fence", ["```{note}", "   ```{prf:proof} A title", "````{exercise}", "~~~ {tip}"])
+def test_a_directive_as_code_is_found(fence: str) -> None:
+    assert DIRECTIVE_AS_CODE.search(f"Some text.\n\n{fence}\nmore\n")
+    assert not DIRECTIVE_AS_CODE.search("```python\nx = {}\n```\n:::{note}\n`{x}`\n:::")
+
+
 # ------------------------------------------------------------------------------------------ numbers in prose
 # A measured number reaches the page from a cell's output, from glue or from a run record, never from the
 # keyboard. Text that names a share or an interval must say where it is from, in a comment of the same
@@ -131,14 +155,14 @@ REASON = re.compile(r"<!--\s*number:\s*(\S.{9,}?)\s*-->", re.DOTALL)
 
 
 def prose(markdown: str) -> list[str]:
-    """The paragraphs of a page without its code, formulas, exercises' statements and roles."""
+    """The paragraphs of a page without its code, formulas, exercises, proofs and roles."""
     markdown = re.sub(
         r"^(`{3,}|~{3,})(?!\{(?:note|tip|warning|admonition|figure|margin|important|dropdown)).*?^\1\s*$",
         "",
         markdown,
         flags=re.M | re.S,
     )
-    markdown = re.sub(r"^(:{3,})\{exercise.*?^\1\s*$", "", markdown, flags=re.M | re.S)
+    markdown = re.sub(r"^(:{3,})\{(?:exercise|solution|prf:).*?^\1\s*$", "", markdown, flags=re.M | re.S)
     markdown = re.sub(r"\$\$.*?\$\$", "", markdown, flags=re.S)
     markdown = re.sub(r"(?<!\$)\$[^$\n]+\$(?!\$)", "", markdown)
     markdown = re.sub(r"(\{[\w:]+\})?`[^`]*`", "", markdown)
@@ -179,6 +203,7 @@ def test_a_typed_result_is_found(bad: str) -> None:
         "Half of draws give 50 %. <!-- number: exact, by symmetry of Beta -->",
         "Chapter 2 has 3 figures, section 2.1 one.",
         ":::{exercise}\nIf 10 % of labels are wrong, what then?\n:::",
+        ":::{prf:proof}\nA half of 20 % is 10 %.\n:::",
     ],
 )
 def test_what_is_no_typed_result_passes(good: str) -> None:
@@ -187,9 +212,5 @@ def test_what_is_no_typed_result_passes(good: str) -> None:
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=by_name)
 def test_no_result_is_typed(path: Path) -> None:
-    if path.suffix == ".md":
-        sources = [path.read_text(encoding="utf-8")]
-    else:
-        sources = [text(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
-    found = [hit for source in sources for hit in typed_results(source)]
+    found = [hit for source in sources(path) for hit in typed_results(source)]
     assert not found, "\n".join(found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
+import json
 import os
 import re
 import shutil
@@ -84,6 +86,77 @@ def test_pins_meet_the_lower_bounds() -> None:
 
 def test_the_package_alone_needs_torch_alone() -> None:
     assert [canonicalize_name(Requirement(line).name) for line in project()["dependencies"]] == ["torch"]
+
+
+def extra(name: str) -> list[Requirement]:
+    return [Requirement(line) for line in project()["optional-dependencies"][name]]
+
+
+def needed_imports(cell: str) -> set[str]:
+    """What a cell cannot do without: its imports, save those it tries and can miss."""
+    lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in cell.splitlines()]
+    tree = ast.parse("\n".join(lines))
+    tried = {
+        node
+        for attempt in ast.walk(tree)
+        if isinstance(attempt, ast.Try) and any("ImportError" in ast.unparse(h) for h in attempt.handlers)
+        for statement in attempt.body
+        for node in ast.walk(statement)
+    }
+    found = {
+        alias.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import) and n not in tried
+        for alias in n.names
+    }
+    found |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n not in tried}
+    return {name.partition(".")[0] for name in found} - set(sys.stdlib_module_names) - {"google", ""}
+
+
+def test_needed_imports_are_found() -> None:
+    cell = "%pip list\nimport os, a.b\ntry:\n    import c\nexcept ImportError:\n    pass\n"
+    cell += "def f():\n    from d.e import g"
+    assert needed_imports(cell) == {"a", "d"}
+
+
+@pytest.mark.parametrize("path", address.notebooks(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_a_notebook_imports_comes_with_the_lab_extra(path: Path) -> None:
+    """Colab brings torchvision (the extra `vision`), and every kernel IPython; `lab` must bring the rest."""
+    brought = {canonicalize_name(one.name) for one in (*extra("lab"), *extra("vision"))}
+    brought |= {"torch", "mixlearn", "ipython"}
+    owners = importlib.metadata.packages_distributions()
+    cells = [
+        cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
+    ]
+    for name in set().union(*(needed_imports("".join(cell["source"])) for cell in cells)):
+        distributions = {canonicalize_name(owner) for owner in owners.get(name, [name])}
+        assert distributions & brought, (
+            f"{name} is imported, but the extra lab does not bring {distributions}"
+        )
+
+
+def test_the_lab_extra_keeps_the_torch_that_is_there() -> None:
+    """Nothing that `lab` brings, at the pinned versions, asks for more than the oldest torch we support."""
+    (torch_bound,) = [Requirement(line) for line in project()["dependencies"]]
+    oldest = min(str(one.version) for one in torch_bound.specifier)
+    waiting, seen = [canonicalize_name(one.name) for one in extra("lab")], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            requirements = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:  # of another system
+            continue
+        for one in map(Requirement, requirements):
+            if one.marker is not None and not one.marker.evaluate({"extra": ""}):
+                continue
+            if canonicalize_name(one.name) == "torch":
+                assert one.specifier.contains(f"{oldest}.0"), f"{name} asks for torch{one.specifier}"
+            else:
+                waiting.append(canonicalize_name(one.name))
+    assert "torchvision" not in seen and {"lightning", "torchmetrics", "ipython"} <= seen
 
 
 def test_pre_commit_uses_the_pinned_versions() -> None:

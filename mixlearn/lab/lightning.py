@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.mixed import Mixed
+from mixlearn.lab.extras import array
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -138,7 +139,9 @@ class MixBatches(Callback):
             if callable(add_image):
                 add_image("mixed batch", grid, global_step=trainer.global_step)
             elif hasattr(logger, "log_image"):
-                logger.log_image("mixed batch", [grid.permute(1, 2, 0).numpy()], step=trainer.global_step)
+                logger.log_image(
+                    "mixed batch", [array(grid.permute(1, 2, 0), "a log")], step=trainer.global_step
+                )
 
 
 def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:

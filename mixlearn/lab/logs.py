@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab.checkpoints import write_whole
-from mixlearn.lab.extras import need
+from mixlearn.lab.extras import array, need
 
 
 class Log(Protocol):
@@ -54,8 +54,8 @@ class Files:
     def images(self, epoch: int, grid: Tensor) -> None:
         image = need("PIL.Image", "writing pictures")
         pixels = (grid.clamp(0, 1) * 255).round().to(torch.uint8)
-        array = (pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).cpu().numpy()
-        image.fromarray(array).save(self.folder / f"mixed-{epoch:04d}.png")
+        values = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
+        image.fromarray(array(values.cpu(), "writing pictures")).save(self.folder / f"mixed-{epoch:04d}.png")
 
 
 class TensorBoard:

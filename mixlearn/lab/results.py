@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html import escape
 
 from mixlearn.lab.cards import duration, shown
 from mixlearn.lab.intervals import Interval
@@ -29,7 +31,7 @@ def page(records: Sequence[Record]) -> str:
     parts = [_INTRODUCTION]
     for data in dict.fromkeys(record.data["name"] for record in records):
         mine = [record for record in records if record.data["name"] == data]
-        parts.append(f"## {data}\n\n{_measures(mine)}")
+        parts.append(f"## {_plain(data)}\n\n{_measures(mine)}")
     parts.append("## Where they come from\n\n" + _sources(records))
     return "\n".join(parts)
 
@@ -54,9 +56,10 @@ def _measures(records: Sequence[Record]) -> str:
         whole = record.summary
         parts = dict.fromkeys(name.partition("/")[0] for name in whole if name.endswith("/nll"))
         for part in parts:  # what has no likelihood stands in the chapters
-            setting = [str(record.settings.get(key, "")) for key in ("network", "images", "epochs", "mix")]
+            keys = ("network", "images", "epochs", "mix")
+            setting = [_plain(record.settings.get(key, "")) for key in keys]
             measured = [_measure(whole, f"{part}/{key}") for key in ("accuracy", "nll", "ece", "gap")]
-            rows.append([f"`{record.name}`", *setting, part, str(len(record.runs)), *measured])
+            rows.append([_code(record.name), *setting, _plain(part), str(len(record.runs)), *measured])
     return table(rows)
 
 
@@ -72,14 +75,26 @@ def _sources(records: Sequence[Record]) -> str:
         devices = dict.fromkeys(str(fact.get("device")) for fact in facts)
         rows.append(
             [
-                f"`{record.name}`",
-                f"`{record.command}`",
-                ", ".join(commits),
-                ", ".join(devices),
+                _code(record.name),
+                _code(record.command),
+                _plain(", ".join(commits)),
+                _plain(", ".join(devices)),
                 duration(record.seconds / len(record.runs)),
             ]
         )
     return table(rows)
+
+
+def _plain(text: object) -> str:
+    """A record's text in Markdown: neither HTML nor Markdown nor a formula, whatever it holds."""
+    return re.sub(r"([\\`*\[\]$])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
+
+
+def _code(text: str) -> str:
+    """A record's text as code, between more backticks than it has in a row."""
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
 
 
 def _cell(text: str) -> str:

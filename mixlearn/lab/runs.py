@@ -133,9 +133,9 @@ class Record:
 
 
 def folder() -> Path:
-    """Where the records are: the checkout's `book/results`, else those of the installed package."""
-    checkout = _PACKAGE.parent / "book"
-    return checkout / "results" if checkout.is_dir() else _PACKAGE / "_results"
+    """Where the records are: inside the installed package, else in the checkout's `book/results`."""
+    installed = _PACKAGE / "_results"  # what lies beside an installed package is not ours
+    return installed if installed.is_dir() else _PACKAGE.parent / "book" / "results"
 
 
 def names(where: str | os.PathLike[str] | None = None) -> list[str]:

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import need
 from mixlearn.measure.warp import (
     box_resize,
     clipped_zoom,
@@ -198,9 +199,7 @@ def jpeg_compression(
     >>> jpeg_compression(torch.rand(1, 3, 16, 16), 5).shape
     torch.Size([1, 3, 16, 16])
     """
-    import numpy as np
-    from PIL import Image
-
+    Image, np = (need(module, "jpeg_compression") for module in ("PIL.Image", "numpy"))
     quality = (80, 65, 58, 50, 40)[severity - 1]
     values = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     out = np.empty_like(values)

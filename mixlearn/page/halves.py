@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import array
+
 
 def written(header: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]]) -> bytes:
     """Weights as bytes: length of the header, header (JSON), float16 numbers, all little-endian.
@@ -26,7 +28,11 @@ def written(header: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]]) -
     text = json.dumps({**header, "shapes": shapes}).encode()
     text += b" " * (-len(text) % 4)
     numbers = torch.cat([value.detach().cpu().flatten() for state in states for value in state.values()])
-    return len(text).to_bytes(4, "little") + text + numbers.half().numpy().astype("<f2").tobytes()
+    return (
+        len(text).to_bytes(4, "little")
+        + text
+        + array(numbers.half(), "writing weights").astype("<f2").tobytes()
+    )
 
 
 def read(data: bytes, times: str | None = None) -> tuple[dict[str, Any], list[dict[str, Tensor]]]:

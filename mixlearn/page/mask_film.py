@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab.data.sets import ImageSet
+from mixlearn.lab.extras import array
 from mixlearn.page.film import film_bytes, film_facts, recorded_block
 from mixlearn.page.studio_methods import judged, normalised
 from mixlearn.page.studio_net import studio_bytes, studio_facts
@@ -87,7 +88,7 @@ def mask_film(
         "swapped": False,
         "lam": float(lam),
         "epoch": int(epoch),
-        "mask": base64.b64encode(painted.numpy().tobytes()).decode(),
+        "mask": base64.b64encode(array(painted, "a widget").tobytes()).decode(),
         "score": judged(pixels, labels, painted / 255, lam)[1],
         "block_score": block_score,
         "block_mean": float(masks[0].mean()),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import array
 from mixlearn.page.host import picture_url
 
 SHOWN = ("dog", "cat", "owl", "kingfisher", "panda", "koala")
@@ -48,7 +49,8 @@ def photographs(
 
 def picture_bytes(image: Tensor) -> Any:
     """(…, 3, H, W) floats in [0, 1] as uint8 (…, H, W, 3)."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1).contiguous().numpy()
+    values = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return array(values.movedim(-3, -1).contiguous(), "a widget")
 
 
 def picture_urls(images: Tensor, names: Sequence[str]) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import array
 from mixlearn.measure.between import Between
 from mixlearn.measure.plane import Plane
 from mixlearn.page.picture import Picture
@@ -134,7 +135,7 @@ def plane(
             axes.axhline(0, color=FAINT, linewidth=0.7)
             axes.axvline(0, color=FAINT, linewidth=0.7)
             for c in labels.unique().tolist():
-                mine = points[labels == c].numpy()
+                mine = array(points[labels == c])
                 axes.plot(mine[:, 0], mine[:, 1], zorder=2, **marks[c])
             axes.set_aspect("equal", adjustable="datalim")
             axes.set(xticks=[], yticks=[])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import need
+from mixlearn.lab.extras import array, need
 from mixlearn.measure.evaluate import predict
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
@@ -93,7 +93,7 @@ def boundary(
             )
             _lines(axes, x, y, surface)
             for c in range(count):
-                mine = points[labels == c].numpy()
+                mine = array(points[labels == c])
                 dots: dict[str, Any] = {"s": 13, "edgecolor": PAPER, "linewidth": 0.5}
                 axes.scatter(mine[:, 0], mine[:, 1], color=COLOURS[c], marker=MARKERS[c], **dots)
             axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
@@ -144,21 +144,21 @@ def _shade(surface: Tensor) -> Any:
     count = surface.shape[2]
     lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
     ground = torch.tensor(rgb(PAPER))
-    return (ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1).numpy()
+    return array((ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1))
 
 
 def _lines(axes: Axes, x: Tensor, y: Tensor, surface: Tensor) -> None:
     """Where two classes are equal, drawn in full; where the first of two is 90 % sure, dotted."""
     pairs = range(1) if surface.shape[2] == 2 else range(surface.shape[2])
-    across, up = x.numpy(), y.numpy()
+    across, up = array(x), array(y)
     for c in pairs:
         others = surface.clone()
         others[:, :, c] = -1
-        ahead = (surface[:, :, c] - others.max(2).values).numpy()
+        ahead = array(surface[:, :, c] - others.max(2).values)
         if ahead.min() < 0 < ahead.max():
             axes.contour(across, up, ahead, levels=[0], colors=INK, linewidths=1.3)
         if len(pairs) == 1:
-            share = surface[:, :, c].numpy()
+            share = array(surface[:, :, c])
             levels = [level for level in (1 - SURE, SURE) if share.min() < level < share.max()]
             if levels:
                 axes.contour(across, up, share, levels=levels, colors=INK, linewidths=0.6, linestyles=":")

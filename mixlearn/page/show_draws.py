@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import array
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
     AMBER,
@@ -74,14 +75,14 @@ def lam_histogram(lams: Tensor | Sequence[float], alpha: float | None = None, bi
         axes = place(figure, 0.75, 0.35, 5.6, 1.85)
         left = torch.arange(bins) / bins
         bars: dict[str, Any] = {"color": TEAL, "alpha": 0.42, "edgecolor": PAPER, "linewidth": 0.8}
-        axes.bar(left.numpy(), heights.numpy(), 1 / bins, align="edge", **bars)
+        axes.bar(array(left), array(heights), 1 / bins, align="edge", **bars)
         top = heights.max().item()
         said = ""
         if alpha is not None:
             inner = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
             density = beta_density(inner, alpha)
             top = max(top, min(density.max().item(), 1.6 * top))
-            axes.plot(inner.numpy(), density.numpy(), color=INK, linewidth=1.4)
+            axes.plot(array(inner), array(density), color=INK, linewidth=1.4)
             said = f" under the density of Beta({alpha:g}, {alpha:g})"
         many = f"{draws.numel():,}".replace(",", "\u2009")
         line = "" if alpha is None else f" (bars) and the density of Beta({alpha:g}, {alpha:g}) (line)"
@@ -122,8 +123,8 @@ def beta_family(alphas: Sequence[float] = (0.1, 0.2, 0.4, 1.0, 2.0, 8.0)) -> Pic
         axes = place(figure, 0.75, 0.2, 5.6, 2.4)
         for k, alpha in enumerate(alphas):
             colour, line = COLOURS[k], LINES[k]
-            density = beta_density(inner, alpha).numpy()
-            axes.plot(inner.numpy(), density, color=colour, linestyle=line, clip_on=True)
+            density = array(beta_density(inner, alpha))
+            axes.plot(array(inner), density, color=colour, linestyle=line, clip_on=True)
         axes.set(xlim=(0, 1), ylim=(0, top), xlabel="λ, the image’s own share", ylabel="density")
         for k, height in enumerate(spread(middle, 0.055 * top)):
             # on its line, as heights stand on a map; above it where that would hide a peak

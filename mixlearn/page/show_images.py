@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mixlearn.lab.extras import array
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
     AMBER,
@@ -73,7 +74,7 @@ def pixels(
         raise ValueError(
             f"{name} must lie in [0, 1], got {low:.2f} to {high:.2f}; give mean and std of normalised images"
         )
-    return values.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    return array(values.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
 
 
 def tile(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixlearn.core.mixed import Mixed
 from mixlearn.core.plan import MixPlan
-from mixlearn.lab.extras import need
+from mixlearn.lab.extras import array, need
 from mixlearn.page.picture import Picture
 from mixlearn.page.show_images import pixels, share_bar, tile
 from mixlearn.page.style import (
@@ -155,7 +155,7 @@ def plan(
             term(left, top, shown[source], image, words[k], colour, "⊙")
             share = f"{weight} = {number(weights[k])}"
             sign = "+" if k < parts - 1 else "="
-            term(left + step, top, found.masks[k, i, 0].cpu().float().numpy(), mask, share, colour, sign)
+            term(left + step, top, array(found.masks[k, i, 0].cpu().float()), mask, share, colour, sign)
         last = 0.26 + (0 if pair else (parts - 1) * line)
         term(side + (across - 1) * step, last, results[i], r"$\tilde{x}_i$", "mixture", INK, "")
         bar = high + 0.05

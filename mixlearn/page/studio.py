@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab.data.sets import ImageSet
+from mixlearn.lab.extras import array
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_methods import Method, method_masks, normalised, scored, shipped_methods
 from mixlearn.page.studio_net import studio_bytes, studio_facts
@@ -90,7 +91,7 @@ def mask_studio(
         "shipped": images is None,
         "pair": told[begin]["name"],
         "target": float(target),
-        "mask": base64.b64encode(painted.numpy().tobytes()).decode(),
+        "mask": base64.b64encode(array(painted, "a widget").tobytes()).decode(),
         "lam": lam,
         "score": score,
     }
@@ -113,5 +114,5 @@ def _told(
     masks = method_masks(normalised(pixels).float(), labels, methods, SHARES, seed)
     sheet = torch.cat([torch.cat([*row], 1) for row in masks])
     return told_pair(part, places) | {
-        "masks": picture_url(sheet[..., None].expand(-1, -1, 3).contiguous().numpy())
+        "masks": picture_url(array(sheet[..., None].expand(-1, -1, 3).contiguous(), "a widget"))
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab.data.sets import ImageSet
+from mixlearn.lab.extras import array
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_net import studio_facts
 
@@ -61,7 +62,7 @@ def told_pair(part: ImageSet, places: tuple[int, int]) -> dict[str, Any]:
         "labels": part.labels[list(places)].tolist(),
         "places": list(places),
         "pictures": picture_url(
-            torch.cat([*part.images[list(places)]], 2).movedim(0, -1).contiguous().numpy()
+            array(torch.cat([*part.images[list(places)]], 2).movedim(0, -1).contiguous(), "a widget")
         ),
     }
 
@@ -108,4 +109,4 @@ def painted_bytes(mask: Tensor | None, target: float) -> Tensor:
 def still(mixture: Tensor) -> str:
     """A mixture (3, H, W) in [0, 255], eight times as large, as a data URL."""
     large = mixture.repeat_interleave(8, 1).repeat_interleave(8, 2)
-    return picture_url(large.round().byte().movedim(0, -1).contiguous().numpy())
+    return picture_url(array(large.round().byte().movedim(0, -1).contiguous(), "a widget"))

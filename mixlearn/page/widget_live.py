@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from functools import cache
 from typing import Any
 
 from mixlearn.page.host import bundle, standalone
+from mixlearn.page.widget_box import as_box, box_for, box_of, share_of, sides_of
+from mixlearn.page.widget_traits import FIXED, FOLLOWS, got, problem
 
 
 class StandaloneWidget:
@@ -14,7 +15,7 @@ class StandaloneWidget:
 
     def __init__(self, name: str, state: dict[str, Any], still: str, alt: str) -> None:
         self.__dict__.update(state)
-        self._name, self._keys, self._still, self.alt = name, tuple(state), still, alt
+        self.__dict__.update(_name=name, _keys=tuple(state), _still=still, alt=alt)
 
     def html(self) -> str:
         """The widget as it stands, as HTML that needs no kernel and no network."""
@@ -23,7 +24,23 @@ class StandaloneWidget:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        boxed = name in ("box", "lam") and "canvas_width" in self._keys  # the box lab's
+        if (name in self._keys or boxed) and (
+            wrong := _set_problem(self, name) or problem(self, name, value)
+        ):
+            raise ValueError(f"{name} must {wrong}, got {got(name, value)}")
+        if boxed:
+            size = self.canvas_height, self.canvas_width
+            box = as_box(value) if name == "box" else box_for(value, box_of(self), *size)
+            self.__dict__.update(sides_of(box or box_of(self)))
+        else:
+            self.__dict__[name] = value
+
     def __getattr__(self, name: str) -> Any:
+        if name in ("box", "lam") and "canvas_width" in self.__dict__:
+            box = box_of(self)
+            return box if name == "box" else share_of(box, self.canvas_height, self.canvas_width)
         if name in ("observe", "unobserve", "set_state", "send", "comm"):
             raise AttributeError(f'{name} needs a live widget, so anywidget: pip install "mixlearn[lab]"')
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -47,139 +64,91 @@ def widget(name: str, state: dict[str, Any], still: str, alt: str) -> Any:
     return found
 
 
+def _set_problem(widget: Any, name: str) -> str | None:
+    """Why a trait must not be set from Python at all."""
+    if name in FIXED:
+        return "not change once the widget is made"
+    source = FOLLOWS.get(widget._name, {}).get(name)
+    return None if source is None else f"not be set: it follows {source}"
+
+
 @cache
 def live_class(name: str, keys: tuple[str, ...]) -> Any:
     """The ipywidget of a module: one synced trait for each value of its state."""
     import anywidget
     import traitlets
 
+    words = ("pair", "mask", "net", "film", "own_name", "partner_name", "selected", "measured_on")
+    lists = ("photos", "pairs", "methods", "shares", "classes", "epochs", "effects", "order")
+    floats = ("lam", "target", "score", "block_score", "block_mean", "alpha", "other")
+    whole = (
+        *("x", "y", "width", "height", "canvas_height", "canvas_width", "size", "seed", "epoch"),
+        *("batch", "parts", "patch", "step", "mixture", "place"),
+    )
     kinds: dict[str, Any] = {
-        "photos": traitlets.List,
-        "pairs": traitlets.List,
-        "methods": traitlets.List,
-        "shares": traitlets.List,
-        "classes": traitlets.List,
-        "epochs": traitlets.List,
-        "epoch": lambda: traitlets.Int(min=0),
-        "x": traitlets.Int,
-        "y": traitlets.Int,
-        "width": lambda: traitlets.Int(min=0),
-        "height": lambda: traitlets.Int(min=0),
-        "canvas_height": lambda: traitlets.Int(min=1),
-        "canvas_width": lambda: traitlets.Int(min=1),
-        "lam": lambda: traitlets.Float(min=0.0, max=1.0),
-        "target": lambda: traitlets.Float(min=0.0, max=1.0),
-        "score": lambda: traitlets.Float(min=0.0, max=100.0),
-        "block_score": lambda: traitlets.Float(min=0.0, max=100.0),
-        "block_mean": lambda: traitlets.Float(min=0.0, max=1.0),
-        "alpha": lambda: traitlets.Float(min=1e-3),
-        "other": lambda: traitlets.Float(min=1e-3),
-        "shipped": traitlets.Bool,
-        "weighs_own": traitlets.Bool,
-        "compare": traitlets.Bool,
-        "swapped": traitlets.Bool,
-        "seed": traitlets.Int,
-        "pair": traitlets.Unicode,
-        "mask": traitlets.Unicode,
-        "net": traitlets.Unicode,
-        "film": traitlets.Unicode,
-        "own_name": traitlets.Unicode,
-        "partner_name": traitlets.Unicode,
-        **dict.fromkeys(("labels", "mixed", "features", "critic", "branches", "teacher"), traitlets.Bool),
-        "adversarial": traitlets.Bool,
-        "critics_learn": traitlets.Bool,
-        "selected": traitlets.Unicode,
-        "measured_on": traitlets.Unicode,
+        **dict.fromkeys(words, traitlets.Unicode),
+        **dict.fromkeys(lists, traitlets.List),
+        **dict.fromkeys(floats, traitlets.CFloat),  # NumPy's numbers and 0-d tensors too
+        **dict.fromkeys(whole, traitlets.Int),
         "arrows": traitlets.Dict,
-        "effects": traitlets.List,
-        "batch": lambda: traitlets.Int(min=2),
-        "parts": lambda: traitlets.Int(min=1, max=6),
-        "patch": lambda: traitlets.Int(min=1),
-        "size": lambda: traitlets.Int(min=1),
-        "order": traitlets.List,
-        "step": lambda: traitlets.Int(min=0, max=5),
-        "released": traitlets.Bool,
-        "mixture": lambda: traitlets.Int(min=-1),
-        "place": lambda: traitlets.Int(min=-1),
-    }
+    }  # all others are on or off
 
     class Live(anywidget.AnyWidget):
         """A widget that a kernel and a page share."""
 
         _esm = bundle(name)
+        _name, _from_page = "", False  # it has no name while it is made
         html = StandaloneWidget.html
 
-        @traitlets.validate("own_name", "partner_name")
-        def _is_there(self, proposal: Any) -> str:
-            there = [photo["name"] for photo in self.photos]
-            if there and proposal["value"] not in there:
-                raise traitlets.TraitError(
-                    f"{proposal['trait'].name} must be one of {', '.join(there)}, got {proposal['value']!r}"
-                )
-            return str(proposal["value"])
-
-        @traitlets.validate("pair")
-        def _is_a_pair(self, proposal: Any) -> str:
-            there = [pair["name"] for pair in self.pairs]
-            if there and proposal["value"] not in there:
-                raise traitlets.TraitError(
-                    f"pair must be one of {', '.join(there)}, got {proposal['value']!r}"
-                )
-            return str(proposal["value"])
-
-        @traitlets.validate("epoch")
-        def _is_recorded(self, proposal: Any) -> int:
-            if self.epochs and proposal["value"] not in self.epochs:
-                raise traitlets.TraitError(
-                    f"epoch must be one of {', '.join(map(str, self.epochs))}, got {proposal['value']}"
-                )
-            return int(proposal["value"])
-
-        @traitlets.validate("selected")
-        def _is_a_term(self, proposal: Any) -> str:
-            there = list(next(iter(self.arrows.values()), {}))
-            if there and proposal["value"] and proposal["value"] not in there:
-                raise traitlets.TraitError(
-                    f"selected must be one of {', '.join(there)}, or empty, got {proposal['value']!r}"
-                )
-            return str(proposal["value"])
-
-        @traitlets.validate("batch")
-        def _has_photographs(self, proposal: Any) -> int:
-            if self.photos and proposal["value"] > min(6, len(self.photos)):
-                raise traitlets.TraitError(
-                    f"batch must lie in 2…{min(6, len(self.photos))}, got {proposal['value']}"
-                )
-            return int(proposal["value"])
-
-        @traitlets.validate("patch")
-        def _fills_the_image(self, proposal: Any) -> int:
-            if self.photos and self.size not in [across * proposal["value"] for across in range(2, 9)]:
-                raise traitlets.TraitError(
-                    f"patch must go 2…8 times into {self.size} pixels, got {proposal['value']}"
-                )
-            return int(proposal["value"])
-
-        @traitlets.validate("order")
-        def _is_a_permutation(self, proposal: Any) -> list[int]:
-            if sorted(proposal["value"]) != list(range(len(proposal["value"]))):
-                raise traitlets.TraitError(f"order must be a permutation, got {proposal['value'][:8]} …")
-            return list(proposal["value"])
-
-        @traitlets.validate("mask")
-        def _is_a_mask(self, proposal: Any) -> str:
-            text = proposal["value"]
+        def set_state(self, sync_data: dict[str, Any]) -> None:
+            self._from_page = True
             try:
-                length = len(base64.b64decode(text, validate=True))
-            except ValueError:
-                raise traitlets.TraitError(f"mask must be base64, got {text[:40]!r}") from None
-            if length != 32 * 32:
-                raise traitlets.TraitError(f"mask must be the base64 of 32 × 32 bytes, got {length} bytes")
-            return str(text)
+                super().set_state(sync_data)
+            finally:
+                self._from_page = False
+
+        @traitlets.validate(*keys)
+        def _is_right(self, proposal: Any) -> Any:
+            trait, value = proposal["trait"].name, proposal["value"]
+            wrong = _set_problem(self, trait) if self._name and not self._from_page else None
+            wrong = wrong or problem(self, trait, value)
+            if wrong:
+                raise traitlets.TraitError(f"{trait} must {wrong}, got {got(trait, value)}")
+            return value
 
         def _repr_mimebundle_(self, **options: Any) -> Any:
             found = super()._repr_mimebundle_(**options)
             data, metadata = found if isinstance(found, tuple) else (found or {}, {})
             return {**data, "text/html": self.html(), "text/plain": self.alt}, metadata
 
-    return type(name, (Live,), {key: kinds[key]().tag(sync=True) for key in keys})
+    class Boxed(Live):
+        """The live box lab: the page knows `x`, `y`, `width` and `height`, the kernel `box` and `lam` too."""
+
+        lam = traitlets.CFloat()
+        box = traitlets.Any()
+
+        @traitlets.observe("x", "y", "width", "height", "canvas_height", "canvas_width")
+        def _tell(self, _: Any) -> None:
+            self.box = box_of(self)
+            self.lam = share_of(self.box, self.canvas_height, self.canvas_width)
+
+        @traitlets.observe("box")
+        def _place(self, _: Any) -> None:
+            with self.hold_sync(), self.hold_trait_notifications():
+                for side, value in sides_of(self.box).items():
+                    setattr(self, side, value)
+
+        @traitlets.validate("box", "lam")
+        def _can_be_drawn(self, proposal: Any) -> Any:
+            trait, value = proposal["trait"].name, proposal["value"]
+            if wrong := problem(self, trait, value):
+                raise traitlets.TraitError(f"{trait} must {wrong}, got {got(trait, value)}")
+            if trait == "box":
+                return as_box(value)
+            size = self.canvas_height, self.canvas_width
+            if value != share_of(box_of(self), *size):  # asked for here, not told by the page
+                self.box = box_for(value, box_of(self), *size)
+            return share_of(box_of(self), *size)
+
+    base = Boxed if name == "box_lab" else Live
+    return type(name, (base,), {key: kinds.get(key, traitlets.Bool)().tag(sync=True) for key in keys})

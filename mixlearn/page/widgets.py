@@ -22,6 +22,7 @@ from mixlearn.page.mask_film import mask_film
 from mixlearn.page.patch_groups import patch_groups
 from mixlearn.page.photographs import photographs, picture_bytes, picture_urls
 from mixlearn.page.studio import mask_studio
+from mixlearn.page.widget_box import box_problem
 from mixlearn.page.widget_live import widget
 
 SIZE = 128  # pixels of the shipped photographs in the widget
@@ -111,8 +112,10 @@ def box_lab(
         seed: of the draws in the page.
 
     Returns:
-        A widget with the traits `own_name`, `partner_name`, `x`, `y`, `width`, `height` (the asked box: its
-        first pixel, which may be negative, and its sides), `canvas_height`, `canvas_width` and `alpha`.
+        A widget with the traits `own_name`, `partner_name`, `box` (as asked, so that it may hang over),
+        `lam` (the realised λ; set, it moves the box to one inside the image with that share, but for whole
+        pixels), `x`, `y`, `width`, `height` (the same box: its first pixel and its sides), `canvas_height`,
+        `canvas_width` and `alpha`.
 
     Raises:
         ValueError: a box larger than the canvas, reversed, or centred outside it, λ outside [0, 1], α not
@@ -121,6 +124,9 @@ def box_lab(
     >>> widget = box_lab((-8, 40, 56, 104))
     >>> widget.x, widget.width, widget.partner_name
     (-8, 64, 'cat')
+    >>> widget.lam = 0.75
+    >>> widget.box, widget.lam
+    ((0, 40, 64, 104), 0.75)
     """
     _check_lam(lam)
     if size < 1:
@@ -129,14 +135,9 @@ def box_lab(
         side = round(float((1 - lam) ** 0.5 * size))  # Python rounds halves to even, as torch does
         start = size // 2 - side // 2
         box = (start, start, start + side, start + side)
+    if wrong := box_problem(box, size, size):
+        raise ValueError(f"box must {wrong}, got {tuple(box)}")
     x0, y0, x1, y1 = (int(corner) for corner in box)
-    for start, end in ((x0, x1), (y0, y1)):
-        length = end - start
-        if not (0 <= length <= size and 0 <= start + length // 2 < size):
-            raise ValueError(
-                f"box must be (x0, y0, x1, y1) with sides of 0…{size} pixels and its centre in the image, "
-                f"got {tuple(box)}"
-            )
     shipped = images is None
     images, names = photographs(images, names, pair, size)
     state = {

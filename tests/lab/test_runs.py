@@ -166,3 +166,50 @@ def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
     assert "## emoji" in lines and "## fashion" in lines
     assert any(line.startswith("| `b` | `python -m mixlearn train embedded") for line in lines)
     assert "There is no run record yet." in results.page([])
+
+
+def test_a_folder_book_beside_the_installed_package_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site-packages" / "mixlearn"
+    runs.write(_record(), package / "_results")
+    (tmp_path / "site-packages" / "book" / "results").mkdir(parents=True)  # another distribution's
+    monkeypatch.setattr(runs, "_PACKAGE", package)
+    assert runs.folder() == package / "_results" and runs.names() == ["emoji-mixup"]
+    checkout = tmp_path / "checkout"
+    monkeypatch.setattr(runs, "_PACKAGE", checkout / "mixlearn")
+    assert runs.folder() == checkout / "book" / "results"
+
+
+EVIL = "<script>alert(1)</script>"
+
+
+def _hostile() -> Record:
+    settings = {"network": EVIL, "mix": f"`{EVIL}[a](javascript:x) $x$", EVIL: "b", "images": 1, "epochs": 2}
+    facts = environment("cpu") | {"device": EVIL, "torch": EVIL}
+    final = {EVIL: {"accuracy": 0.5, "nll": 1.0, EVIL: 1.0}}
+    made = tuple(_run(seed, 0.5, environment=facts, final=final) for seed in range(3))
+    data = {"name": EVIL, "sha256": "ab"}
+    return _record(EVIL, command=f"``{EVIL}", settings=settings, data=data, runs=made)
+
+
+def test_text_of_a_record_is_text_on_its_card() -> None:
+    page = _hostile().card()._repr_html_()
+    assert "<script" not in page and page.count("&lt;script&gt;") >= 6
+
+
+def test_text_of_a_record_is_text_on_the_results_page() -> None:
+    import markdown_it
+
+    page = results.page([_hostile()])
+    html = markdown_it.MarkdownIt("commonmark").enable("table").render(page)
+    assert "<script" not in html and "javascript:x)" in html and "<a " not in html
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert r"\$x\$" in page  # no formula
+
+
+def test_text_of_records_is_text_in_a_table() -> None:
+    from mixlearn.page.show_table import table
+
+    page = table(EVIL, [EVIL, "b"], [[EVIL, f"**{EVIL}**"]])._repr_html_()
+    assert "<script" not in page and page.count("&lt;script&gt;") == 4

@@ -137,8 +137,12 @@ def test_in_a_kernel():
         ("batch", 7, r"batch must lie in 2…6, got 7"),
         ("batch", 1, "batch"),
         ("patch", 96, r"patch must go 2…8 times into 96 pixels, got 96"),
-        ("parts", 7, "parts"),
-        ("order", [0, 0, 1], r"order must be a permutation, got \[0, 0, 1\]"),
+        ("parts", 7, r"parts must lie in \[1, 6\], got 7"),
+        ("order", [0, 0, 1], r"order must be a permutation of 0…63, got \[0, 0, 1\]"),
+        ("order", list(range(9)), "a permutation of 0…63"),
+        ("mixture", 6, r"mixture must lie in 0…5, or be -1 for none, got 6"),
+        ("place", 64, r"place must lie in 0…63, or be -1 for none, got 64"),
+        ("photos", [], "photos must not change once the widget is made"),
         ("step", 6, "step"),
     ):
         with pytest.raises(Exception, match=words):

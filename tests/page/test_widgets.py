@@ -1,6 +1,7 @@
 """The Python side of the widgets: state, HTML, errors."""
 
 import json
+import math
 import re
 import sys
 
@@ -100,9 +101,14 @@ def test_errors_name_what_came(arguments, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"box": (0, 0, 129, 8)}, r"sides of 0…128 pixels and its centre in the image, got \(0, 0, 129, 8\)"),
+        (
+            {"box": (0, 0, 129, 8)},
+            r"at most 128 × 128 and with its centre in the image, got \(0, 0, 129, 8\)",
+        ),
         ({"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
         ({"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
+        ({"box": (0, 0, 8)}, r"box must be \(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
+        ({"box": (0, 0, 8.5, math.nan)}, r"in whole pixels.*got \(0, 0, 8.5, nan\)"),
         ({"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
         ({"size": 0}, "size must be at least 1 pixel, got 0"),
         ({"alpha": -1}, "alpha must be positive and finite, got -1"),
@@ -122,6 +128,115 @@ def test_the_box_lab_in_a_kernel():
     assert (widget.x, widget.canvas_height) == (-20, 96) and '"x": -20' in widget.html()
     with pytest.raises(Exception, match="width"):
         widget.width = -1
+
+
+@pytest.fixture(params=["live", "without anywidget"])
+def either(request, monkeypatch):
+    """Widgets with and without a kernel: the same values are right in both."""
+    if request.param == "without anywidget":
+        monkeypatch.setitem(sys.modules, "anywidget", None)
+    widget_live.live_class.cache_clear()
+    yield
+    widget_live.live_class.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value", "words"),
+    [
+        (ml.widgets.lambda_mixer, "lam", 1.01, r"lam must lie in \[0, 1\], got 1.01"),
+        (ml.widgets.lambda_mixer, "lam", -0.5, r"lam must lie in \[0, 1\], got -0.5"),
+        (ml.widgets.lambda_mixer, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
+        (ml.widgets.lambda_mixer, "alpha", 0.0, "alpha must be positive and finite, got 0.0"),
+        (ml.widgets.lambda_mixer, "own_name", "unicorn", "own_name must be one of dog, cat.*got 'unicorn'"),
+        (ml.widgets.lambda_mixer, "photos", [], r"photos must not change once the widget is made, got \[\]"),
+        (ml.widgets.beta_explorer, "alpha", math.inf, "alpha must be positive and finite, got inf"),
+        (ml.widgets.beta_explorer, "other", math.nan, "other must be positive and finite, got nan"),
+        (ml.widgets.box_lab, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
+        (ml.widgets.box_lab, "box", (0, 0, 200, 8), r"box must be .*128 × 128.*got \(0, 0, 200, 8\)"),
+        (ml.widgets.box_lab, "box", (9, 0, 8, 8), r"x0 ≤ x1 and y0 ≤ y1.*got \(9, 0, 8, 8\)"),
+        (ml.widgets.box_lab, "box", (120, 0, 140, 8), r"its centre in the image, got \(120, 0, 140, 8\)"),
+        (ml.widgets.box_lab, "box", (0, 0, 8), r"\(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
+        (ml.widgets.box_lab, "box", (0, 0, 8, math.nan), r"in whole pixels.*got \(0, 0, 8, nan\)"),
+        (ml.widgets.box_lab, "box", 8, "in whole pixels.*got 8"),
+        (
+            ml.widgets.box_lab,
+            "x",
+            127,
+            r"x must leave the box's sides in 0…128 pixels and its centre.*got 127",
+        ),
+        (ml.widgets.box_lab, "width", 129, r"width must leave .*got 129"),
+        (ml.widgets.box_lab, "canvas_width", 8, r"canvas_width must leave .*got 8"),
+        (ml.widgets.box_lab, "canvas_height", 0, "canvas_height must be at least 1 pixel, got 0"),
+        (ml.widgets.patch_groups, "order", [0, 1], r"a permutation of 0…8, got \[0, 1\]"),
+        (ml.widgets.patch_groups, "step", 6, r"step must lie in \[0, 5\], got 6"),
+        (
+            ml.widgets.loss_ledger,
+            "selected",
+            "dis",
+            "selected must be one of labels, mixed.*or empty, got 'dis'",
+        ),
+    ],
+)
+def test_a_trait_out_of_range_is_refused_and_nothing_changes(either, make, name, value, words):
+    widget = make()
+    before = getattr(widget, name)
+    with pytest.raises(Exception, match=words):
+        setattr(widget, name, value)
+    assert getattr(widget, name) == before
+
+
+def test_the_box_lab_has_box_and_lam(either):
+    widget = ml.widgets.box_lab((-16, 40, 48, 104))
+    assert widget.box == (-16, 40, 48, 104)
+    assert widget.lam == 1 - 48 * 64 / 128**2  # what is seen of the box
+    widget.box = torch.tensor([0, 0, 64, 128])
+    assert widget.lam == 0.5 and (widget.x, widget.y, widget.width, widget.height) == (0, 0, 64, 128)
+    widget.lam = 0.75
+    assert (widget.box, widget.lam) == ((0, 32, 64, 96), 0.75)
+    widget.lam = torch.tensor(0.6)
+    assert widget.lam == pytest.approx(0.6, abs=0.005)  # whole pixels
+    assert (
+        widget.lam == ml.cutmix(torch.zeros(2, 3, 128, 128), boxes=[*widget.box], partner=[1, 0]).plan.lam[0]
+    )
+    for lam, area in ((1.0, 0), (0.0, 128**2)):
+        widget.lam = lam
+        x0, y0, x1, y1 = widget.box
+        assert widget.lam == lam and (x1 - x0) * (y1 - y0) == area
+    assert f'"width": {widget.width}' in widget.html()
+
+
+def test_the_box_lab_tells_the_kernel_of_box_and_lam():
+    widget, seen = ml.widgets.box_lab((0, 0, 64, 64)), []
+    widget.observe(lambda change: seen.append((change["name"], change["new"])), ["box", "lam"])
+    widget.set_state({"x": 64, "y": 64, "height": 32})  # what the page sends
+    assert seen == [("box", (64, 64, 128, 96)), ("lam", 0.875)]
+    widget.set_state({"canvas_height": 96, "canvas_width": 128})
+    assert seen[2:] == [("lam", 1 - 64 * 32 / (96 * 128))]
+    sent = []
+    widget.observe(lambda change: sent.append(change["name"]), ["x", "y", "width", "height"])
+    widget.lam = 0.9
+    assert {("lam", widget.lam), ("box", widget.box)} == set(seen[3:]) and "width" in sent
+    assert abs(widget.lam - 0.9) < 0.01
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.25, 0.6, 0.731, 1.0])
+def test_a_lam_that_is_set_can_be_read_on_any_canvas(lam):
+    widget = ml.widgets.box_lab((0, 0, 33, 33), size=33)
+    widget.canvas_width = 127
+    widget.lam = lam
+    x0, y0, x1, y1 = widget.box
+    assert 0 <= x0 <= x1 <= 127 and 0 <= y0 <= y1 <= 33 and abs(widget.lam - lam) < 0.03
+    again = widget.lam
+    widget.lam = again
+    assert widget.lam == again and widget.box == (x0, y0, x1, y1)
+
+
+def test_what_follows_is_not_set():
+    studio = ml.widgets.mask_studio(pairs=[(630, 621)])
+    with pytest.raises(Exception, match="lam must not be set: it follows mask, got 0.5"):
+        studio.lam = 0.5
+    studio.set_state({"lam": 0.5})  # the page may
+    assert studio.lam == 0.5
 
 
 def test_the_box_lab_makes_a_box_for_a_share():

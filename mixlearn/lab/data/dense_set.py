@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mixlearn.lab.data.files import DamagedFile, cache_folder
+from mixlearn.lab.data.files import cache_folder
 from mixlearn.lab.data.folders import all_there
+from mixlearn.lab.data.pictures import decode
 from mixlearn.lab.extras import need
 
 IGNORE = 255  # the label of a pixel that counts neither in a loss nor in a measure
@@ -81,11 +82,5 @@ def some_there(files: Sequence[Path], what: str, folder: Path) -> None:
 
 def decoded(file: Path, mode: str | None = None) -> Tensor:
     """A picture's numbers (H, W) or (H, W, 3), uint8; without a mode those of its palette."""
-    pil, numpy = (need(module, "reading pictures") for module in ("PIL.Image", "numpy"))
-    try:
-        with pil.open(file) as picture:
-            return torch.from_numpy(numpy.array(picture if mode is None else picture.convert(mode)))
-    except (OSError, SyntaxError) as problem:
-        raise DamagedFile(
-            f"{file} cannot be decoded ({problem}); take it again from its archive"
-        ) from problem
+    numpy = need("numpy", "reading pictures")
+    return torch.from_numpy(numpy.array(decode(file, mode)))

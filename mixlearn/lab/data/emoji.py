@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.lab.data.files import digest, joint_digest, shipped
+from mixlearn.lab.data.pictures import decode
 from mixlearn.lab.data.sets import Data, ImageSet, channel_statistics
 from mixlearn.lab.extras import need
 
@@ -93,14 +94,12 @@ def _pixels(path: Path, sha256: str, size: int) -> dict[str, Tensor]:
 def _decode(path: Path) -> dict[str, Tensor]:
     """The arrays of one part at 64 pixels."""
     numpy = need("numpy", "reading Emoji Scenes")
-    image = need("PIL.Image", "reading Emoji Scenes")
     with numpy.load(path, allow_pickle=False) as arrays:
         blob, ends, packed = arrays["pictures"].tobytes(), arrays["ends"].tolist(), arrays["masks"]
         rest = {key: torch.from_numpy(arrays[key]) for key in ("labels", "drawings", "backgrounds")}
     planes = numpy.empty((len(ends), 3, SIZE, SIZE), numpy.uint8)
     for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        picture = image.open(io.BytesIO(blob[start:end]), formats=("WEBP",))
-        rgb = numpy.asarray(picture.convert("RGB"))  # grey: the three are equal
+        rgb = numpy.asarray(decode(io.BytesIO(blob[start:end]), "RGB", name=path))  # grey: three equal
         planes[k] = rgb[..., 0].reshape(3, SIZE, SIZE)
     masks = torch.from_numpy(packed)[:, None] * 17  # sixteen steps of cover
     return {"images": _to_rgb(torch.from_numpy(planes)), "masks": masks, **rest}

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixlearn.lab.data.files import DamagedFile
+from mixlearn.lab.data.pictures import decode
 from mixlearn.lab.extras import need
 
 Transform = Callable[[Any], Tensor]
@@ -57,16 +58,9 @@ class PictureSet(Dataset[tuple[Tensor, int]]):
         """One picture as a PIL image in RGB, as it lies in its file.
 
         Raises:
-            DamagedFile: it cannot be decoded; the message names the file.
+            DamagedFile: it cannot be decoded, or has too many pixels; the message names the file.
         """
-        pil: Any = need("PIL.Image", "reading pictures")
-        try:
-            with pil.open(self.files[index]) as picture:
-                return picture.convert("RGB")
-        except (OSError, SyntaxError) as problem:
-            raise DamagedFile(
-                f"{self.files[index]} cannot be decoded ({problem}); take it again from its archive"
-            ) from problem
+        return decode(self.files[index], "RGB")
 
 
 def random_crop(size: int, least: float = 0.08) -> Transform:

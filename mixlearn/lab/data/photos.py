@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixlearn.lab.data.files import shipped
+from mixlearn.lab.data.pictures import decode
 from mixlearn.lab.extras import need
 
 SIZE = 256  # pixels of the files
@@ -86,10 +87,9 @@ def photos(size: int = SIZE) -> Photos:
     with open(files["CREDITS.tsv"], encoding="utf8", newline="") as file:
         credits = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
     numpy: Any = need("numpy", "reading the photographs")
-    image: Any = need("PIL.Image", "reading the photographs")
 
     def read(name: str, mode: str) -> Tensor:
-        pixels = numpy.array(image.open(files[name]).convert(mode)).reshape(SIZE, SIZE, -1)
+        pixels = numpy.array(decode(files[name], mode)).reshape(SIZE, SIZE, -1)
         return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
     images = torch.stack([read(f"{stem}.webp", "RGB") for stem in stems])

@@ -16,9 +16,26 @@ export function make(tag, attributes = {}, ...children) {
 let serial = 0;
 export function fresh(word) { serial += 1; return `mlw-${word}-${serial}-${Math.random().toString(36).slice(2, 7)}`; }
 
-/** The frame of a widget, with its style and the page's theme. */
+const SHORTCUTS = "data-lm-suppress-shortcuts", EDITING = "acvxyz"; // Lumino's attribute; select all, copy, paste, cut, redo, undo
+
+/** Keys pressed inside a node stay there: JupyterLab would move to the next cell at → and delete the cell at d d. In the
+ * browser they do what they always do. The notebook still gets letters with Ctrl or ⌘ that do not edit text: Ctrl+S saves. */
+export function keepKeys(node) {
+  node.setAttribute(SHORTCUTS, ""); // for a notebook that listens before the node does
+  const keep = (event) => {
+    const edits = EDITING.includes(event.key.toLowerCase()) && !event.shiftKey;
+    const command = (event.ctrlKey || event.metaKey) && event.key.length === 1 && !edits;
+    if (!command) { event.stopPropagation(); return; }
+    node.removeAttribute(SHORTCUTS); // until the notebook has seen this key
+    setTimeout(() => node.setAttribute(SHORTCUTS, ""));
+  };
+  for (const kind of ["keydown", "keypress", "keyup"]) node.addEventListener(kind, keep);
+}
+
+/** The frame of a widget, with its style and the page's theme. Keys pressed in it stay in it. */
 export function frame(el, css, label) {
   const root = make("section", { class: "mlw", "aria-label": label });
+  keepKeys(root);
   el.append(make("style", {}, css), root);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => {
