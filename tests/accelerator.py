@@ -35,7 +35,7 @@ READS = {
     f"aten::{name}"
     for name in (
         "_local_scalar_dense equal nonzero masked_select bincount repeat_interleave "
-        "_unique2 unique_dim unique_consecutive unique_dim_consecutive"
+        "_linalg_check_errors _unique2 unique_dim unique_consecutive unique_dim_consecutive"
     ).split()
 }
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}

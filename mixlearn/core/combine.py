@@ -60,8 +60,10 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
 
 
 def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
-    """values in the memory format of images."""
-    return values.contiguous(memory_format=torch.channels_last) if _channels_last(images) else values
+    """values in the memory format of images: with channels together, or else contiguous."""
+    if _channels_last(images):
+        return values.contiguous(memory_format=torch.channels_last)
+    return values.contiguous()
 
 
 def paste(

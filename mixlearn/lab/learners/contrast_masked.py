@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.transfer import sent
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.learners.unlabelled import Unlabelled
 from mixlearn.lab.nets.taps import Only
@@ -81,7 +82,8 @@ class MaskedImages(Unlabelled):
         view = self.augment(images, generator=generator)
         hidden = hidden_patches(
             len(view), self.side, ratio=self.ratio, block=self.block, generator=generator
-        ).to(view.device)
+        )
+        hidden = sent(hidden, view.device)
         net = getattr(model, "module", model)
         kept: list[Tensor] = []
 
