@@ -75,12 +75,12 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
 WAITS = {
     # its two searches end when the values say so; what both need is read at once
     "puzzlemix": 1,
-    "puzzlemix, each its own": 1,
+    "puzzlemix, each its own": 2,  # finer masks take a second look
     "puzzlemix, given": 1,
     "puzzlemix, none moves": 1,
     # the values decide how many images a mixture has, and that is the shape of its plan
     "comixup": 3,
-    "comixup, in parts": 4,
+    "comixup, in parts": 5,
 }
 
 
