@@ -1,13 +1,13 @@
 """An accelerator without a GPU: tensors that report another device and compute on the CPU.
 
-What would fail on a GPU fails here too: a tensor left behind on the CPU, a generator of the wrong device. Every
-moment at which the host would wait for the device is counted:
+What would fail on a GPU fails here too: a tensor left behind on the CPU, a generator of the wrong device.
+Every moment at which the host would wait for the device is counted:
 
 - a value is read: `.item()`, `.tolist()`, `bool(tensor)`, `nonzero`, indexing with a mask;
 - a copy from or to the device that is not `non_blocking`, indices that lie on the CPU included.
 
-PyTorch registers a device for the whole process: it starts threads, after which the process can no longer fork
-and train. So tests call `alone(check, …)`, which runs a function in a process of its own.
+PyTorch registers a device for the whole process: it starts threads, after which the process can no longer
+fork and train. So tests call `alone(check, …)`, which runs a function in a process of its own.
 
 The device is made of functions that PyTorch offers for this purpose and calls experimental. They are known to
 work with torch 2.15; where they are missing, `alone` skips the test.
@@ -32,11 +32,17 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "simulated"
 READS = {
-    f"aten::{name}"
-    for name in (
-        "_local_scalar_dense equal nonzero masked_select bincount repeat_interleave "
-        "_linalg_check_errors _unique2 unique_dim unique_consecutive unique_dim_consecutive"
-    ).split()
+    "aten::_linalg_check_errors",
+    "aten::_local_scalar_dense",
+    "aten::_unique2",
+    "aten::bincount",
+    "aten::equal",
+    "aten::masked_select",
+    "aten::nonzero",
+    "aten::repeat_interleave",
+    "aten::unique_consecutive",
+    "aten::unique_dim",
+    "aten::unique_dim_consecutive",
 }
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 COPIES = {"aten::_to_copy", "aten::copy_"}
@@ -209,7 +215,9 @@ def register() -> None:
             torch.set_rng_state(state)
 
     def empty(size: Any, dtype: Any = None, *_: Any, memory_format: Any = None, **__: Any) -> Tensor:
-        return OnDevice(torch.empty(size, dtype=dtype, memory_format=memory_format or torch.contiguous_format))
+        return OnDevice(
+            torch.empty(size, dtype=dtype, memory_format=memory_format or torch.contiguous_format)
+        )
 
     def empty_strided(size: Any, stride: Any, dtype: Any = None, *_: Any, **__: Any) -> Tensor:
         return OnDevice(torch.empty_strided(size, stride, dtype=dtype))

@@ -30,6 +30,4 @@ def fetched(*values: Tensor) -> tuple[Tensor, ...]:
         return values
     together = torch.cat([value.reshape(-1) for value in values]).cpu()  # in a type that holds them all
     parts = together.split([value.numel() for value in values])
-    return tuple(
-        part.view(value.shape).to(value.dtype) for part, value in zip(parts, values, strict=True)
-    )
+    return tuple(part.view(value.shape).to(value.dtype) for part, value in zip(parts, values, strict=True))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.transfer import sent
-
 from mixlearn.core.checks import check_generator, check_images
+from mixlearn.core.transfer import sent
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 
@@ -124,7 +123,9 @@ def random_resized_crop(
     turn[:, 0, 0], turn[:, 1, 1] = wide, tall
     turn[:, 0, 2], turn[:, 1, 2] = (2 * x - 1) * (1 - wide), (2 * y - 1) * (1 - tall)
     height, width = images.shape[2:] if size is None else (size, size)
-    grid = F.affine_grid(sent(turn.to(images.dtype), images.device), [*images.shape[:2], height, width], align_corners=False)
+    grid = F.affine_grid(
+        sent(turn.to(images.dtype), images.device), [*images.shape[:2], height, width], align_corners=False
+    )
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -132,7 +133,9 @@ def _brightness(pixels: Tensor) -> Tensor:
     """(B, 1, H, W)."""
     if pixels.shape[1] == 1:
         return pixels
-    return (pixels * sent(torch.tensor(GREY, dtype=pixels.dtype), pixels.device).view(-1, 1, 1)).sum(1, keepdim=True)
+    return (pixels * sent(torch.tensor(GREY, dtype=pixels.dtype), pixels.device).view(-1, 1, 1)).sum(
+        1, keepdim=True
+    )
 
 
 def _coloured(pixels: Tensor, turns: Tensor) -> Tensor:
@@ -163,7 +166,9 @@ def _blurred(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
     sigma = 0.1 + 1.9 * torch.rand(batch, 1, generator=generator)
     places = torch.arange(-reach, reach + 1)
     kernel = (-(places / sigma).square() / 2).exp()
-    kernel = sent((kernel / kernel.sum(1, keepdim=True)).to(pixels.dtype), pixels.device).repeat_interleave(channels, 0)
+    kernel = sent((kernel / kernel.sum(1, keepdim=True)).to(pixels.dtype), pixels.device).repeat_interleave(
+        channels, 0
+    )
     rows = F.pad(pixels, (reach,) * 4, mode="replicate").reshape(1, batch * channels, *_grown(pixels, reach))
     rows = F.conv2d(rows, kernel[:, None, :, None], groups=batch * channels)
     rows = F.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)

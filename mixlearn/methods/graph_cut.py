@@ -54,8 +54,8 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
     The method is Chambolle and Pock's: y holds one number for each pair of neighbours, the tension between
     them; blocks follow their own cost and the tension, the tension follows the difference of the blocks.
 
-    On an accelerator the host waits to see whether the masks are good enough: after 8 steps, where they mostly
-    are, and if need be after 32 and 128. All 200 steps at each call would cost more than these waits.
+    On an accelerator the host waits to see whether the masks are good enough: after 8 steps, when they
+    mostly are, and if need be after 32 and 128. Always taking 200 steps would cost more than these waits.
 
     Args:
         unary: (B, 3, n, m), convex: u(½) ≤ (u(0) + u(1)) / 2.
@@ -80,11 +80,7 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
     >>> cut(unary, torch.zeros(1, 0, 2), torch.tensor([[[9.]]])).diff().item(), "and who do"
     (0.0, 'and who do')
     """
-    labels = unary
-    for labels, done in cuts(unary, down, across, steps, tolerance):
-        if bool(done):
-            break
-    return labels
+    return next(masks for masks, done in cuts(unary, down, across, steps, tolerance) if bool(done))
 
 
 @torch.no_grad()
@@ -161,7 +157,7 @@ def cuts(
     found, done = follow, torch.zeros((), dtype=torch.bool, device=unary.device)
 
     def rounded(z: Tensor) -> Tensor:
-        """Cut at a threshold drawn at random, z would cost what it costs now: the best of a few is no dearer."""
+        """Cut at a random threshold, z would cost what it does now: so the best of a few is no dearer."""
         at = torch.arange(-1, 2, device=z.device).to(z.dtype).view(3, 1, 1, 1) / 4
         tried = ((2 * z > at - 0.5).to(z.dtype) + (2 * z > at + 0.5)) / 2
         best = energy(tried - 0.5).argmin(0)

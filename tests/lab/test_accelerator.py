@@ -141,7 +141,9 @@ def fits(name: str, batches: int, there: bool) -> tuple[list[dict[str, float]], 
             progress=False,
             **where,
         )
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs], len(waits)
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs], len(
+        waits
+    )
 
 
 def whole_runs(name: str) -> None:

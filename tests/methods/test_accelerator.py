@@ -245,7 +245,11 @@ def waits_are_seen() -> None:
             wait()
         assert len(waits) == 1, waits
     with counted() as waits:
-        torch.ones(3).to(device, non_blocking=True), torch.zeros(2, device=device), there.where(there > 1, 0.0)
+        (
+            torch.ones(3).to(device, non_blocking=True),
+            torch.zeros(2, device=device),
+            there.where(there > 1, 0.0),
+        )
         there.masked_fill(there > 1, 0.0), there[torch.arange(2, device=device)], there.sum().backward
     assert not waits
     with pytest.raises(RuntimeError, match="same device"):

@@ -80,9 +80,7 @@ class MaskedImages(Unlabelled):
             model: the network. images: (B, C, H, W). generator: source of the view and of what is hidden.
         """
         view = self.augment(images, generator=generator)
-        hidden = hidden_patches(
-            len(view), self.side, ratio=self.ratio, block=self.block, generator=generator
-        )
+        hidden = hidden_patches(len(view), self.side, ratio=self.ratio, block=self.block, generator=generator)
         hidden = sent(hidden, view.device)
         net = getattr(model, "module", model)
         kept: list[Tensor] = []
