@@ -204,10 +204,10 @@ def saliency_maps() -> None:
 
 def solvers() -> None:
     """Solvers that stop early on the CPU: the same answers, hard cases too; what is read, and how often."""
-    points = torch.randn(3, 2, 40, 5, generator=seeded(0)) * torch.tensor([0.1, 1, 9]).view(3, 1, 1, 1)
-    for scale in (0.05, 1.0, 20.0):
+    points = torch.randn(3, 2, 9, 5, generator=seeded(0)) * torch.tensor([0.1, 1, 9]).view(3, 1, 1, 1)
+    for scale in (0.05, 20.0):
         cost = torch.cdist(points[:, 0], points[:, 1]).square() * scale
-        for steps in (1, 3, 100):
+        for steps in (1, 100):
             with counted() as waits:
                 found = sinkhorn(on_device(cost), 0.1, steps)
             assert not waits
@@ -216,7 +216,7 @@ def solvers() -> None:
         own, other = torch.rand(2, 5, n, n, generator=seeded(n)).square()
         own, other = (part / part.sum((1, 2), keepdim=True) for part in (own, other))
         terms = puzzle_energy(own, other, torch.tensor([lam]), beta=beta)
-        for steps in (5, 8, 100, 200):
+        for steps in (8, 200):
             with counted() as waits:
                 found = cut(*on_device(tuple(terms)), steps=steps)
             assert len(waits) <= most + 1, waits
