@@ -12,6 +12,7 @@ from mixlearn.core.checks import check_size, readable
 from mixlearn.core.combine import paste
 from mixlearn.core.geometry import box_area, boxes_to_masks, check_boxes
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.transfer import sent
 
 
 class BoxPlan(MixPlan):
@@ -89,20 +90,20 @@ class BoxPlan(MixPlan):
         if lam is None and self.corners is not None:
             x0, y0, x1, y1 = self.corners
             own = 1 - (x1 - x0) * (y1 - y0) / pixels
-            return torch.tensor([[own], [1 - own]], device=device).expand(2, len(self))
+            return sent(torch.tensor([[own], [1 - own]]), device).expand(2, len(self))
         share = 1 - box_area(boxes) / pixels if lam is None else lam
-        share = share.to(device)
+        share = sent(share, device)
         return torch.stack([share, 1 - share]).expand(2, len(self))
 
     @cached_property
     def lam_asked(self) -> Tensor:
         """(B,): the λ that was drawn or given, before clipping and rounding."""
-        return self.lam if self._asked is None else self._asked.expand(len(self)).to(self.partner.device)
+        return self.lam if self._asked is None else sent(self._asked, self.partner.device).expand(len(self))
 
     @cached_property
     def masks(self) -> Tensor:
         """(2, B, 1, H, W): 1 where the image itself, 1 where its partner is seen."""
-        inside = boxes_to_masks(self.boxes.to(self.partner.device), *self.size)
+        inside = boxes_to_masks(sent(self.boxes, self.partner.device), *self.size)
         return torch.stack([1 - inside, inside])
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.geometry import spans
+from mixlearn.core.transfer import sent
 
 
 def gather_sum(values: Tensor, sources: Tensor, weights: Tensor, pair: bool = False) -> Tensor:
@@ -59,8 +60,10 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
 
 
 def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
-    """values in the memory format of images."""
-    return values.contiguous(memory_format=torch.channels_last) if _channels_last(images) else values
+    """values in the memory format of images: with channels together, or else contiguous."""
+    if _channels_last(images):
+        return values.contiguous(memory_format=torch.channels_last)
+    return values.contiguous()
 
 
 def paste(
@@ -86,7 +89,7 @@ def paste(
         for image, source, (x0, y0, x1, y1) in rows:
             image[..., y0:y1, x0:x1] = values[source, ..., y0:y1, x0:x1]
         return out
-    down, across = spans(boxes.to(values.device), *values.shape[-2:])
+    down, across = spans(sent(boxes, values.device), *values.shape[-2:])
     channels = (1,) * (values.dim() - 3)
     down, across = down.view(-1, *channels, down.shape[1], 1), across.view(-1, *channels, 1, across.shape[1])
     kind = _BITS.get(values.element_size()) if plain else None

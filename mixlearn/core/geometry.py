@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import readable
+
 
 def check_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Return boxes as int64 (n, 4) after checking that they lie inside the image.
+    """Return boxes as int64 (n, 4) after checking that they lie inside the image, if they are on the CPU.
 
     Raises:
         TypeError: not integers.
@@ -21,6 +23,8 @@ def check_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
         raise TypeError(f"boxes must hold whole pixels (x0, y0, x1, y1), got {boxes.dtype}")
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must have shape (n, 4) as (x0, y0, x1, y1), got {tuple(boxes.shape)}")
+    if not readable(boxes):
+        return boxes.long()
     x0, y0, x1, y1 = boxes.unbind(1)
     bad = (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height) | (x1 < x0) | (y1 < y0)
     if bool(bad.any()):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlearn.core.transfer import sent
 from mixlearn.lab.views import contrastive_view, random_resized_crop
 
 __all__ = ["contrastive_view", "crop_and_flip", "random_crop", "random_flip", "random_resized_crop"]
@@ -36,7 +37,7 @@ def random_crop(
     if padding < 0:
         raise ValueError(f"padding must be 0 or more pixels, got {padding}")
     batch, _, height, width = images.shape
-    place = torch.randint(2 * padding + 1, (2, batch), generator=generator).to(images.device)
+    place = sent(torch.randint(2 * padding + 1, (2, batch), generator=generator), images.device)
     padded = F.pad(images, (padding,) * 4, mode=mode)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2p+1, 2p+1, H, W), a view
     return windows[torch.arange(batch, device=images.device), :, place[0], place[1]]
@@ -60,7 +61,7 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
     if not 0 <= p <= 1:
         raise ValueError(f"p must lie in [0, 1], got {p}")
     turned = torch.rand(len(images), generator=generator) < p
-    return torch.where(turned.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+    return torch.where(sent(turned, images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def crop_and_flip(

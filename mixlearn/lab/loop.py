@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.transfer import sent
 from mixlearn.lab.averages import WeightAverage
 from mixlearn.lab.feeds import Batch, as_feed, epoch_seed
 from mixlearn.lab.fit import History, Job
@@ -118,7 +119,7 @@ class Loop:
 
     def _one_step(self, batch: Batch) -> None:
         job, where = self.job, self.where()
-        images, labels = batch.images.to(self.device), batch.labels.to(self.device)
+        images, labels = sent(batch.images, self.device), sent(batch.labels, self.device)
         good = finite(images)
         if self.device.type == "cpu":  # elsewhere looked at later, so that nothing waits
             check_images(good, batch.ids, where)

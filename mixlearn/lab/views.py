@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_generator, check_images
+from mixlearn.core.transfer import sent
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 
@@ -68,11 +69,11 @@ def contrastive_view(
         if not 0 <= chance <= 1:
             raise ValueError(f"{name} must be a probability in [0, 1], got {chance}")
     device, kind = images.device, images.dtype
-    middle, scale = (torch.tensor(list(v), device=device).view(-1, 1, 1) for v in (mean, std))
+    middle, scale = (sent(torch.tensor(list(v)), device).view(-1, 1, 1) for v in (mean, std))
     pixels = random_resized_crop(
         images.float() * scale + middle, least=least, most=most, size=size, generator=generator
     )
-    draws = torch.rand(9, len(images), generator=generator).to(device).view(9, -1, 1, 1, 1)
+    draws = sent(torch.rand(9, len(images), generator=generator), device).view(9, -1, 1, 1, 1)
     pixels = torch.where(draws[0] < 0.5, pixels.flip(3), pixels).clamp(0, 1)
     pixels = torch.where(draws[1] < colour, _coloured(pixels, 2 * draws[5:9] - 1), pixels)
     if images.shape[1] == 3:
@@ -122,7 +123,9 @@ def random_resized_crop(
     turn[:, 0, 0], turn[:, 1, 1] = wide, tall
     turn[:, 0, 2], turn[:, 1, 2] = (2 * x - 1) * (1 - wide), (2 * y - 1) * (1 - tall)
     height, width = images.shape[2:] if size is None else (size, size)
-    grid = F.affine_grid(turn.to(images), [*images.shape[:2], height, width], align_corners=False)
+    grid = F.affine_grid(
+        sent(turn.to(images.dtype), images.device), [*images.shape[:2], height, width], align_corners=False
+    )
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -130,7 +133,9 @@ def _brightness(pixels: Tensor) -> Tensor:
     """(B, 1, H, W)."""
     if pixels.shape[1] == 1:
         return pixels
-    return (pixels * pixels.new_tensor(GREY).view(-1, 1, 1)).sum(1, keepdim=True)
+    return (pixels * sent(torch.tensor(GREY, dtype=pixels.dtype), pixels.device).view(-1, 1, 1)).sum(
+        1, keepdim=True
+    )
 
 
 def _coloured(pixels: Tensor, turns: Tensor) -> Tensor:
@@ -142,12 +147,15 @@ def _coloured(pixels: Tensor, turns: Tensor) -> Tensor:
     if pixels.shape[1] == 1:
         return pixels
     pixels = torch.lerp(_brightness(pixels).expand_as(pixels), pixels, 1 + 0.2 * saturation).clamp(0, 1)
-    to = pixels.new_tensor([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+    rows = [GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)]
+    to = torch.tensor(rows, dtype=pixels.dtype)
+    back = torch.linalg.inv(to.double()).to(to)  # on the CPU: a GPU would wait to hear that it exists
+    to, back = sent(to, pixels.device), sent(back, pixels.device)
     angle = 2 * math.pi * 0.1 * hue[:, 0, 0, 0]
-    spin = torch.eye(3).to(pixels).repeat(len(pixels), 1, 1)
+    spin = torch.eye(3, dtype=pixels.dtype, device=pixels.device).repeat(len(pixels), 1, 1)
     spin[:, 1, 1], spin[:, 1, 2] = angle.cos(), -angle.sin()
     spin[:, 2, 1], spin[:, 2, 2] = angle.sin(), angle.cos()
-    whole = torch.linalg.inv(to.double()).to(to) @ spin @ to
+    whole = back @ spin @ to
     return torch.einsum("bij,bjhw->bihw", whole, pixels).clamp(0, 1)
 
 
@@ -158,7 +166,9 @@ def _blurred(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
     sigma = 0.1 + 1.9 * torch.rand(batch, 1, generator=generator)
     places = torch.arange(-reach, reach + 1)
     kernel = (-(places / sigma).square() / 2).exp()
-    kernel = (kernel / kernel.sum(1, keepdim=True)).to(pixels).repeat_interleave(channels, 0)
+    kernel = sent((kernel / kernel.sum(1, keepdim=True)).to(pixels.dtype), pixels.device).repeat_interleave(
+        channels, 0
+    )
     rows = F.pad(pixels, (reach,) * 4, mode="replicate").reshape(1, batch * channels, *_grown(pixels, reach))
     rows = F.conv2d(rows, kernel[:, None, :, None], groups=batch * channels)
     rows = F.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)

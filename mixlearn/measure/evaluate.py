@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixlearn.core.transfer import sent
 from mixlearn.measure.calibration import calibration
 
 
@@ -60,14 +61,14 @@ def predict(
             model.eval()
         with torch.inference_mode():
             for images, labels in batches(data, batch_size):
-                logits.append(model(images.to(device)).float().cpu())
+                logits.append(model(sent(images, torch.device(device))).float())
                 truth.append(torch.as_tensor(labels).cpu())
     finally:
         for module in training:
             module.training = True
     if not logits:
         raise ValueError("data must hold at least one image, got none")
-    return Prediction(torch.cat(logits).clone(), torch.cat(truth).clone())
+    return Prediction(torch.cat(logits).cpu().clone(), torch.cat(truth).clone())
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.transfer import sent
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 
@@ -70,13 +71,13 @@ def attentivemix(
     cells = (
         F.adaptive_avg_pool2d(maps.float(), (rows, columns))
         .flatten(1)
-        .index_select(0, partner.to(maps.device))
+        .index_select(0, sent(partner, maps.device))
     )
     count = rows * columns
     pasted = ((1 - asked) * count).round().clamp(min(1, count - 1), max(count - 1, 1)).expand(batch)
     order = cells.argsort(dim=1, descending=True)
-    first = (torch.arange(count) < pasted[:, None].cpu()).float().to(order.device)
+    first = (torch.arange(count, device=order.device) < sent(pasted, order.device)[:, None]).float()
     chosen = torch.zeros_like(cells).scatter_(1, order, first).view(batch, 1, rows, columns)
     masks = 1 - F.interpolate(chosen, size=(height, width), mode="nearest")
-    plan = MixPlan.masked(partner.to(masks.device), masks, asked.to(masks.device))
+    plan = MixPlan.masked(sent(partner, masks.device), masks, sent(asked, masks.device))
     return apply_plan(plan, images, labels, num_classes)

@@ -13,6 +13,7 @@ from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn
 from mixlearn.core.geometry import check_boxes
 from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.transfer import sent
 
 
 def cutmix(
@@ -90,7 +91,7 @@ def cutmix(
         share = torch.maximum(share, 1 - share)
     found = boxes_for(share, *size, generator) if boxes is None else as_boxes(boxes, batch, *size)
     known = share if asked or boxes is None else None
-    plan = BoxPlan(partner.to(images.device), found, size, share if asked else None, known)
+    plan = BoxPlan(sent(partner, images.device), found, size, share if asked else None, known)
     return apply_plan(plan, images, labels, num_classes)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.labels import one_hot
+from mixlearn.core.transfer import sent
 
 
 def distillation(
@@ -170,6 +171,6 @@ def same_class(labels: Tensor, generator: torch.Generator | None = None) -> Tens
     if labels.dim() != 1:
         raise ValueError(f"labels must have shape (B,), got {tuple(labels.shape)}")
     alike = (labels[:, None] == labels[None]).fill_diagonal_(False)
-    chance = torch.rand(alike.shape, generator=generator).to(labels.device)
+    chance = sent(torch.rand(alike.shape, generator=generator), labels.device)
     best, partner = torch.where(alike, chance, -1.0).max(1)
     return torch.where(best >= 0, partner, -1)

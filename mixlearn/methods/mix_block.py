@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_lam, as_partner
+from mixlearn.core.transfer import sent
 
 
 class MixBlock(nn.Module):
@@ -96,8 +97,8 @@ class MixBlock(nn.Module):
         self._check(features, size)
         batch = len(features)
         kind = torch.promote_types(features.dtype, torch.float32)
-        share = as_lam(lam, batch).to(features.device, kind)
-        partner = as_partner(partner, batch).to(features.device)
+        share = sent(as_lam(lam, batch), features.device).to(kind)
+        partner = sent(as_partner(partner, batch), features.device)
         with torch.autocast(features.device.type, enabled=False):
             seen = features.to(kind).flatten(2).mT  # (B, h·w, C)
             scores = self._scores(seen, share, partner)
@@ -172,6 +173,6 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
         raise ValueError(
             f"expected margin ≥ 0 and lam of shape (1,) or ({len(own)},), got {margin} and {tuple(lam.shape)}"
         )
-    lam = lam.to(own)
+    lam = sent(lam, own.device).to(own.dtype)
     apart = (own.mean() - lam.mean()).abs() if batch_mean else (own - lam).abs()
     return F.relu(apart - margin).mean()

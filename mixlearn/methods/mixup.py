@@ -11,6 +11,7 @@ from mixlearn.core.checks import check_images
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.transfer import sent
 
 
 def mixup(
@@ -59,5 +60,5 @@ def mixup(
     batch = images.shape[0]
     partner, share = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
     share = share.expand(batch)
-    plan = MixPlan.pair(partner.to(images.device), share.to(images.device))
+    plan = MixPlan.pair(sent(partner, images.device), sent(share, images.device))
     return apply_plan(plan, images, labels, num_classes)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixlearn.core.transfer import sent
+
 LEVELS = (0.0, 0.5, 1.0)
 
 
@@ -48,7 +50,7 @@ def puzzle_energy(
     """
     batch, n, m = own.shape
     scale = beta / (16 * max(n, m))
-    lam = lam.to(own).double().clamp(1e-6, 1 - 1e-6)
+    lam = sent(lam, own.device).to(own.dtype).double().clamp(1e-6, 1 - 1e-6)
     chance = torch.stack([(1 - lam) ** 2, 2 * lam * (1 - lam), lam**2])  # of 0, 1 and 2 heads
     prior = (-eta / (n * m) * chance.log()).to(own.dtype).T[:, :, None, None]
     unary = torch.stack([own + z * (other - own) for z in LEVELS], 1) + prior

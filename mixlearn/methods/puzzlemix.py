@@ -13,7 +13,8 @@ from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.graph_cut import cut, mask_energy
+from mixlearn.core.transfer import fetched, sent
+from mixlearn.methods.graph_cut import cuts, mask_energy
 from mixlearn.methods.puzzle_energy import colour_seams, puzzle_energy
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 from mixlearn.methods.transport import transport
@@ -78,6 +79,8 @@ def puzzlemix(
     the energy of `puzzle_energy` least; then `transport` moves blocks of both images, on a grid of its own,
     of at most 8 × 8 blocks (16 × 16 in the released code).
 
+    On an accelerator the host waits, once as a rule: both searches end when the values say so.
+
     Args:
         images: (B, C, H, W) float, in any units. Not changed.
         labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
@@ -116,21 +119,26 @@ def puzzlemix(
     sizes = _sizes(height, width, blocks)
     partner, asked = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
     n = sizes[int(torch.randint(len(sizes), (), generator=generator))]
-    partner = partner.to(images.device)
+    partner = sent(partner, images.device)
     with torch.no_grad():
         maps = saliency_of(saliency, images).to(images.device).float()
         worth = _coarse(maps, n)
         seams = colour_seams(images, images[partner], n, n) if gamma else None
         terms = puzzle_energy(worth, worth[partner], asked, seams, beta=beta, gamma=gamma, eta=eta)
-        shares = cut(*terms)
-        masks = F.interpolate(shares[:, None], size=(height, width), mode="nearest")
         order, tiles = None, max(k for k in range(1, 9) if not height % k and not width % k)
+        fine = _coarse(maps, tiles)
+        for shares, done in cuts(*terms):
+            masks, tables = F.interpolate(shares[:, None], size=(height, width), mode="nearest"), []
+            if move is not None:
+                seen = F.adaptive_max_pool2d(torch.cat([masks, 1 - masks]), tiles)[:, 0]
+                tables = [torch.cat([fine, fine[partner]]), seen]
+            done, *tables = fetched(done, *tables)  # one wait for all that is read
+            if bool(done):
+                break
         if move is not None:
-            fine = _coarse(maps, tiles)
-            seen = F.adaptive_max_pool2d(torch.cat([masks, 1 - masks]), tiles)[:, 0]
-            blocks_of = transport(torch.cat([fine, fine[partner]]), seen, move)
+            blocks_of = sent(transport(*tables, move), images.device)
             order = blocks_of.unflatten(0, (2, len(images)))
-    base = MixPlan.masked(partner, masks, asked.to(images.device))
+    base = MixPlan.masked(partner, masks, sent(asked, images.device))
     plan = _plan(base, order, (tiles, tiles), mask_energy(shares, *terms))
     return apply_plan(plan, images, labels, num_classes)
 

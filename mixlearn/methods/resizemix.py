@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import check_pixels, readable
+from mixlearn.core.combine import laid_out_as
 from mixlearn.core.draw import given_or_drawn
+from mixlearn.core.geometry import spans
 from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.transfer import sent
 from mixlearn.methods.cutmix import as_boxes
 
 
@@ -30,6 +33,9 @@ class ResizePlan(BoxPlan):
             x0, y0, x1, y1 = self.corners
             out[..., y0:y1, x0:x1] = shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
             return out
+        if not (readable(self.partner) and readable(self.boxes)):
+            whole = torch.tensor([[0, 0, images.shape[-1], images.shape[-2]]])
+            return paste_resized(images, self.partner, self.boxes, whole)
         rows = zip(self.partner.tolist(), self.boxes.tolist(), strict=True)
         for i, (source, (x0, y0, x1, y1)) in enumerate(rows):
             out[i, ..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
@@ -86,7 +92,7 @@ def resizemix(
     else:
         found = as_boxes(boxes, batch, height, width)
     return apply_plan(
-        ResizePlan(partner.to(images.device), found, (height, width)), images, labels, num_classes
+        ResizePlan(sent(partner, images.device), found, (height, width)), images, labels, num_classes
     )
 
 
@@ -114,3 +120,27 @@ def shrunk(images: Tensor, height: int, width: int) -> Tensor:
         for new, old in ((height, images.shape[-2]), (width, images.shape[-1]))
     )
     return images[..., rows[:, None], columns]
+
+
+def paste_resized(images: Tensor, partner: Tensor, into: Tensor, from_: Tensor) -> Tensor:
+    """Each partner's box `from_`, resized, in the box `into`; both (B, 4) or (1, 4).
+
+    No value is read, so an accelerator need not wait: each pixel finds the one that it shows by arithmetic.
+    """
+    height, width = images.shape[-2:]
+    into, from_ = sent(into, images.device), sent(from_, images.device)
+    down, across = spans(into, height, width)
+    x0, y0, x1, y1 = into.T[:, :, None]
+    u0, v0, u1, v1 = from_.T[:, :, None]
+    inside = (down & (u1 > u0) & (v1 > v0))[:, :, None] & across[:, None, :]
+    columns = u0 + (torch.arange(width, device=images.device) - x0) * (u1 - u0) // (x1 - x0).clamp_min(1)
+    rows = v0 + (torch.arange(height, device=images.device) - y0) * (v1 - v0) // (y1 - y0).clamp_min(1)
+    flat = images.reshape(len(images), -1, height, width)
+    channels = torch.arange(flat.shape[1], device=images.device)[:, None, None]
+    shown = flat[
+        partner[:, None, None, None],
+        channels,
+        rows.clamp(0, height - 1)[:, None, :, None],
+        columns.clamp(0, width - 1)[:, None, None, :],
+    ]
+    return laid_out_as(images, torch.where(inside[:, None], shown, flat).view(images.shape))

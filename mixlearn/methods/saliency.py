@@ -180,6 +180,6 @@ def normalised(maps: Tensor) -> Tensor:
 def _blur(maps: Tensor, sigma: float) -> Tensor:
     radius = max(int(3 * sigma + 0.5), 1)
     kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=maps.device) / sigma).square())
-    kernel = (kernel / kernel.sum()).to(maps)
+    kernel = (kernel / kernel.sum()).to(maps.dtype)
     maps = F.conv2d(maps, kernel.view(1, 1, -1, 1), padding=(radius, 0))
     return F.conv2d(maps, kernel.view(1, 1, 1, -1), padding=(0, radius))

@@ -11,6 +11,7 @@ from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.transfer import sent
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 
@@ -60,16 +61,17 @@ def saliencymix(
     height, width = check_pixels(images)
     batch = images.shape[0]
     partner, share = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
-    peak = saliency_of(saliency, images).flatten(1).argmax(1).cpu()[partner.cpu()]
+    peak = saliency_of(saliency, images).flatten(1).argmax(1)
+    peak = peak[sent(partner, peak.device)]
     if one_peak:
         peak = peak[:1]
-    side = (1 - share.expand(batch).double().cpu()).sqrt()
+    side = (1 - share.expand(batch).double()).sqrt()
     corners = []
     for centre, size in ((peak % width, width), (peak // width, height)):
-        length = (side * size).round().long()
+        length = sent((side * size).round().long(), peak.device)
         start = centre - length // 2
         corners.append((start.clamp(0, size), (start + length).clamp(0, size)))
     (x0, x1), (y0, y1) = corners
     boxes = torch.stack([x0, y0, x1, y1], dim=1)
-    plan = BoxPlan(partner.to(images.device), boxes, (height, width), None, share)
+    plan = BoxPlan(sent(partner, images.device), boxes, (height, width), None, share)
     return apply_plan(plan, images, labels, num_classes)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.transfer import sent
 from mixlearn.methods.mix_block import MixBlock
 
 
@@ -101,7 +102,10 @@ def adjusted(masks: Tensor, lam: Tensor) -> Tensor:
     >>> round(adjusted(masks, torch.tensor([0.7])).mean().item(), 4)
     0.7
     """
-    mean, lam = masks.mean((1, 2, 3), keepdim=True), lam.to(masks)[:, None, None, None]
+    mean, lam = (
+        masks.mean((1, 2, 3), keepdim=True),
+        sent(lam, masks.device).to(masks.dtype)[:, None, None, None],
+    )
     less = masks * (lam / mean.clamp_min(1e-12))
     more = 1 - (1 - masks) * ((1 - lam) / (1 - mean).clamp_min(1e-12))
     return torch.where(mean >= lam, less, more).clamp(0, 1)

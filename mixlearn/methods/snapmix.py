@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
-from mixlearn.core.checks import check_labels, check_pixels
+from mixlearn.core.checks import check_labels, check_pixels, readable
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
 from mixlearn.core.geometry import inside_boxes
 from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.methods.resizemix import shrunk
+from mixlearn.core.transfer import sent
+from mixlearn.methods.resizemix import paste_resized, shrunk
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 
@@ -37,8 +38,10 @@ class SnapPlan(BoxPlan):
     def mix(self, images: Tensor) -> Tensor:
         """The images with their partners' boxes resized into theirs; (B, …, H, W) of any type."""
         self._check_pixels(images)
-        out = images.clone()
-        pasted, taken = self.boxes, self.taken.expand(len(self), 4)
+        out, pasted, taken = images.clone(), self.boxes, self.taken.expand(len(self), 4)
+        in_memory = readable(pasted) and readable(taken)
+        if not in_memory or (len(self.taken) > 1 and not readable(self.partner)):
+            return paste_resized(images, self.partner, pasted, taken)
         if len(self.taken) == 1:  # the same two boxes for all
             _paste(out, images, self.partner, pasted[0].tolist(), taken[0].tolist())
             return out
@@ -104,13 +107,13 @@ def snapmix(
     pasted, taken = (boxes_for(share, *size, generator) for share in (asked, second))
     with torch.no_grad():
         maps = saliency_of(saliency, images)[:, 0]
-    partner = partner.to(maps.device)
+    partner = sent(partner, maps.device)
     covered, gained = (
-        (inside_boxes(boxes.to(maps.device), *size) * whose).sum((1, 2))
+        (inside_boxes(sent(boxes, maps.device), *size) * whose).sum((1, 2))
         for boxes, whose in ((pasted, maps), (taken, maps[partner]))
     )
     empty = ((pasted[:, 2:] - pasted[:, :2]).prod(1) == 0) | ((taken[:, 2:] - taken[:, :2]).prod(1) == 0)
-    nothing = empty.to(maps.device).expand(batch)  # no pixel is pasted, so no label is
+    nothing = sent(empty, maps.device).expand(batch)  # no pixel is pasted, so no label is
     weights = torch.stack([(1 - covered).masked_fill(nothing, 1), gained.masked_fill(nothing, 0)])
     plan = _plan(partner, pasted, taken, size, weights.float().clamp_(0, 1), asked)
     return apply_plan(plan, images, labels, num_classes)

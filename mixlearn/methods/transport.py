@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import readable
+from mixlearn.core.transfer import fetched, sent
 
 
 def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     """Move salient blocks to where they are seen: the permutation of greatest gain.
 
     A block that stands at p and came from q gains its saliency s_q if p is seen, and pays `cost` · d(p, q),
-    the squared distance in units of the grid's sides.
+    the squared distance in units of the grid's sides. It is worked out on the CPU: an accelerator would have
+    to wait at each exchange, so its values are read, once for all.
 
     Args:
         saliency: (B, n, m), at least 0.
@@ -20,7 +22,7 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
         cost: ε ≥ 0; the larger, the fewer blocks move. The paper takes 0.8.
 
     Returns:
-        (B, n·m) int64: for each place, row by row, the block that stands there.
+        (B, n·m) int64: for each place, row by row, the block that stands there; on the device of `saliency`.
 
     Raises:
         ValueError: shapes that differ, a negative cost, saliency that is not finite.
@@ -40,6 +42,8 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
         )
     if not cost >= 0:
         raise ValueError(f"cost must be at least 0, got {cost}")
+    device = saliency.device
+    saliency, seen = fetched(saliency, seen)  # how many exchanges there are depends on the values
     if not bool(torch.isfinite(saliency).all()):
         raise ValueError("saliency must be finite, got values that are not")
     batch, n, m = saliency.shape
@@ -56,7 +60,7 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
         worth, shown = saliency[moving].flatten(1), (~hidden[moving]).flatten(1)
         profit = shown[:, :, None] * worth[:, None, :] - cost * grid_distance(n, m).to(saliency)
         blocks[moving] = assignment(profit, price.flatten(0, 1).T[moving])
-    return blocks
+    return sent(blocks, device)
 
 
 def _nearest(values: Tensor, cost: float) -> Tensor:

@@ -15,6 +15,7 @@ from mixlearn.core.checks import check_alpha
 from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.labels import smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.transfer import sent
 from mixlearn.lab.learners.twin import Buffers, Twin, slow_down
 from mixlearn.lab.nets.taps import WithHead, headed, stage_channels, staged
 from mixlearn.methods.mix_block import MixBlock, mask_loss
@@ -224,8 +225,8 @@ class AutoMix(nn.Module):
         labels: Tensor,
     ) -> Tensor:
         """Loss of a head on mixtures under masks, against labels by λ."""
-        lam, partner = drawn[0], drawn[1].to(masks.device)
-        share = lam.to(masks).expand(len(masks))
+        lam, partner = (sent(one, masks.device) for one in drawn)
+        share = lam.to(masks.dtype).expand(len(masks))
         plan = MixPlan.pair(partner, share, masks.to(images.dtype))
         targets = plan.soften(labels, self.num_classes)
         with self.autocast():

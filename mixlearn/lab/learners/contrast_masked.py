@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.transfer import sent
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.learners.unlabelled import Unlabelled
 from mixlearn.lab.nets.taps import Only
@@ -79,9 +80,8 @@ class MaskedImages(Unlabelled):
             model: the network. images: (B, C, H, W). generator: source of the view and of what is hidden.
         """
         view = self.augment(images, generator=generator)
-        hidden = hidden_patches(
-            len(view), self.side, ratio=self.ratio, block=self.block, generator=generator
-        ).to(view.device)
+        hidden = hidden_patches(len(view), self.side, ratio=self.ratio, block=self.block, generator=generator)
+        hidden = sent(hidden, view.device)
         net = getattr(model, "module", model)
         kept: list[Tensor] = []
 

@@ -1,0 +1,278 @@
+"""Mixing on an accelerator, simulated on the CPU: the same results, and the host waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mixlearn as ml
+from mixlearn.methods.alignmix import sinkhorn
+from mixlearn.methods.graph_cut import cut
+from mixlearn.methods.puzzle_energy import puzzle_energy
+from mixlearn.methods.transport import transport
+from tests.accelerator import alone, counted, on_cpu, on_device
+from tests.seeds import seeded
+
+PARTNER, LAM = [1, 2, 3, 4, 5, 0], [0.1, 0.3, 0.5, 0.6, 0.8, 1.0]
+BOXES = [[0, 0, 4, 4], [3, 2, 16, 9], [5, 5, 5, 9], [0, 0, 16, 16], [1, 8, 9, 13], [10, 0, 12, 16]]
+each = partial(dict, per_image=True)
+pairs = partial(dict, partner=PARTNER)
+
+CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
+    "alignmix": (ml.alignmix, {}),
+    "alignmix, each its own": (ml.alignmix, each(moves_partner=True)),
+    "alignmix, given": (ml.alignmix, pairs(lam=LAM, moves_partner=False, epsilon=1.0)),
+    "alignmix, far apart": (ml.alignmix, {"epsilon": 1e-3}),
+    "attentivemix": (ml.attentivemix, {}),
+    "attentivemix, each its own": (ml.attentivemix, each()),
+    "attentivemix, given": (ml.attentivemix, pairs(lam=LAM, grid=4)),
+    "comixup": (ml.comixup, {}),
+    "comixup, in parts": (ml.comixup, {"part": 4, "grid": 2}),
+    "cutmix": (ml.cutmix, {}),
+    "cutmix, each its own": (ml.cutmix, each(fold=True)),
+    "cutmix, given": (ml.cutmix, pairs(lam=LAM)),
+    "cutmix, one λ": (ml.cutmix, pairs(lam=0.7, label_from="asked")),
+    "cutmix, boxes": (ml.cutmix, pairs(boxes=BOXES)),
+    "cutmix, one box": (ml.cutmix, {"boxes": BOXES[1]}),
+    "cutout": (ml.cutout, {"size": 5}),
+    "cutout, holes": (ml.cutout, {"size": 5, "holes": 3}),
+    "cutout, boxes": (ml.cutout, {"size": 5, "boxes": BOXES}),
+    "fmix": (ml.fmix, {}),
+    "fmix, each its own": (ml.fmix, each(soft=0.2)),
+    "fmix, given": (ml.fmix, pairs(lam=LAM, spectrum="released")),
+    "gridmix": (ml.gridmix, {}),
+    "gridmix, each its own": (ml.gridmix, each()),
+    "gridmix, given": (ml.gridmix, pairs(lam=LAM)),
+    "mixup": (ml.mixup, {}),
+    "mixup, each its own": (ml.mixup, each()),
+    "mixup, given": (ml.mixup, pairs(lam=LAM)),
+    "patchmix": (ml.patchmix, {}),
+    "patchmix, in parts": (ml.patchmix, {"parts": 3}),
+    "puzzlemix": (ml.puzzlemix, {}),
+    "puzzlemix, each its own": (ml.puzzlemix, each(blocks=[8])),
+    "puzzlemix, given": (ml.puzzlemix, pairs(lam=LAM, blocks=[4])),
+    "puzzlemix, none moves": (ml.puzzlemix, {"move": None}),
+    "resizemix": (ml.resizemix, {}),
+    "resizemix, each its own": (ml.resizemix, each()),
+    "resizemix, boxes": (ml.resizemix, pairs(boxes=BOXES)),
+    "saliencymix": (ml.saliencymix, {}),
+    "saliencymix, each its own": (ml.saliencymix, each()),
+    "saliencymix, given": (ml.saliencymix, pairs(lam=LAM)),
+    "saliencymix, one peak": (ml.saliencymix, {"one_peak": True}),
+    "smoothmix": (ml.smoothmix, {}),
+    "smoothmix, each its own": (ml.smoothmix, each(inverted=True)),
+    "snapmix": (ml.snapmix, {}),
+    "snapmix, each its own": (ml.snapmix, each()),
+    "snapmix, given": (ml.snapmix, pairs(lam=LAM)),
+}
+
+# The calls that cannot do without a wait, how many there are, and why.
+WAITS = {
+    # its two searches end when the values say so; what both need is read at once
+    "puzzlemix": 1,
+    "puzzlemix, each its own": 2,  # finer masks take a second look
+    "puzzlemix, given": 1,
+    "puzzlemix, none moves": 1,
+    # the values decide how many images a mixture has, and that is the shape of its plan
+    "comixup": 3,
+    "comixup, in parts": 5,
+}
+
+
+def batch(size: int = 16) -> tuple[Tensor, Tensor]:
+    return torch.rand(6, 3, size, size, generator=seeded(0)), torch.tensor([0, 1, 2, 3, 2, 1])
+
+
+def same(ours: Any, theirs: Any, what: str, exact: bool = True) -> None:
+    tolerance = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-5, "atol": 1e-6}
+    torch.testing.assert_close(on_cpu(ours), theirs, msg=lambda words: f"{what}: {words}", **tolerance)
+
+
+def mixes(name: str) -> None:
+    method, options = CASES[name]
+    images, labels = batch()
+    moved, ids = on_device((images, labels))
+    plain = method(images, labels, num_classes=4, generator=seeded(3), **options)
+    with counted() as waits:
+        mixed = method(moved, ids, num_classes=4, generator=seeded(3), **options)
+    assert len(waits) == WAITS.get(name, 0), waits
+    assert {mixed.images.device.type, mixed.targets.device.type, mixed.plan.device.type} == {"simulated"}
+    assert mixed.images.stride() == plain.images.stride()
+    same(mixed.images, plain.images, "images")
+    same(mixed.targets, plain.targets, "targets")
+    for part in ("sources", "weights", "lam", "lam_asked", "partner", "masks", "boxes"):
+        expected = getattr(plain.plan, part)
+        if expected is None:
+            assert getattr(mixed.plan, part) is None
+        else:
+            same(getattr(mixed.plan, part), expected, part)
+
+
+def plans_apply(name: str) -> None:
+    method, options = CASES[name]
+    images, labels = batch()
+    moved, ids = on_device((images, labels))
+    plain = method(images, generator=seeded(3), **options).plan
+    own = method(moved, generator=seeded(3), **options).plan
+    soft = torch.rand(6, 4, generator=seeded(1))
+    maps = images if method is ml.alignmix else images[:, 0]
+    (there, answers), back = on_device((maps, soft)), own.to("cpu")
+    with counted() as waits:
+        sent = plain.to(moved.device)
+        results = [
+            (plan.mix(there), plan.blend(answers), plan.soften(ids, 4), plan.source_matrix())
+            for plan in (own, sent)
+        ]
+        ids_mixed = plan_of_ids(own, ids)
+    assert not waits
+    expected = (plain.mix(maps), plain.blend(soft), plain.soften(labels, 4), plain.source_matrix())
+    for found in (*results, (back.mix(maps), back.blend(soft), back.soften(labels, 4), back.source_matrix())):
+        same(found, expected, "mix, blend, soften, source_matrix")
+    if ids_mixed is not None:
+        same(ids_mixed, plain.mix(labels[:, None, None].expand(6, 16, 16)), "class ids")
+
+
+def plan_of_ids(plan: ml.MixPlan, ids: Tensor) -> Tensor | None:
+    """A map of class ids mixed, by the plans that look at no mask for it."""
+    copies = isinstance(plan, (ml.BoxPlan, ml.PatchPlan))
+    return plan.mix(ids[:, None, None].expand(6, 16, 16)) if copies else None
+
+
+def masks_are_read_for_class_ids() -> None:
+    """A map of ids under soft masks has no answer, so the masks are looked at: one wait."""
+    images, _ = batch()
+    ids = torch.arange(6)[:, None, None].expand(6, 16, 16).contiguous()
+    plan = ml.fmix(on_device(images), generator=seeded(3)).plan
+    with counted() as waits:
+        mixed = plan.mix(on_device(ids))
+    assert len(waits) == 1, waits
+    same(mixed, ml.fmix(images, generator=seeded(3)).plan.mix(ids), "ids")
+    with pytest.raises(TypeError, match="cannot be averaged"):
+        ml.mixup(on_device(images), lam=0.5).plan.mix(on_device(ids))
+
+
+def losses_and_accuracy() -> None:
+    logits, labels = torch.randn(6, 4, generator=seeded(0)), batch()[1]
+    plan = ml.mixup(batch()[0], per_image=True, generator=seeded(1)).plan
+
+    def all_of(logits: Tensor, labels: Tensor, plan: ml.MixPlan) -> list[Tensor]:
+        logits = logits.clone().requires_grad_(True)
+        targets = ml.smooth(plan.soften(labels, 4), 0.1)
+        losses = [
+            ml.soft_cross_entropy(logits, targets),
+            ml.soft_bce(logits, targets),
+            ml.pair_cross_entropy(logits, labels, plan),
+            ml.contrastive_loss(logits, logits.detach() + 1, plan.source_matrix()),
+            ml.mixed_accuracy(logits, labels, plan),
+        ]
+        (slope,) = torch.autograd.grad(sum(losses[:-1]), logits)
+        masks = torch.linspace(0, 1, 6 * 16, device=logits.device).view(6, 1, 4, 4)
+        return [loss.detach() for loss in losses] + [slope, ml.mask_loss(masks, plan.lam)]
+
+    expected = all_of(logits, labels, plan)
+    there, ids = on_device((logits, labels))
+    with counted() as waits:
+        found = all_of(there, ids, plan.to(there.device))
+    assert not waits
+    same(found, expected, "losses", exact=False)
+
+
+def saliency_maps() -> None:
+    images, labels = batch()
+    net, moved = (ml.nets.resnet(8, 4, width=4, generator=seeded(0)) for _ in range(2))
+    on_device(moved)
+    there, ids = on_device((images, labels))
+
+    def all_of(net: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
+        return [
+            ml.spectral_residual(images),
+            ml.gradient_saliency(net, images, labels),
+            ml.feature_attention(net, images),
+            ml.feature_attention(net, images, labels=labels),
+        ]
+
+    with counted() as waits:
+        found = all_of(moved, there, ids)
+    assert not waits
+    same(found, all_of(net, images, labels), "saliency", exact=False)
+
+
+def solvers() -> None:
+    """Solvers that stop early on the CPU: the same answers, hard cases too; what is read, and how often."""
+    points = torch.randn(3, 2, 9, 5, generator=seeded(0)) * torch.tensor([0.1, 1, 9]).view(3, 1, 1, 1)
+    for scale in (0.05, 20.0):
+        cost = torch.cdist(points[:, 0], points[:, 1]).square() * scale
+        for steps in (1, 100):
+            with counted() as waits:
+                found = sinkhorn(on_device(cost), 0.1, steps)
+            assert not waits
+            same(found, sinkhorn(cost, 0.1, steps), "sinkhorn")
+    for n, lam, beta, most in ((4, 0.5, 1.2, 1), (16, 0.5, 20.0, 3)):
+        own, other = torch.rand(2, 5, n, n, generator=seeded(n)).square()
+        own, other = (part / part.sum((1, 2), keepdim=True) for part in (own, other))
+        terms = puzzle_energy(own, other, torch.tensor([lam]), beta=beta)
+        for steps in (8, 200):
+            with counted() as waits:
+                found = cut(*on_device(tuple(terms)), steps=steps)
+            assert len(waits) <= most + 1, waits
+            same(found, cut(*terms, steps=steps), "cut")
+    own, seen = torch.rand(2, 5, 4, 4, generator=seeded(0))
+    with counted() as waits:
+        found = transport(*on_device((own, seen > 0.5)), 0.1)
+    assert len(waits) == 1, waits
+    same(found, transport(own, seen > 0.5, 0.1), "transport")
+
+
+def waits_are_seen() -> None:
+    """The simulation itself: a wait of each kind is counted, and what would fail on a GPU fails."""
+    there, device = on_device(torch.arange(4.0)), torch.device("simulated")
+    for wait in (
+        lambda: there[0].item(),
+        lambda: there.tolist(),
+        lambda: bool(there.all()),
+        lambda: there.nonzero(),
+        lambda: there[there > 1],
+        lambda: there.cpu(),
+        lambda: torch.ones(3).to(device),
+        lambda: torch.tensor([1.0], device=device),
+        lambda: there[torch.tensor([0, 1])],
+    ):
+        with counted() as waits:
+            wait()
+        assert len(waits) == 1, waits
+    with counted() as waits:
+        (
+            torch.ones(3).to(device, non_blocking=True),
+            torch.zeros(2, device=device),
+            there.where(there > 1, 0.0),
+        )
+        there.masked_fill(there > 1, 0.0), there[torch.arange(2, device=device)], there.sum().backward
+    assert not waits
+    with pytest.raises(RuntimeError, match="same device"):
+        there + torch.ones(4)
+    with pytest.raises(RuntimeError, match="generator"):
+        torch.rand(3, device=device, generator=seeded(0))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_method_mixes_as_on_the_cpu_and_waits_for_nothing(name: str) -> None:
+    alone(mixes, name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_plan_is_applied_and_moved_without_a_wait(name: str) -> None:
+    alone(plans_apply, name)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [masks_are_read_for_class_ids, losses_and_accuracy, saliency_maps, solvers, waits_are_seen],
+    ids=lambda check: check.__name__,
+)
+def test_on_an_accelerator(check: Callable[[], None]) -> None:
+    alone(check)
