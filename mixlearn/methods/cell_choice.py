@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlearn.core.transfer import sent
+
 
 class CoEnergy(NamedTuple):
     """The energy of P parts, each of k mixtures of k images: cells (P, k, n, m) with values in 0…k−1.
@@ -82,7 +84,7 @@ def choose_cells(
     [[1, 0]]
     """
     count, n, m = cost.shape[1:]
-    cells = torch.randint(count, cost.shape, generator=generator).to(cost.device)  # (P, k, n, m)
+    cells = sent(torch.randint(count, cost.shape, generator=generator), cost.device)  # (P, k, n, m)
     o = shares(cells, count)  # (P, k, k)
     best, lowest = cells.clone(), energy.of(cells, cost)
     for _ in range(sweeps):

@@ -12,6 +12,7 @@ from mixlearn.core.checks import check_alpha, check_generator, check_labels, che
 from mixlearn.core.combine import laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.transfer import sent
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells, shares
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 
@@ -167,7 +168,9 @@ def comixup(
         parts += [order[None, whole * part :]] if batch % part else []
         for members in parts:
             draws = torch._standard_gamma(torch.full(members.shape, alpha), generator=generator)
-            prior = (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_().to(images.device)  # (P, k)
+            prior = sent(
+                (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_(), images.device
+            )  # (P, k)
             cost = -salient[members] - eta / grid**2 * prior[:, :, None, None]  # (P, k, n, n)
             chosen = choose_cells(cost, energy, sweeps, generator=generator)
             each = torch.arange(len(members), device=images.device)[:, None, None, None]

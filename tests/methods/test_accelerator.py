@@ -78,9 +78,6 @@ WAITS = {
     "puzzlemix, each its own": 2,  # finer masks take a second look
     "puzzlemix, given": 1,
     "puzzlemix, none moves": 1,
-    # the values decide how many images a mixture has, and that is the shape of its plan
-    "comixup": 3,
-    "comixup, in parts": 5,
 }
 
 
