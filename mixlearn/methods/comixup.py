@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_alpha, check_generator, check_pixels, check_size
-from mixlearn.core.combine import laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells
@@ -46,7 +46,7 @@ class CellPlan(MixPlan):
         shown = (self.cells == self.sources[:, :, None, None]) & (self.weights > 0)[:, :, None, None]
         return F.interpolate(shown.float(), size=self.size, mode="nearest")[:, :, None]
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Each cell from its source; (B, …, H, W) of any type, class ids too."""
         check_size(images, len(self), self.size, "cells")
         batch, n, m = self.cells.shape
