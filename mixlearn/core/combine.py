@@ -76,7 +76,7 @@ def as_fill(fill: Fill, values: Tensor) -> Tensor:
     if given.is_floating_point() and not values.is_floating_point():
         raise TypeError(f"fill must be a whole number for values of type {values.dtype}, got {fill}")
     made = given.to(values.dtype)
-    if not values.is_floating_point() and not bool((made == given).all()):
+    if not values.is_floating_point() and not torch.equal(made.to(given.dtype), given):
         raise ValueError(f"fill must fit the type of the values, {values.dtype}, got {fill}")
     if made.dim() == 1 and values.dim() > 3 and len(made) == values.shape[-3]:
         made = made.view(-1, 1, 1)

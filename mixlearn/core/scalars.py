@@ -59,7 +59,7 @@ def as_count(value: Any, name: str, least: int | None = None) -> int:
     return int(value)
 
 
-def is_count(value: Any, least: int = 1) -> bool:
+def is_count(value: Any, least: int | None = 1) -> bool:
     """Whether a value is a whole number, of any kind that `as_count` takes, and not below `least`.
 
     >>> is_count(3), is_count(3.0), is_count(True), is_count(0)

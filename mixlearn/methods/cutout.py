@@ -41,7 +41,7 @@ def cutout(
     fill: Fill = 0,
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Set squares of each image to one colour: 0, the mean colour of normalised images, unless told otherwise.
+    """Set squares of each image to one colour, by default 0, which is the mean colour of normalised images.
 
     In the algebra of mixing this is a plan with one part, the image itself, whose mask misses the square:
     the pixels are lost, the label stays whole.
