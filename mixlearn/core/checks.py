@@ -128,6 +128,7 @@ def check_predictions(logits: Tensor, labels: Tensor) -> None:
     if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
         raise ValueError(
             f"expected logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
+            + ("; drop the last axis: labels.squeeze(1)" if tuple(labels.shape[1:]) == (1,) else "")
         )
     if logits.shape[0] == 0:
         raise ValueError("expected at least one prediction, got none")

@@ -48,7 +48,7 @@ def as_count(value: Any, name: str, least: int | None = None) -> int:
     5
     """
     if type(value) is not int:
-        if _boolean(value) or getattr(value, "ndim", 0):
+        if _boolean(value) or getattr(value, "ndim", None):
             raise TypeError(f"{name} must be a whole number, got {value!r}")
         try:
             value = operator.index(value)

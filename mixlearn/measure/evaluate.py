@@ -88,7 +88,7 @@ def evaluate(
     Returns:
         `accuracy` in [0, 1]; `nll` in nats; `ece` (15 bins) and the signed `gap` (mean confidence minus
         accuracy), both in [0, 1]. For several classes at once: `mean_average_precision`, `subset_accuracy`
-        and `f1` as `multilabel` tells them, and `bce` in nats.
+        and `f1` as `multilabel` has them, and the binary cross-entropy as `nll`, the mean over classes.
 
     Raises:
         TypeError, ValueError: no images, labels outside 0…C−1 or of another type or shape, logits that are
@@ -102,10 +102,10 @@ def evaluate(
     1.0
     """
     logits, labels = predict(model, data, batch_size, device)
-    if labels.dim() == 2:
+    if labels.dim() == 2 and labels.shape == logits.shape:
         told = multilabel(logits, labels)._asdict()
         del told["average_precision"]
-        return told | {"bce": float(soft_bce(logits, labels))}
+        return told | {"nll": float(soft_bce(logits, labels))}
     found = calibration(logits, labels)
     return {
         "accuracy": float((logits.argmax(1) == labels).double().mean()),

@@ -40,7 +40,7 @@ def multilabel(logits: Tensor, targets: Tensor, *, threshold: float = 0.5) -> Mu
         A `Multilabel`.
 
     Raises:
-        ValueError: shapes that differ, no predictions, logits that are not finite, targets other than 0 and 1.
+        ValueError: shapes that differ, no predictions, logits that are not finite, targets but 0 and 1.
 
     >>> logits = torch.tensor([[3., -1.], [-2., 2.], [1., -3.]])
     >>> found = multilabel(logits, torch.tensor([[1, 0], [0, 1], [0, 0]]))

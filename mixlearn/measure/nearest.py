@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -124,8 +124,9 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, torch.tensor([[2., 1.], [2., 3.]]), torch.tensor([0, 1]), k=[1, 3])
     {1: 1.0, 3: 1.0}
     """
-    one_k = isinstance(k, int) or getattr(k, "ndim", None) == 0
-    wanted = [k] if one_k else list(k)
+    given: Any = k
+    single = is_count(given, least=None)
+    wanted = [given] if single else list(given)
     if not wanted:
         raise ValueError("k must hold at least one number of neighbours, got none")
     if not (math.isfinite(temperature) and temperature > 0):
@@ -146,7 +147,7 @@ def knn_accuracy(
         votes = weights.new_zeros(len(said), int(known.max()) + 1)
         votes.scatter_add_(1, said[:, :one], weights[:, :one])
         found[one] = float((votes.argmax(1) == truth).double().mean())
-    return found[wanted[0]] if one_k else found
+    return found[wanted[0]] if single else found
 
 
 def _directions(features: Tensor, name: str) -> Tensor:

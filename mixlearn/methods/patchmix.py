@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -139,9 +140,10 @@ def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
 
 def _drawn(parts: int | Sequence[int], generator: torch.Generator | None) -> int:
     """The number of parts, drawn where there are several to choose from."""
-    if is_count(parts, least=None):
-        return as_count(parts, "parts")
-    several = [] if isinstance(parts, (str, float)) or not hasattr(parts, "__len__") else list(parts)
+    given: Any = parts
+    if is_count(given, least=None):
+        return as_count(given, "parts")
+    several = list(given) if isinstance(given, Sequence) else []
     if not several or not all(is_count(one, least=None) for one in several):
         raise ValueError(f"parts must be an integer or a list of integers, got {parts!r}")
     return as_count(several[int(torch.randint(len(several), (), generator=generator))], "parts")
