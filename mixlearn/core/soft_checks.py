@@ -36,7 +36,8 @@ def warn_of_multi_hot(targets: Tensor) -> None:
     if not bool(over.any()):
         return
     rows = targets.detach().movedim(1, -1)[over]
-    rows = rows - rows.amin(1, keepdim=True)  # without what smoothing gives to all
+    least = rows.amin(1, keepdim=True)
+    rows = rows - least * (least < 0.5 / rows.shape[1])  # without what smoothing gives to all
     several = (rows > 1e-3).sum(1)
     if bool(((several > 2) | ((several == 2) & (rows.amax(1) > 0.999))).any()):
         most = float(targets.detach().sum(1).max())

@@ -12,6 +12,7 @@ from mixlearn.core.checks import check_alpha, check_generator, check_pixels, che
 from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.scalars import as_count
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 
@@ -115,6 +116,7 @@ def comixup(
     """
     height, width = check_pixels(images)
     check_generator(generator)
+    grid, part, sweeps = (as_count(*n) for n in ((grid, "grid"), (part, "part"), (sweeps, "sweeps")))
     if grid < 1 or height % grid or width % grid:
         raise ValueError(f"grid must divide {height} × {width} pixels, got {grid}")
     if part < 1 or sweeps < 1:
