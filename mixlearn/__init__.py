@@ -15,11 +15,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixlearn.core.accuracy import mixed_accuracy
 from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner, sample_squares
 from mixlearn.core.geometry import box_area, boxes_to_masks, masks_to_boxes, patchify, unpatchify
 from mixlearn.core.labels import (
-    mixed_accuracy,
     one_hot,
     pair_cross_entropy,
     smooth,

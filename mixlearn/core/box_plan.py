@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_size, readable
-from mixlearn.core.combine import paste
+from mixlearn.core.combine import Fill, paste
 from mixlearn.core.geometry import box_area, boxes_to_masks, check_boxes
 from mixlearn.core.plan import MixPlan
 from mixlearn.core.transfer import sent
@@ -109,7 +109,7 @@ class BoxPlan(MixPlan):
     def __len__(self) -> int:
         return self.partner.shape[0]
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their boxes pasted; (B, …, H, W) of any type: images, class ids, depth maps.
 
         Returns:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mixlearn.core.layout import check_layout, to_stack
+from mixlearn.core.scalars import as_count, as_number
+
 
 def readable(values: Tensor) -> bool:
     """Whether looking at the values costs no wait for an accelerator."""
@@ -19,11 +22,11 @@ def readable(values: Tensor) -> bool:
 
 
 def check_alpha(alpha: float) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}")
+    alpha = as_number(alpha, "alpha")
     if not (math.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha must be positive and finite, got {alpha}")
-    return float(alpha)
+        off = "; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave the call out"
+        raise ValueError(f"alpha must be positive and finite, got {alpha}{'' if alpha else off}")
+    return alpha
 
 
 def check_generator(generator: torch.Generator | None) -> None:
@@ -38,7 +41,7 @@ def check_generator(generator: torch.Generator | None) -> None:
 
 def check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a torch.Tensor, got {type(images).__name__}")
+        raise TypeError(f"images must be a torch.Tensor, got {type(images).__name__}{to_stack(images)}")
     if images.dim() < 2 or images.shape[0] == 0:
         raise ValueError(
             f"images must have shape (B, …) with B ≥ 1, usually (B, C, H, W), got {tuple(images.shape)}"
@@ -50,38 +53,93 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def check_labels(labels: Tensor, batch: int, num_classes: int | None) -> int:
+def check_labels(labels: Tensor, batch: int, num_classes: int | None, ignore_index: int | None = None) -> int:
     """Return the number of classes of integer ids (B,) or soft labels (B, C)."""
     if not isinstance(labels, Tensor):
-        raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}")
-    if labels.dim() not in (1, 2) or labels.shape[0] != batch:
-        raise ValueError(
-            f"labels must have shape ({batch},) or ({batch}, C) to go with {batch} images, "
-            f"got {tuple(labels.shape)}"
+        raise TypeError(
+            f"labels must be a torch.Tensor, got {type(labels).__name__}; "
+            "convert them first, for example with torch.as_tensor(labels)"
         )
-    if labels.dim() == 2:
-        if not labels.is_floating_point():
-            raise TypeError(f"soft labels (B, C) must be floating point, got {labels.dtype}")
-        if num_classes is not None and num_classes != labels.shape[1]:
-            raise ValueError(f"soft labels have {labels.shape[1]} columns but num_classes is {num_classes}")
-        return labels.shape[1]
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    shape, integer = tuple(labels.shape), not (labels.is_floating_point() or labels.is_complex())
+    if len(shape) not in (1, 2) or shape[0] != batch:
+        raise ValueError(
+            f"labels must have shape ({batch},) or ({batch}, C) to go with {batch} images, got {shape}"
+            + ("; maps of labels are mixed like images: plan.mix(maps)" if len(shape) > 2 else "")
+        )
+    if num_classes is not None:
+        num_classes = _classes(num_classes)
+    if len(shape) == 2:
+        if integer and shape[1] == 1 and num_classes != 1:
+            raise ValueError(
+                f"class ids must have shape ({batch},), got {shape}; drop the last axis: labels.squeeze(1)"
+            )
+        if integer:
+            raise TypeError(
+                f"soft labels (B, C) must be floating point, got {labels.dtype} of shape {shape}; "
+                "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
+            )
+        if num_classes is not None and num_classes != shape[1]:
+            raise ValueError(f"soft labels have {shape[1]} columns but num_classes is {num_classes}")
+        return shape[1]
+    if not integer or labels.dtype == torch.bool:
         raise TypeError(
             f"labels of shape (B,) must be integer class ids, got {labels.dtype}; "
-            "soft labels have shape (B, C)"
+            "use labels.long() if they are ids; soft labels have shape (B, C)"
         )
     if num_classes is None:
         raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
-    if readable(labels):
-        low, high = (int(v) for v in torch.aminmax(labels))
-        if low < 0 or high >= num_classes:
-            wrong = low if low < 0 else high
-            raise ValueError(
-                f"labels must lie in 0…{num_classes - 1} (num_classes={num_classes}), got {wrong}"
-            )
+    check_ids(labels, num_classes, ignore_index)
     return num_classes
+
+
+def _classes(num_classes: int) -> int:
+    try:
+        return as_count(num_classes, "num_classes", 1)
+    except (TypeError, ValueError):
+        raise ValueError(f"num_classes must be a positive int, got {num_classes!r}") from None
+
+
+def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None) -> None:
+    """Whether integer ids of any shape lie in 0…C−1, but for those that are ignored."""
+    if not readable(labels) or not labels.numel():
+        return
+    ids = labels.long()
+    if ignore_index is not None and not 0 <= ignore_index < num_classes:
+        ids = ids[ids != ignore_index]
+        if not ids.numel():
+            return
+    low, high = (int(v) for v in torch.aminmax(ids))
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        leave = "; plan.soften and the losses take ignore_index=, the id of what is not to count"
+        raise ValueError(
+            f"labels must lie in 0…{num_classes - 1} (num_classes={num_classes}), got {wrong}"
+            + (leave if wrong in (-100, -1, 255) and wrong != ignore_index else "")
+        )
+
+
+def as_ids(labels: Tensor) -> Tensor:
+    """Integer labels as int64, the type that torch's losses take; soft ones as they are."""
+    return labels if labels.is_floating_point() else labels.long()
+
+
+def check_predictions(logits: Tensor, labels: Tensor) -> None:
+    """Whether logits (N, C) and class ids (N,) belong together, as measures need them."""
+    if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
+        raise ValueError(
+            f"expected logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
+            + ("; drop the last axis: labels.squeeze(1)" if tuple(labels.shape[1:]) == (1,) else "")
+        )
+    if logits.shape[0] == 0:
+        raise ValueError("expected at least one prediction, got none")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"labels must be integer class ids, got {labels.dtype}")
+    if not bool(logits.isfinite().all()):
+        raise ValueError("logits must be finite, got NaN or infinity")
+    low, high = (int(v) for v in torch.aminmax(labels.long()))
+    if low < 0 or high >= logits.shape[1]:
+        wrong = f"{low} to {high}; leave out images without a label first: keep = labels >= 0"
+        raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1}, got {wrong}")
 
 
 def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
@@ -124,6 +182,7 @@ def check_pixels(images: Tensor) -> tuple[int, int]:
         raise ValueError(
             f"images must have rows and columns, (B, …, H, W) with H, W ≥ 1, got {tuple(images.shape)}"
         )
+    check_layout(images)
     return images.shape[-2], images.shape[-1]
 
 

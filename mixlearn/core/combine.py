@@ -6,11 +6,15 @@ that one interpolation gives the sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from mixlearn.core.geometry import spans
 from mixlearn.core.transfer import sent
+
+Fill = float | Sequence[float] | Tensor
 
 
 def gather_sum(values: Tensor, sources: Tensor, weights: Tensor, pair: bool = False) -> Tensor:
@@ -45,18 +49,44 @@ def mask_sum(values: Tensor, sources: Tensor, masks: Tensor, pair: bool = False)
     return torch.lerp(out, values, masks[0].to(values.dtype), out=out)
 
 
-def pick(values: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
-    """Σₖ Mₖ ⊙ v[sₖ] for integer maps, which cannot be averaged: v[sₖ] where Mₖ is 1, 0 where none is."""
+def pick(values: Tensor, sources: Tensor, masks: Tensor, fill: Fill = 0) -> Tensor:
+    """Σₖ Mₖ ⊙ v[sₖ] for integer maps, which cannot be averaged: v[sₖ] where Mₖ is 1, `fill` where none is."""
     if not bool((((masks == 0) | (masks == 1)) & (masks.sum(0) <= 1)).all()):
         raise TypeError(
             f"values of type {values.dtype} cannot be averaged under masks between 0 and 1 or masks that "
             "overlap; expected floating point (for class ids: one-hot them first)"
         )
-    bits = values.view(_BITS[values.element_size()])  # some versions of torch choose among signed types alone
-    out = bits.new_zeros(())
+    integers = _BITS[values.element_size()]  # some versions of torch choose among signed types alone
+    bits, out = values.view(integers), as_fill(fill, values).view(integers)
     for source, mask in zip(sources, masks, strict=True):
         out = torch.where(mask.bool(), _take(bits, source), out)
     return out.view(values.dtype)
+
+
+def filled(values: Tensor, shares: Tensor, fill: Fill) -> Tensor:
+    """values (B, …) plus `fill` by the share that shares (K, B, …) leave of each pixel."""
+    if isinstance(fill, (int, float)) and fill == 0:
+        return values
+    left = (1 - shares.sum(0)).to(values.dtype)
+    return values + left.reshape(*left.shape, *(1,) * (values.dim() - left.dim())) * as_fill(fill, values)
+
+
+def as_fill(fill: Fill, values: Tensor) -> Tensor:
+    """One number, or one for each channel as (C, 1, 1), in the type of values (B, …, C, H, W)."""
+    given = torch.as_tensor(fill)
+    if given.is_floating_point() and not values.is_floating_point():
+        raise TypeError(f"fill must be a whole number for values of type {values.dtype}, got {fill}")
+    made = given.to(values.dtype)
+    if not values.is_floating_point() and not torch.equal(made.to(given.dtype), given):
+        raise ValueError(f"fill must fit the type of the values, {values.dtype}, got {fill}")
+    if made.dim() == 1 and values.dim() > 3 and len(made) == values.shape[-3]:
+        made = made.view(-1, 1, 1)
+    elif made.dim():
+        raise ValueError(
+            f"fill must be one number, or one for each channel of (B, C, H, W), got shape "
+            f"{tuple(made.shape)} for {tuple(values.shape)}"
+        )
+    return made.to(values.device, non_blocking=True)
 
 
 def laid_out_as(images: Tensor, values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import as_lam, as_partner, check_alpha, check_generator
+from mixlearn.core.scalars import as_count
 
 
 def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None) -> Tensor:
@@ -37,6 +38,7 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
     """
     alpha = check_alpha(alpha)
     check_generator(generator)
+    n = as_count(n, "n")
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
     shape = torch.full((2, n), alpha + 1, dtype=torch.float64)
@@ -76,6 +78,7 @@ def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Genera
     False
     """
     check_generator(generator)
+    n = as_count(n, "n")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     if n == 1 and not fixed_points:
@@ -117,6 +120,7 @@ def sample_boxes(
     0
     """
     check_generator(generator)
+    height, width = as_count(height, "height"), as_count(width, "width")
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
     n = lam.numel() if isinstance(lam, Tensor) else 1
@@ -181,6 +185,8 @@ def sample_squares(
     True
     """
     check_generator(generator)
+    n, size = as_count(n, "n"), as_count(size, "size")
+    height, width = as_count(height, "height"), as_count(width, "width")
     if n < 0 or size < 0 or height < 1 or width < 1:
         raise ValueError(
             "n and size must be at least 0, height and width at least 1, "

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixlearn.core.checks import as_ids, check_batch, check_ids, check_labels, readable
+from mixlearn.core.scalars import as_count
+from mixlearn.core.soft_checks import check_same, class_weights, warn_of_multi_hot
+
 if TYPE_CHECKING:
     from mixlearn.core.plan import MixPlan
 
 
-def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Class ids (B,) as rows (B, C) with a single 1.
+def one_hot(
+    labels: Tensor,
+    num_classes: int,
+    dtype: torch.dtype = torch.float32,
+    *,
+    ignore_index: int | None = None,
+) -> Tensor:
+    """Class ids (B,) as rows (B, C) with a single 1; maps of ids (B, H, W) as (B, C, H, W).
 
     Args:
-        labels: (B,) integer ids in 0…C−1.
+        labels: (B, …) integer ids in 0…C−1.
         num_classes: C.
         dtype: of the result.
+        ignore_index: an id that becomes zeros, such as 255 in maps; None for none.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: ids outside 0…C−1.
 
     >>> one_hot(torch.tensor([2, 0]), 3)
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
+    >>> one_hot(torch.tensor([1, 255]), 2, ignore_index=255)
+    tensor([[0., 1.],
+            [0., 0.]])
     """
-    rows = torch.zeros(labels.shape[0], num_classes, dtype=dtype, device=labels.device)
-    return rows.scatter_(1, labels.long()[:, None], 1.0)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(
+            f"labels must be integer class ids, got {labels.dtype}; use labels.long() if they are"
+        )
+    classes, ids = as_count(num_classes, "num_classes", 1), labels.long()
+    check_ids(ids, classes, ignore_index)
+    rows = torch.zeros(labels.shape[0], classes, *labels.shape[1:], dtype=dtype, device=labels.device)
+    if ignore_index is None:
+        return rows.scatter_(1, ids[:, None], 1.0)
+    kept = (ids != ignore_index)[:, None]
+    return rows.scatter_(1, (ids[:, None] * kept), kept.to(dtype))
 
 
 def smooth(targets: Tensor, epsilon: float) -> Tensor:
     """Label smoothing: give every class ε/C and shrink the rest to 1 − ε.
 
     Args:
-        targets: (B, C) rows that sum to 1.
+        targets: (B, C) rows that sum to 1, or (B, C, H, W). Rows of zeros, which are ignored, stay.
         epsilon: ε in [0, 1], the mass that is spread evenly.
 
     Raises:
@@ -45,61 +73,145 @@ def smooth(targets: Tensor, epsilon: float) -> Tensor:
     """
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon must lie in [0, 1], got {epsilon}")
-    if targets.dim() != 2:
+    if targets.dim() < 2:
         raise ValueError(f"targets must have shape (B, C), got {tuple(targets.shape)}")
-    return targets * (1 - epsilon) + epsilon / targets.shape[1]
+    return targets * (1 - epsilon) + epsilon / targets.shape[1] * (targets != 0).any(1, keepdim=True)
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy against soft labels, −Σ_c ỹ_c log softmax(z)_c, averaged over the batch.
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """torch's cross-entropy of labels that were not mixed, for class ids of any integer type or soft labels.
 
     Args:
-        logits: (B, C), before the softmax, any float type; the sum is made in float32 at least.
-        targets: (B, C), each row summing to 1.
-
-    Returns:
-        A scalar in nats.
+        logits: (B, C), before the softmax.
+        labels: (B,) class ids, of which −100 is ignored, or (B, C) soft labels.
+        smoothing: share of each label spread over all classes.
 
     Raises:
-        ValueError: shapes that differ.
+        TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
+
+    >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3], dtype=torch.int32))
+    tensor(1.3863)
+    """
+    if logits.dim() == 2:
+        check_labels(labels, len(logits), logits.shape[1], -100)
+        if labels.dim() == 2:
+            warn_of_multi_hot(labels)
+    return F.cross_entropy(logits, as_ids(labels), label_smoothing=smoothing)
+
+
+def soft_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor | Sequence[float] | None = None,
+    ignore_index: int | None = None,
+) -> Tensor:
+    """Cross-entropy against soft labels, −Σ_c ỹ_c log softmax(z)_c, averaged over the batch.
+
+    With class weights v it is the weighted mean Σ_ic v_c ỹ_ic (−log p_ic) / Σ_ic v_c ỹ_ic, summed over
+    images i and classes c: each class in each label counts by its share and its weight. For one-hot labels
+    this is `F.cross_entropy(logits, ids, weight=v)`. (Where rows do not sum to 1, as SnapMix's, it is
+    multiplied by their mean sum, so that equal weights change nothing.)
+
+    Args:
+        logits: (B, C), or (B, C, H, W) for maps, before the softmax, any float type; the sum is made in
+            float32 at least.
+        targets: of the same shape, each row, or pixel, summing to 1 over C.
+        weight: (C,) class weights v ≥ 0; None counts all alike.
+        ignore_index: a class whose share of each label does not count, in the sum or in the denominator.
+            An id outside 0…C−1, such as −100 or 255, has no share: name it where `plan.soften` or `one_hot`
+            has left it out, so that rows count by what remains of them, and rows of zeros not at all.
+
+    Returns:
+        A scalar in nats; NaN where nothing counts, as in torch.
+
+    Raises:
+        ValueError: shapes that differ, weights of another number or below 0.
 
     >>> loss = soft_cross_entropy(torch.zeros(1, 4), torch.tensor([[.5, .5, 0., 0.]]))
     >>> f"{loss:.4f}"                                    # log 4
     '1.3863'
+    >>> logits, half = torch.tensor([[0., 0.], [0., 9.]]), torch.tensor([[1., 0.], [0., 0.]])
+    >>> f"{soft_cross_entropy(logits, half, ignore_index=-100):.4f}"    # log 2, of the first row alone
+    '0.6931'
     """
-    _check_same(logits, targets)
-    kind = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
-    return F.cross_entropy(logits.to(kind), targets.to(kind))
+    check_same(logits, targets)
+    warn_of_multi_hot(targets)
+    dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
+    logits, targets = logits.to(dtype), targets.to(dtype)
+    if weight is None and ignore_index is None:
+        return F.cross_entropy(logits, targets)
+    counted = targets * class_weights(weight, ignore_index, logits)
+    mean = -(counted * logits.log_softmax(1)).sum() / counted.sum()
+    return mean if ignore_index is not None else mean * targets.sum(1).mean()
 
 
-def soft_bce(logits: Tensor, targets: Tensor) -> Tensor:
+def soft_bce(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor | Sequence[float] | None = None,
+    pos_weight: Tensor | Sequence[float] | None = None,
+) -> Tensor:
     """Binary cross-entropy with one sigmoid a class, averaged over images and classes.
 
     The form that takes several labels at once. It is linear in the target too, so it may be mixed. Some
     recipes binarise first, `(targets > 0.2).float()`, so that each class with some share counts as present.
 
     Args:
-        logits: (B, C), before the sigmoid.
-        targets: (B, C) in [0, 1].
+        logits: (B, C), or (B, C, H, W) for maps, before the sigmoid.
+        targets: of the same shape, in [0, 1].
+        weight: (C,), multiplies the terms of each class; the mean is still over all, as in torch.
+        pos_weight: (C,), multiplies the share of each target that says yes, as in torch.
 
     Raises:
-        ValueError: shapes that differ, as class ids (B,) would.
+        ValueError: shapes that differ, as class ids (B,) would; targets outside [0, 1].
 
     >>> f"{soft_bce(torch.zeros(2, 3), torch.full((2, 3), .5)):.4f}"     # log 2
     '0.6931'
     """
-    _check_same(logits, targets)
-    kind = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
-    return F.binary_cross_entropy_with_logits(logits.to(kind), targets.to(kind))
+    check_same(logits, targets)
+    if readable(targets):
+        low, high = (float(v) for v in torch.aminmax(targets.detach()))
+        if not (low >= -1e-4 and high <= 1.0001):
+            raise ValueError(
+                f"targets must lie in [0, 1], got {low:g} to {high:g}; a mark for what is unknown, such as "
+                "−1, cannot be mixed, and labels weighed by SnapMix want clamp(max=1)"
+            )
+    dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
+    logits, targets = logits.to(dtype), targets.to(dtype)
+    each, positive = (
+        None if given is None else class_weights(given, None, logits) for given in (weight, pos_weight)
+    )
+    return F.binary_cross_entropy_with_logits(logits, targets, each, pos_weight=positive)
 
 
-def pair_cross_entropy(logits: Tensor, labels: Tensor, plan: MixPlan) -> Tensor:
+def pair_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    plan: MixPlan,
+    *,
+    weight: Tensor | Sequence[float] | None = None,
+    ignore_index: int = -100,
+) -> Tensor:
     """The same loss without soft labels: Σₖ wₖ · CE(z, y[sₖ]), averaged over the batch.
 
     Equal to `soft_cross_entropy(logits, plan.soften(labels))`, since cross-entropy is linear in its target.
+    With class weights v, and with labels that are ignored, it is the weighted mean over all parts of all
+    images: Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with y = y[sₖᵢ], over the parts whose label counts. A plan that
+    mixes nothing gives `F.cross_entropy(logits, labels, weight=v, ignore_index=ignore_index)`. (Where a
+    plan's weights do not sum to 1, as SnapMix's, it is multiplied by their mean sum.)
 
     Args:
-        logits: (B, C). labels: (B,) integer ids. plan: the plan that mixed the batch.
+        logits: (B, C). labels: (B,) integer ids of any integer type. plan: the plan that mixed the batch.
+        weight: (C,) class weights v ≥ 0; None counts all alike.
+        ignore_index: the id of labels that do not count, neither in the sum nor in the denominator.
+
+    Returns:
+        A scalar in nats; NaN where no label counts, as in torch.
+
+    Raises:
+        TypeError, ValueError: labels of another type or shape, or outside 0…C−1; a plan of another batch.
 
     >>> from mixlearn.core.plan import MixPlan
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([.75, .5]))
@@ -108,43 +220,21 @@ def pair_cross_entropy(logits: Tensor, labels: Tensor, plan: MixPlan) -> Tensor:
     >>> torch.allclose(two, soft_cross_entropy(logits, plan.soften(labels, 3)))
     True
     """
-    if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
+    if logits.dim() != 2 or labels.is_floating_point():
         raise ValueError(
-            f"expected logits (B, C) and labels (B,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
+            f"expected logits (B, C) and class ids (B,), got {tuple(logits.shape)} and {labels.dtype} "
+            f"{tuple(labels.shape)}; for soft labels use soft_cross_entropy(logits, plan.soften(labels))"
         )
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    check_batch(logits, len(plan), "logits")
+    check_labels(labels, len(plan), logits.shape[1], ignore_index)
+    logits, ids = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels.long()
+    each = class_weights(weight, ignore_index, logits)
+    kept = ids != ignore_index
+    counts = each[ids * kept] * kept  # (B,), of each label
     losses = [
-        weight * F.cross_entropy(logits, labels[source], reduction="none")
-        for source, weight in zip(plan.sources, plan.weights, strict=True)
+        F.cross_entropy(logits, ids[s], each, ignore_index=ignore_index, reduction="none")
+        for s in plan.sources
     ]
-    return torch.stack(losses).sum(0).mean()
-
-
-def mixed_accuracy(logits: Tensor, labels: Tensor, plan: MixPlan) -> Tensor:
-    """Accuracy on mixed images: the weight of the labels that equal the prediction, averaged.
-
-    Even a perfect network cannot reach 1 here: it names one class, and the other keeps its share.
-    Its ceiling is the mean of the largest share.
-
-    Args:
-        logits: (B, C). labels: (B,) integer ids. plan: the plan that mixed the batch.
-
-    Returns:
-        A scalar in [0, 1].
-
-    >>> from mixlearn.core.plan import MixPlan
-    >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([.75, .5]))
-    >>> mixed_accuracy(torch.tensor([[9., 0.], [9., 0.]]), torch.tensor([0, 1]), plan).item()
-    0.625
-    """
-    said = logits.argmax(1)
-    right = (labels[plan.sources] == said).to(plan.weights.dtype)  # (K, B)
-    return (plan.weights * right).sum(0).mean()
-
-
-def _check_same(logits: Tensor, targets: Tensor) -> None:
-    if logits.dim() != 2 or logits.shape != targets.shape:
-        raise ValueError(
-            f"logits and targets must both have shape (B, C), got {tuple(logits.shape)} and "
-            f"{tuple(targets.shape)}; class ids become targets by plan.soften(labels, num_classes)"
-        )
+    weights = plan.weights
+    mean = (weights * torch.stack(losses)).sum() / (weights * counts[plan.sources]).sum()
+    return mean * (weights.sum() / len(plan))

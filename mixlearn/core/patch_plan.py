@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_size
-from mixlearn.core.combine import laid_out_as, wants_graph
+from mixlearn.core.combine import Fill, laid_out_as, wants_graph
 from mixlearn.core.plan import MixPlan
 
 FEW = 4  # parts up to which laying one over the other is quicker on a CPU than gathering
@@ -102,7 +102,7 @@ class PatchPlan(MixPlan):
         """(B,): each image's own share."""
         return self.lam
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their patches taken from the batch; (B, …, H, W) of any type.
 
         Pieces of rows, as long as a patch is wide, are gathered once: what is read is what is written,

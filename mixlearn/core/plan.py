@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_batch, check_labels, check_size
-from mixlearn.core.combine import gather_sum, mask_sum, pick
+from mixlearn.core.combine import Fill, filled, gather_sum, mask_sum, pick
+from mixlearn.core.sentence import sentence
 
 Plan = TypeVar("Plan", bound="MixPlan")
 
@@ -159,31 +160,36 @@ class MixPlan:
         vars(again).update(tensors, _pair=self._pair and "weights" not in tensors)
         return again
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
 
         Args:
             images: (B, …, H, W) of any float type: images, depth maps, features; with constant masks any
                 (B, …). Integer maps (class ids of a segmentation) are taken over pixel by pixel, which
-                needs masks of only 0 and 1. Erased pixels, which no mask keeps, become 0, class ids too.
+                needs masks of only 0 and 1.
+            fill: what erased pixels become, which no mask keeps: a number, or one for each channel. Give
+                maps of class ids the id that the loss ignores: `plan.mix(maps, fill=255)`.
 
         Returns:
             A new tensor of the same shape, type and memory format. `images` is left as it was.
 
         Raises:
-            ValueError: batch or pixels differ from the plan's.
+            ValueError: batch or pixels differ from the plan's; a fill that the type cannot hold.
             TypeError: integer values under masks between 0 and 1, or under masks that overlap.
         """
         self._check_pixels(images)
         if tuple(self.masks.shape[-2:]) == (1, 1) and images.is_floating_point():
-            return gather_sum(images, self.sources, self.masks[:, :, 0, 0, 0], self._pair)
+            shares = self.masks[:, :, 0, 0, 0]
+            out = gather_sum(images, self.sources, shares, self._pair)
+            return out if self._pair else filled(out, shares, fill)
         between = (1,) * max(images.dim() - 3, 0)
         masks = self.masks[:, :, 0].reshape(*self.sources.shape, *between, *self.masks.shape[-2:])
         if images.is_floating_point():
-            return mask_sum(images, self.sources, masks, self._pair)
+            out = mask_sum(images, self.sources, masks, self._pair)
+            return out if self._pair else filled(out, masks, fill)
         if images.dim() < 3:
             masks = masks.flatten(2).reshape(*self.sources.shape, *(1,) * (images.dim() - 1))
-        return pick(images, self.sources, masks)
+        return pick(images, self.sources, masks, fill)
 
     def blend(self, values: Tensor) -> Tensor:
         """Σₖ wₖ · v[sₖ]: soft labels, logits, pooled features of shape (B, …), mixed as labels are."""
@@ -192,24 +198,31 @@ class MixPlan:
             raise TypeError(f"values to blend must be floating point, got {values.dtype}")
         return gather_sum(values, self.sources, self.weights, self._pair)
 
-    def soften(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
+    def soften(
+        self, labels: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None
+    ) -> Tensor:
         """Σₖ wₖ · y[sₖ]: the soft labels of the mixed images.
 
         Args:
             labels: (B,) integer class ids, or (B, C) labels that are already soft.
             num_classes: C; needed for ids.
+            ignore_index: an id that says nothing, such as −100. A mixture keeps what remains of its label;
+                of two such images it is a row of zeros. Tell `soft_cross_entropy` of it too.
 
         Returns:
-            (B, C) float, each row summing to what the rows of `labels` sum to (1 for ids).
+            (B, C) float, each row summing to what the rows of `labels` sum to (1 for ids, less the ignored).
 
         Raises:
             TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
         """
-        classes = check_labels(labels, len(self), num_classes)
+        classes = check_labels(labels, len(self), num_classes, ignore_index)
         if labels.dim() == 2:
             return self.blend(labels)
-        targets = self.weights.new_zeros(len(self), classes)
-        return targets.scatter_add_(1, labels.long()[self.sources].T, self.weights.T)
+        targets, ids, weights = self.weights.new_zeros(len(self), classes), labels.long(), self.weights
+        if ignore_index is not None:
+            kept = ids != ignore_index
+            ids, weights = ids * kept, weights * kept[self.sources]
+        return targets.scatter_add_(1, ids[self.sources].T, weights.T)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
@@ -226,19 +239,7 @@ class MixPlan:
         Returns:
             For example "63 % cat + 37 % dog, box x 8–20, y 4–16".
         """
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"i must lie in 0…{len(self) - 1} for {len(self)} mixtures, got {i}")
-        if names is not None and len(names) != len(self):
-            raise ValueError(f"names must hold one name for each of {len(self)} images, got {len(names)}")
-        shares: dict[str, float] = {}
-        for source, weight in zip(self.sources[:, i].tolist(), self.weights[:, i].tolist(), strict=True):
-            name = f"image {source}" if names is None else str(names[source])
-            shares[name] = shares.get(name, 0.0) + weight
-        said = " + ".join(f"{round(100 * share)} % {name}" for name, share in shares.items())
-        if self.boxes is not None:
-            x0, y0, x1, y1 = self.boxes[i].tolist()
-            said += f", box x {x0}–{x1}, y {y0}–{y1}"
-        return said
+        return sentence(self, i, names)
 
     def _check_pixels(self, images: Tensor) -> None:
         if tuple(self.masks.shape[-2:]) == (1, 1):

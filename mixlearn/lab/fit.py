@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.extras import need
 from mixlearn.lab.processes import torchrun
 from mixlearn.lab.schedules import Schedule, Schedules, cosine
@@ -153,7 +154,7 @@ def fit(
     (2, True)
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("validate_every", validate_every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     if checkpoint_every is not None and checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1 step, got {checkpoint_every}")
@@ -169,8 +170,8 @@ def fit(
         model=model,
         data=data,
         learner=learner,
-        epochs=epochs,
-        batch_size=batch_size,
+        epochs=int(epochs),
+        batch_size=int(batch_size),
         optimizer=optimizer or sgd,
         schedule=schedule,
         augment=augment,
@@ -178,7 +179,7 @@ def fit(
         clip=clip,
         seed=seed,
         validate=validate,
-        validate_every=validate_every,
+        validate_every=int(validate_every),
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.schedules import cosine
 from mixlearn.measure.evaluate import InMemory, evaluate
 from mixlearn.measure.plane import Reading, features_of
@@ -155,7 +156,7 @@ def linear_layer(
             seen = values[here] if look is None else (look(index, draws).to(values) - shift) / scale
             optimizer.param_groups[0]["lr"] = rate * cosine(step, total)
             optimizer.zero_grad()
-            F.cross_entropy(F.linear(seen, weight, bias), truth[here]).backward()
+            F.cross_entropy(F.linear(seen, weight, bias), truth[here].long()).backward()
             optimizer.step()
             step += 1
     layer = nn.utils.skip_init(nn.Linear, values.shape[1], len(weight), device=values.device)
@@ -185,7 +186,7 @@ def _augmented(net: nn.Module, stage: str, train: InMemory, augment: Callable[..
 
 def _check(features: Tensor, labels: Tensor, *, epochs: int, batch_size: int, lr: float) -> None:
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be positive and finite, got {lr}")

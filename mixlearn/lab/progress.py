@@ -34,7 +34,7 @@ class Progress:
 
     def epoch(self, number: int, of: int, found: dict[str, float]) -> None:
         """Show the numbers of the epoch just ended."""
-        keys = [k for k in ("loss", "accuracy") if k in found]
+        keys = [k for k in ("loss", "accuracy", "mean_average_precision") if k in found]
         words = ", ".join(f"{k} {found[k]:.3f}" for k in keys)
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {number}/{of}, {words}")

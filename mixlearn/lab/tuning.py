@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.scalars import as_count
 from mixlearn.lab.layer_decay import LayerDecay, layer_groups
 from mixlearn.lab.schedules import cosine
 from mixlearn.lab.training import Mix, Outcome, train
@@ -124,6 +125,7 @@ def with_new_head(net: nn.Module, num_classes: int, *, generator: torch.Generato
     width = getattr(head, "in_features", None) or getattr(net, "features", None)
     if not isinstance(head, nn.Module) or not isinstance(width, int):
         raise TypeError(f"the network must have a linear layer under head, {type(net).__name__} has none")
+    num_classes = as_count(num_classes, "num_classes", 1)
     copy = deepcopy(net).requires_grad_(True)
     for module in copy.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum == 0:

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from mixlearn.lab.feeds import Batch
 
-_RESERVED = ("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap")
+_RESERVED = (
+    *("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap"),
+    *("mean_average_precision", "subset_accuracy", "f1"),  # of several classes at once
+)
 
 
 class Diverged(FloatingPointError):

@@ -8,6 +8,7 @@ from mixlearn.measure.evaluate import Prediction, evaluate, predict
 from mixlearn.measure.hidden import hide, in_between, middle, occlusion
 from mixlearn.measure.label_noise import LabelNoise, label_noise, visible
 from mixlearn.measure.localize import Localization, activations, localization, spread_boxes
+from mixlearn.measure.multilabel import Multilabel, multilabel
 from mixlearn.measure.nearest import Nearest, knn_accuracy, nearest
 from mixlearn.measure.noise_and_blur import (
     defocus_blur,
@@ -42,6 +43,7 @@ __all__ = [
     "Detection",
     "LabelNoise",
     "Localization",
+    "Multilabel",
     "Nearest",
     "Plane",
     "Prediction",
@@ -76,6 +78,7 @@ __all__ = [
     "localization",
     "middle",
     "motion_blur",
+    "multilabel",
     "nearest",
     "noise_images",
     "occlusion",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixlearn.core.checks import check_generator
+from mixlearn.core.checks import as_ids, check_generator
 from mixlearn.measure.evaluate import batches
 from mixlearn.methods.saliency import evaluation
 
@@ -116,7 +116,7 @@ def pgd(
     with evaluation(model), torch.enable_grad():
         for _ in range(steps):
             shown = ((moved - centre) / scale).requires_grad_()
-            loss = F.cross_entropy(model(shown), labels, reduction="sum")
+            loss = F.cross_entropy(model(shown), as_ids(labels), reduction="sum")
             (slope,) = torch.autograd.grad(loss, shown)
             moved = torch.minimum(torch.maximum(moved + step * slope.sign(), low), high)
     return (moved - centre) / scale

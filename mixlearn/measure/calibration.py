@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import check_predictions
+from mixlearn.core.scalars import as_count
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -41,7 +44,9 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
         A `Calibration`.
 
     Raises:
-        ValueError: shapes that disagree, no predictions, logits that are not finite, bins < 1.
+        TypeError: labels that are no integers.
+        ValueError: shapes that disagree, no predictions, logits that are not finite, labels outside 0…C−1,
+            bins < 1.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017, equation 3.
 
@@ -49,16 +54,8 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
     >>> f"{found.ece:.3f} {found.gap:+.3f}"          # sure of itself, right once in two
     '0.500 +0.500'
     """
-    if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
-        raise ValueError(
-            f"expected logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
-        )
-    if logits.shape[0] == 0:
-        raise ValueError("calibration needs at least one prediction, got none")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    if not bool(logits.isfinite().all()):
-        raise ValueError("logits must be finite, got NaN or infinity")
+    check_predictions(logits, labels)
+    bins = as_count(bins, "bins", 1)
     sure, said = logits.double().softmax(1).max(1)
     right = (said == labels).double()
     inner = torch.arange(1, bins, dtype=torch.float64, device=sure.device) / bins

@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixlearn.core.checks import as_ids
+from mixlearn.core.labels import soft_bce
 from mixlearn.core.transfer import sent
 from mixlearn.measure.calibration import calibration
+from mixlearn.measure.multilabel import multilabel
 
 
 @runtime_checkable
@@ -80,21 +83,34 @@ def evaluate(
     """Accuracy, negative log-likelihood and calibration of a network on a test set.
 
     Args:
-        model, data, batch_size, device: as for `predict`.
+        model, data, batch_size, device: as for `predict`. Labels are class ids (B,), or zeros and ones (B, C)
+            for images of several classes at once.
 
     Returns:
         `accuracy` in [0, 1]; `nll` in nats; `ece` (15 bins) and the signed `gap` (mean confidence minus
-        accuracy), both in [0, 1].
+        accuracy), both in [0, 1]. For several classes at once: `mean_average_precision`, `subset_accuracy`
+        and `f1` as `multilabel` has them, and the binary cross-entropy as `nll`, the mean over classes.
+
+    Raises:
+        TypeError, ValueError: no images, labels outside 0…C−1 or of another type or shape, logits that are
+            not finite.
 
     >>> images, labels = torch.eye(2), torch.tensor([0, 0])
     >>> evaluate(lambda x: 20 * x, [(images, labels)])["accuracy"]
     0.5
+    >>> several = torch.tensor([[1, 1], [0, 1]])
+    >>> evaluate(lambda x: 20 * several - 10, [(images, several)])["subset_accuracy"]
+    1.0
     """
     logits, labels = predict(model, data, batch_size, device)
+    if labels.dim() == 2 and labels.shape == logits.shape:
+        told = multilabel(logits, labels)._asdict()
+        del told["average_precision"]
+        return told | {"nll": float(soft_bce(logits, labels))}
     found = calibration(logits, labels)
     return {
         "accuracy": float((logits.argmax(1) == labels).double().mean()),
-        "nll": float(F.cross_entropy(logits, labels)),
+        "nll": float(F.cross_entropy(logits, as_ids(labels))),
         "ece": found.ece,
         "gap": found.gap,
     }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.geometry import boxes_to_masks
+from mixlearn.core.layout import check_layout
 from mixlearn.core.plan import MixPlan
 from mixlearn.measure.evaluate import predict
 
@@ -33,6 +34,7 @@ def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
     """
     if images.dim() != 4:
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
+    check_layout(images)
     height, width = images.shape[2:]
     inside = boxes_to_masks(middle(height, width, share), height, width).to(images)
     return images * (inside if border else 1 - inside)

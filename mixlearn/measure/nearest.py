@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mixlearn.core.scalars import is_count
 
 _AT_ONCE = 2**24  # similarities held at a time
 
@@ -53,7 +55,7 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> Nearest:
         )
     if bank.device != queries.device:
         raise ValueError(f"bank and queries must be on one device, got {bank.device} and {queries.device}")
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(bank):
+    if not is_count(k) or k > len(bank):
         raise ValueError(f"k must lie in 1…{len(bank)}, the rows of the bank, got {k!r}")
     keys = _directions(bank, "the bank").mT
     rows = max(1, _AT_ONCE // len(bank))
@@ -122,7 +124,9 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, torch.tensor([[2., 1.], [2., 3.]]), torch.tensor([0, 1]), k=[1, 3])
     {1: 1.0, 3: 1.0}
     """
-    wanted = [k] if isinstance(k, int) else list(k)
+    given: Any = k
+    single = is_count(given, least=None)
+    wanted = [given] if single else list(given)
     if not wanted:
         raise ValueError("k must hold at least one number of neighbours, got none")
     if not (math.isfinite(temperature) and temperature > 0):
@@ -132,8 +136,9 @@ def knn_accuracy(
     if not len(features):
         raise ValueError("features must hold at least one image, got none")
     for one in wanted:
-        if isinstance(one, bool) or not isinstance(one, int) or not 1 <= one <= len(train_features):
+        if not is_count(one) or one > len(train_features):
             raise ValueError(f"k must lie in 1…{len(train_features)}, the training images, got {one!r}")
+    wanted = [int(one) for one in wanted]
     indices, similarities = nearest(train_features, features, max(wanted))
     said, near = known[indices.cpu()], similarities.cpu().double()
     weights = ((near - near[:, :1]) / temperature).exp()  # of the nearest: 1
@@ -142,7 +147,7 @@ def knn_accuracy(
         votes = weights.new_zeros(len(said), int(known.max()) + 1)
         votes.scatter_add_(1, said[:, :one], weights[:, :one])
         found[one] = float((votes.argmax(1) == truth).double().mean())
-    return found[k] if isinstance(k, int) else found
+    return found[wanted[0]] if single else found
 
 
 def _directions(features: Tensor, name: str) -> Tensor:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import check_predictions
+
 
 class Quality(NamedTuple):
     """What `prediction_quality` found. Without a mistake all but `true` and `mistakes` are NaN.
@@ -57,7 +59,7 @@ def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = No
     >>> f"{found.true:.2f}, {found.said:.2f} against {found.missed:.2f} in {found.mistakes} mistake"
     '0.60, 0.60 against 0.40 in 1 mistake'
     """
-    _check(logits, labels)
+    check_predictions(logits, labels)
     logits, labels = logits.detach().cpu().double(), labels.detach().cpu().long()
     log_p = logits.log_softmax(1)
     said = logits.argmax(1)
@@ -102,26 +104,10 @@ def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
             + (f"one tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else "none")
         )
     for one in logits:
-        _check(one, labels)
+        check_predictions(one, labels)
     truth = labels.cpu()
     wrong = torch.stack([one.detach().cpu().argmax(1) != truth for one in logits]).all(0)
     return wrong.nonzero()[:, 0]
-
-
-def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
-        raise ValueError(
-            f"expected logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
-        )
-    if logits.shape[0] == 0:
-        raise ValueError("expected at least one prediction, got none")
-    if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f"labels must be integer class ids, got {labels.dtype}")
-    if not bool(logits.isfinite().all()):
-        raise ValueError("logits must be finite, got NaN or infinity")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1}, got {low} to {high}")
 
 
 def _chosen(among: Tensor, wrong: Tensor) -> Tensor:

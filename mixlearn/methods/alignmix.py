@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_batch, check_pixels
-from mixlearn.core.combine import laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
@@ -25,7 +25,7 @@ class AlignPlan(MixPlan):
     alignment: Tensor
     moves_partner: bool
 
-    def mix(self, features: Tensor) -> Tensor:
+    def mix(self, features: Tensor, *, fill: Fill = 0) -> Tensor:
         """λ of the own and 1 − λ of the partner's features, one of them aligned; (B, C, H, W), r = H·W."""
         check_batch(features, len(self), "features")
         own, other = (features[source].flatten(2) for source in self.sources)

@@ -12,6 +12,7 @@ from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.scalars import as_count
 from mixlearn.core.transfer import sent
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
@@ -63,6 +64,7 @@ def attentivemix(
     """
     height, width = check_pixels(images)
     batch = images.shape[0]
+    grid = as_count(grid, "grid")
     if grid < 1:
         raise ValueError(f"grid must be at least 1, got {grid}")
     rows, columns = min(grid, height), min(grid, width)

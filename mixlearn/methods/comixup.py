@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_alpha, check_generator, check_labels, check_pixels, check_size
-from mixlearn.core.combine import laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.scalars import as_count
 from mixlearn.core.transfer import sent
 from mixlearn.methods.cell_choice import CoEnergy, choose_cells, shares
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
@@ -70,19 +71,23 @@ class CellPlan(MixPlan):
         shown = (self.cells == self.sources[:, :, None, None]) & (self.weights > 0)[:, :, None, None]
         return F.interpolate(shown.float(), size=self.size, mode="nearest")[:, :, None]
 
-    def soften(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
+    def soften(
+        self, labels: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None
+    ) -> Tensor:
         """Each source's label by its share of the cells: (B, C); see `MixPlan.soften`."""
-        classes = check_labels(labels, len(self), num_classes)
+        classes = check_labels(labels, len(self), num_classes, ignore_index)
         if "weights" in vars(self) or labels.dim() == 2:  # other weights may have been given
-            return super().soften(labels, num_classes)
-        shown = labels.long()[self.cells.flatten(1)]  # (B, n m)
-        return shares(shown[:, None], classes)
+            return super().soften(labels, num_classes, ignore_index=ignore_index)
+        ids = labels.long()
+        if ignore_index is not None:
+            ids = torch.where(ids == ignore_index, -1, ids)  # which is no class
+        return shares(ids[self.cells.flatten(1)][:, None], classes)  # of the cells (B, n m)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
         return super().source_matrix() if "weights" in vars(self) else self._matrix.clone()
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Each cell from its source; (B, …, H, W) of any type, class ids too."""
         check_size(images, len(self), self.size, "cells")
         batch, n, m = self.cells.shape
@@ -153,6 +158,7 @@ def comixup(
     """
     height, width = check_pixels(images)
     check_generator(generator)
+    grid, part, sweeps = (as_count(*n) for n in ((grid, "grid"), (part, "part"), (sweeps, "sweeps")))
     if grid < 1 or height % grid or width % grid:
         raise ValueError(f"grid must divide {height} × {width} pixels, got {grid}")
     if part < 1 or sweeps < 1:

@@ -8,24 +8,26 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_pixels
+from mixlearn.core.combine import Fill, as_fill
 from mixlearn.core.draw import sample_squares
 from mixlearn.core.geometry import boxes_to_masks
-from mixlearn.core.mixed import Mixed, apply_plan
+from mixlearn.core.mixed import Mixed
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.scalars import as_count
 from mixlearn.methods.cutmix import as_boxes
 
 
 class ErasePlan(MixPlan):
-    """A plan of one part whose erased pixels are 0 whatever they were, NaN and infinity too."""
+    """A plan of one part whose erased pixels become `fill` whatever they were, NaN and infinity too."""
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their squares erased; (B, …, H, W) of any type."""
         self._check_pixels(images)
         if images.dim() < 3:  # values of one pixel, without their rows and columns
-            return super().mix(images)
+            return super().mix(images, fill=fill)
         seen = self.masks[0] != 0
         seen = seen.reshape(len(self), *(1,) * (images.dim() - 3), *seen.shape[-2:])
-        return torch.where(seen, images, images.new_zeros(()))
+        return torch.where(seen, images, as_fill(fill, images))
 
 
 def cutout(
@@ -36,9 +38,10 @@ def cutout(
     size: int = 16,
     holes: int = 1,
     boxes: Sequence[Sequence[int]] | Tensor | None = None,
+    fill: Fill = 0,
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Set squares of each image to 0, which is the mean colour of normalised images.
+    """Set squares of each image to one colour, by default 0, which is the mean colour of normalised images.
 
     In the algebra of mixing this is a plan with one part, the image itself, whose mask misses the square:
     the pixels are lost, the label stays whole.
@@ -50,15 +53,17 @@ def cutout(
         size: side of a square in pixels. The paper takes 16 on CIFAR-10 and 8 on CIFAR-100.
         holes: squares an image, where they are drawn.
         boxes: (x0, y0, x1, y1) to erase instead of a draw: one for the batch or (B, 4).
+        fill: what erased pixels become: a number, or one for each channel, in the units of `images`. To erase
+            maps of class ids alike: `plan.mix(maps, fill=255)`, with the id that the loss ignores.
         generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
         `Mixed(images, targets, plan)`; the targets are the labels as they were, as (B, C).
 
     Raises:
-        TypeError: integer images or float class ids.
+        TypeError: integer images, float class ids, a size or holes that are no whole numbers.
         ValueError: a negative size, no holes, several holes besides boxes, boxes outside the image, labels
-            out of range.
+            out of range, a fill for another number of channels.
 
     Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
@@ -71,8 +76,7 @@ def cutout(
     """
     height, width = check_pixels(images)
     batch = images.shape[0]
-    if holes < 1:
-        raise ValueError(f"holes must be at least 1, got {holes}")
+    holes = as_count(holes, "holes", 1)
     if boxes is not None and holes > 1:
         raise ValueError(
             f"holes are drawn, but boxes hold one for each image, got holes = {holes} with boxes"
@@ -86,4 +90,6 @@ def cutout(
     plan = ErasePlan(
         own, (1 - gone)[None], torch.ones(1, batch), found if holes == 1 else None, torch.ones(batch)
     )
-    return apply_plan(plan, images, labels, num_classes)
+    plan = plan if plan.device == images.device else plan.to(images.device)
+    targets = None if labels is None else plan.soften(labels, num_classes)
+    return Mixed(plan.mix(images, fill=fill), targets, plan)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
+from mixlearn.core.labels import cross_entropy
 from mixlearn.methods.distill import distillation, mean_discrepancy
 
 
@@ -60,7 +60,7 @@ def ddgsd_terms(
     answers = distillation(one, other, temperature=temperature) + distillation(
         other, one, temperature=temperature
     )
-    right = [F.cross_entropy(said.float(), labels, label_smoothing=smoothing) for said in logits]
+    right = [cross_entropy(said.float(), labels, smoothing) for said in logits]
     first, second = (part.float() for part in features)
     apart = mean_discrepancy(first, second)
     if released:

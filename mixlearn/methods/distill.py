@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.labels import one_hot
+from mixlearn.core.scalars import as_count
 from mixlearn.core.transfer import sent
 
 
@@ -108,8 +109,7 @@ def virtual_teacher(
     >>> virtual_teacher(torch.tensor([1]), 3, right=0.9, temperature=2.0, released=True)
     tensor([[0.2833, 0.4334, 0.2833]])
     """
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    num_classes = as_count(num_classes, "num_classes", 2)
     if not 0 < right < 1:
         raise ValueError(f"right must lie in (0, 1), got {right}")
     if not temperature > 0:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.labels import soft_cross_entropy
+from mixlearn.core.labels import cross_entropy, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
+from mixlearn.core.scalars import as_count
 from mixlearn.methods.distill import distillation
 
 
@@ -57,7 +58,7 @@ class SelfTeacher(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             self.join = nn.Conv2d(channels * branches, channels, 1, bias=False)
-            self.head = nn.Linear(channels, num_classes)
+            self.head = nn.Linear(channels, as_count(num_classes, "num_classes", 1))
         nn.init.kaiming_normal_(self.join.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         nn.init.normal_(self.head.weight, 0.0, 0.01, generator=generator)
         nn.init.zeros_(self.head.bias)
@@ -167,7 +168,7 @@ def mixskd_terms(
         )
 
     return {
-        "labels": _total([F.cross_entropy(one.float(), labels) for one in clean.logits]),
+        "labels": _total([cross_entropy(one.float(), labels) for one in clean.logits]),
         "mixed": _total([soft_cross_entropy(one, targets) for one in answers]),
         "features": _total(
             [(a.float() - b.float()).square().mean() for a, b in zip(between.maps, mixed.maps, strict=True)]

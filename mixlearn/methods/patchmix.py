@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_generator, check_images, readable
+from mixlearn.core.checks import check_generator, check_pixels, readable
 from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.patch_plan import PatchPlan
+from mixlearn.core.scalars import as_count, is_count
 
 
 def patchmix(
@@ -55,11 +57,8 @@ def patchmix(
     (tensor([[0., 0., 1., 1.],
             [2., 2., 0., 0.]]), tensor([0.5000, 0.2500, 0.2500]))
     """
-    check_images(images)
+    height, width = check_pixels(images)
     check_generator(generator)
-    if images.dim() < 3:
-        raise ValueError(f"images must have shape (B, …, H, W), got {tuple(images.shape)}")
-    height, width = images.shape[-2:]
     if patch < 1 or height % patch or width % patch:
         raise ValueError(
             f"patch must divide height and width, got patch {patch} for {height} × {width} pixels"
@@ -141,9 +140,10 @@ def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
 
 def _drawn(parts: int | Sequence[int], generator: torch.Generator | None) -> int:
     """The number of parts, drawn where there are several to choose from."""
-    if isinstance(parts, int) and not isinstance(parts, bool):
-        return parts
-    several = list(parts) if isinstance(parts, Sequence) else []
-    if not several or not all(isinstance(one, int) for one in several):
+    given: Any = parts
+    if is_count(given, least=None):
+        return as_count(given, "parts")
+    several = list(given) if isinstance(given, Sequence) else []
+    if not several or not all(is_count(one, least=None) for one in several):
         raise ValueError(f"parts must be an integer or a list of integers, got {parts!r}")
-    return several[int(torch.randint(len(several), (), generator=generator))]
+    return as_count(several[int(torch.randint(len(several), (), generator=generator))], "parts")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_batch, check_pixels
-from mixlearn.core.combine import laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
@@ -39,7 +39,7 @@ class PuzzlePlan(MixPlan):
         both = images[self.sources]
         return both if self.order is None else torch.stack([*map(self._moved, both, self.order)])
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The moved blocks of both under the masks; (B, …, H, W) of any float type."""
         own, other = self.parts(images)
         between = (1,) * (images.dim() - 3)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_pixels, readable
-from mixlearn.core.combine import laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.geometry import spans
 from mixlearn.core.mixed import Mixed, apply_plan
@@ -25,7 +25,7 @@ class ResizePlan(BoxPlan):
         """(2, B): the area of each part over what it was; the partner shrinks to its box."""
         return torch.stack([torch.ones_like(self.lam), 1 - self.lam])
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)
         out = images.clone()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import as_ids, check_pixels
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -90,7 +90,7 @@ def gradient_saliency(
     check_pixels(images)
     with evaluation(model), torch.enable_grad():
         given = images.detach().clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(model(given), labels), given)
+        (slope,) = torch.autograd.grad(loss(model(given), as_ids(labels)), given)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 
@@ -137,7 +137,9 @@ def feature_attention(
     if labels is None:
         maps = features.mean(1, keepdim=True)
     else:
-        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight.detach()[labels].float())[:, None]
+        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight.detach()[labels.long()].float())[
+            :, None
+        ]
     lowest = maps.amin((1, 2, 3), keepdim=True)
     return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
 

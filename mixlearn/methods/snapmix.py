@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
 from mixlearn.core.checks import check_labels, check_pixels, readable
+from mixlearn.core.combine import Fill
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
 from mixlearn.core.geometry import inside_boxes
 from mixlearn.core.mixed import Mixed, apply_plan
@@ -35,7 +36,7 @@ class SnapPlan(BoxPlan):
         scale = (pasted / taken.clamp_min(1)).expand(len(self)).to(self.weights)
         return torch.stack([torch.ones_like(scale), scale])
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their partners' boxes resized into theirs; (B, …, H, W) of any type."""
         self._check_pixels(images)
         out, pasted, taken = images.clone(), self.boxes, self.taken.expand(len(self), 4)

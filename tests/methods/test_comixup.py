@@ -197,11 +197,15 @@ def test_a_plan_of_given_cells():
 def test_labels_and_matrix_agree_with_weights_that_were_read():
     images, labels = torch.rand(9, 3, 8, 8, generator=seeded()), torch.arange(9) % 4
     for seed in range(5):
-        fresh = ml.comixup(images, part=5, grid=2, generator=seeded(seed)).plan
+        fresh = ml.comixup(images, part=5, grid=2, generator=seeded(seed)).plan  # weights not read yet
         read = ml.comixup(images, part=5, grid=2, generator=seeded(seed)).plan
         assert read.weights.shape == read.sources.shape
         assert torch.equal(fresh.soften(labels, 4), read.soften(labels, 4))
         assert torch.equal(fresh.source_matrix(), read.source_matrix())
+        for ignored in (2, -100):
+            partly = torch.where(labels == 2, ignored, labels)
+            once, again = (plan.soften(partly, 4, ignore_index=ignored) for plan in (fresh, read))
+            assert torch.equal(once, again) and not once[:, 2].any() and bool((once.sum(1) < 1).any())
         soft = ml.one_hot(labels, 4)
         assert torch.allclose(fresh.soften(soft), fresh.soften(labels, 4))
         assert torch.equal(read.sources[0], torch.arange(9)) and torch.equal(read.lam, read.weights[0])

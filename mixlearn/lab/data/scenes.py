@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import check_generator
 from mixlearn.core.geometry import masks_to_boxes
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.data.emoji import SIZE, SPLITS, load_emoji
 from mixlearn.lab.data.sets import ImageSet
 
@@ -122,9 +123,9 @@ def emoji_scenes(
     """
     if part not in SPLITS:
         raise ValueError(f"part must be one of {', '.join(SPLITS)}, got {part!r}")
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not is_count(count):
         raise ValueError(f"count must be a positive integer, got {count!r}")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 32:
+    if not is_count(size, 32):
         raise ValueError(f"size must be an integer of at least 32 pixels, got {size!r}")
     least, most = objects
     if not 1 <= least <= most:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.data.dense_set import IGNORE
 from mixlearn.lab.data.scenes import Scenes
 from mixlearn.lab.dense.backbone import Backbone, borrowed
@@ -76,7 +77,7 @@ def segmenter(
     torch.Size([2, 11, 32, 32])
     """
     for name, value, least in (("classes", classes, 2), ("channels", channels, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_count(value, least):
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     parts = need("torchvision.models.segmentation.deeplabv3", "segmentation")
     size: Any = getattr(net, "size", 64)  # a transformer takes images of its own size alone

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab import checkpoints
 from mixlearn.lab.extras import need
 from mixlearn.lab.feeds import epoch_seed
@@ -155,7 +156,7 @@ def train_steps(
     [3]
     """
     for name, given in (("steps", steps), ("checkpoint_every", checkpoint_every)):
-        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        if not is_count(given):
             raise ValueError(f"{name} must be a positive integer, got {given!r}")
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint=, the file to keep the run in")

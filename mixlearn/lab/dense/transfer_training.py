@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.data.scenes import Scenes
 from mixlearn.lab.saving import own_randomness, seed_rng
 from mixlearn.lab.schedules import one_cycle
@@ -66,7 +67,7 @@ def learn(
     False
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     smallest = min(batch_size, len(scenes) % batch_size or batch_size)
     if smallest < least:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.augment import crop_and_flip
 from mixlearn.lab.data import load
 from mixlearn.lab.data.sets import Data, ImageSet
@@ -60,7 +61,7 @@ def examine_features(
     """
     if isinstance(data, str) and data not in ("fashion", "emoji"):
         raise ValueError(f"data must be 'fashion' or 'emoji', or a loaded set, got {data!r}")
-    if isinstance(tune, bool) or not isinstance(tune, int) or tune < 0:
+    if not is_count(tune, 0):
         raise ValueError(f"tune must be a number of epochs, 0 or more, got {tune!r}")
     colour = data == "emoji" if isinstance(data, str) else len(data.mean) == 3
     loaded: Any = load(data) if isinstance(data, str) else data

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mixlearn.core.checks import check_alpha
 from mixlearn.core.draw import sample_lam, sample_partner
-from mixlearn.core.labels import smooth, soft_cross_entropy
+from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
 from mixlearn.core.transfer import sent
 from mixlearn.lab.learners.twin import Buffers, Twin, slow_down
@@ -203,7 +202,7 @@ class AutoMix(nn.Module):
         return self.twin["net"], self.twin["mix_head"]
 
     def _clean(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(model(images), labels, label_smoothing=self.smoothing)
+        return cross_entropy(model(images), labels, self.smoothing)
 
     def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks for the network, which no gradient leaves: (B, 1, H, W)."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from mixlearn.core.labels import cross_entropy
 from mixlearn.lab.learners.branches import Branch, as_map, branch_points, stages_of
 from mixlearn.lab.nets.taps import Only
 from mixlearn.methods.distill import distillation
@@ -84,10 +84,7 @@ class BYOT(nn.Module):
             said = [branch(kept[branch.stage]) for branch in self.side]  # type: ignore[index]
         last = as_map(kept[self.final]).detach().float()
         answers = [logits for _, logits in said]
-        right = [
-            F.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
-            for logits in (own, *answers)
-        ]
+        right = [cross_entropy(logits.float(), labels, self.smoothing) for logits in (own, *answers)]
         taught = [distillation(logits, own, temperature=self.temperature) for logits in answers]
         near = [(maps.float() - last).square().mean() for maps, _ in said]
         return {

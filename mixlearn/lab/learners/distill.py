@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlearn.core.labels import cross_entropy
 from mixlearn.lab.learners.base import Plain
 from mixlearn.lab.learners.pairs import interleaved, parted
 from mixlearn.lab.nets.taps import Only
@@ -145,7 +146,7 @@ class TFKD(Plain):
         )
         student = (logits / self.student_temperature).log_softmax(1)
         return {
-            "labels": (1 - self.weight) * F.cross_entropy(logits, labels),
+            "labels": (1 - self.weight) * cross_entropy(logits, labels),
             "answers": self.weight * F.kl_div(student, teacher, reduction="batchmean"),
         }
 
@@ -190,6 +191,6 @@ class CSKD(Plain):
         teacher = logits[torch.where(alone, torch.arange(len(labels), device=labels.device), partner)]
         answers = distillation(logits, teacher, temperature=self.temperature)
         return {
-            "labels": F.cross_entropy(logits, labels, label_smoothing=self.smoothing),
+            "labels": cross_entropy(logits, labels, self.smoothing),
             "answers": self.weight * answers,
         }

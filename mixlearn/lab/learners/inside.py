@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.mixed import Mixed
-from mixlearn.lab.learners.base import Mixing
+from mixlearn.lab.learners.base import Loss, Mixing
 from mixlearn.lab.nets.taps import Only
 from mixlearn.lab.words import in_words
 
@@ -26,7 +25,7 @@ class MixingInside(Mixing):
             `{"input": ml.mixup, "stage3": ml.alignmix}`, which is AlignMix.
         stages: names of the network's taps, such as ("input", "stage1"); each has the same chance. Not needed
             where `mix` names them.
-        num_classes, smoothing: as for `Mixing`.
+        num_classes, smoothing, loss: as for `Mixing`.
 
     Raises:
         ValueError: no stages, or one that the network does not have.
@@ -47,6 +46,7 @@ class MixingInside(Mixing):
         stages: Sequence[str] | None = None,
         num_classes: int | None = None,
         smoothing: float = 0.0,
+        loss: Loss | None = None,
     ) -> None:
         if isinstance(mix, Mapping):
             if stages is not None:
@@ -56,7 +56,7 @@ class MixingInside(Mixing):
             ways = {}
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        super().__init__(ways[stages[0]] if isinstance(mix, Mapping) else mix, num_classes, smoothing)
+        super().__init__(ways[stages[0]] if isinstance(mix, Mapping) else mix, num_classes, smoothing, loss)
         self.stages = tuple(stages)
         self.ways = {stage: ways.get(stage, self.mix) for stage in self.stages}
 
@@ -78,7 +78,7 @@ class MixingInside(Mixing):
         logits = model(images, tap=Only(chosen, tap))
         if not found:
             raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
-        return {"mixed_labels": soft_cross_entropy(logits, self.smoothed(found[0]))}
+        return {"mixed_labels": self.loss(logits, self.smoothed(found[0]))}
 
     def __repr__(self) -> str:
         ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())

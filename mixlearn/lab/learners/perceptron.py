@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mixlearn.core.scalars import is_count
+
 
 def perceptron(
     sizes: Sequence[int], *, last_norm: bool = True, generator: torch.Generator | None = None
@@ -29,7 +31,7 @@ def perceptron(
     Linear(in_features=16, out_features=4, bias=True)
     """
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not is_count(size):
             raise ValueError(f"the sizes of layers must be positive integers, got {size!r}")
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mixlearn.core.labels import soft_cross_entropy
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.learners.twin import Twin
 from mixlearn.methods.distill import past_targets
 
@@ -59,7 +60,7 @@ class PSKD(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        if not is_count(epochs):
             raise ValueError(f"epochs must be a positive integer, got {epochs!r}")
         if not 0 <= end <= 1:
             raise ValueError(f"end must lie in [0, 1], got {end}")

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from mixlearn.core.labels import cross_entropy
 from mixlearn.lab.learners.base import Plain
 from mixlearn.methods.distill import distillation
 
@@ -69,7 +69,7 @@ class Taught(Plain):
         with torch.no_grad(), self.autocast():
             taught = self.teacher.to(images.device)(images)
         logits = model(images).float()
-        right = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        right = cross_entropy(logits, labels, self.smoothing)
         answers = distillation(logits, taught, temperature=self.temperature)
         return {"labels": (1 - self.weight) * right, "answers": self.weight * answers}
 

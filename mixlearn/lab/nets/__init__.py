@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.nets.blocks import (
     Basic,
     Bottleneck,
@@ -118,7 +119,7 @@ class ResNet(nn.Module):
                 groups.append(nn.Sequential(*blocks))
             self.groups = nn.ModuleList(groups)
             self.last = nn.BatchNorm2d(inside) if block is PreActivation else nn.Identity()
-            self.head = nn.Linear(inside, num_classes)
+            self.head = nn.Linear(inside, int(num_classes))
         self.features = inside
         self.stages = ("input", "stem", *(f"stage{i + 1}" for i in range(len(counts))), "pool")
         initialise(self, generator, zero_init)
@@ -235,6 +236,6 @@ def _build(
     block: Block, counts: Sequence[int], width: int, num_classes: int, channels: int, **options: Any
 ) -> ResNet:
     for name, value in (("width", width), ("channels", channels), ("num_classes", num_classes)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return ResNet(block, counts, num_classes, width=width, channels=channels, **options)

@@ -11,12 +11,14 @@ makes them on the CPU; they are then moved to the features, the same on every de
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixlearn.core.checks import check_generator
+from mixlearn.core.scalars import is_count
 
 Drop = Callable[[float], nn.Module]
 
@@ -37,7 +39,7 @@ def survivals(blocks: int, last: float = 0.5) -> list[float]:
     >>> survivals(4)
     [0.875, 0.75, 0.625, 0.5]
     """
-    if isinstance(blocks, bool) or not isinstance(blocks, int) or blocks < 1:
+    if not is_count(blocks):
         raise ValueError(f"blocks must be a positive integer, got {blocks!r}")
     last = _probability("the last survival", last)
     return [1 - (i + 1) / blocks * (1 - last) for i in range(blocks)]
@@ -151,6 +153,6 @@ def _uniform(like: Tensor, count: int, generator: torch.Generator | None) -> Ten
 
 
 def _probability(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1:
         raise ValueError(f"{name} must be a probability in (0, 1], got {value!r}")
     return float(value)

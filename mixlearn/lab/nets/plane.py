@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.scalars import as_count
 from mixlearn.lab.nets.blocks import quiet_draws
 
 
@@ -66,4 +67,4 @@ def mlp(
     for name, value in [("inputs", inputs), ("num_classes", num_classes), *(("hidden", h) for h in hidden)]:
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return MLP(inputs, tuple(hidden), num_classes, generator)
+    return MLP(inputs, tuple(hidden), as_count(num_classes, "num_classes", 1), generator)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.nets.blocks import Tap, convolution, initialise, pass_on, quiet_draws
 from mixlearn.lab.nets.drops import Drop, survivals
 
@@ -82,7 +85,7 @@ class PyramidNet(nn.Module):
                 [nn.Sequential(*made[i * blocks : (i + 1) * blocks]) for i in range(3)]
             )
             self.last = nn.BatchNorm2d(inside)
-            self.head = nn.Linear(inside, num_classes)
+            self.head = nn.Linear(inside, int(num_classes))
         self.features = inside
         self.stages = ("input", "stem", "stage1", "stage2", "stage3", "pool")
         initialise(self, generator)
@@ -138,15 +141,15 @@ def pyramidnet(
     [5, 7, 8]
     """
     layers = 9 if bottleneck else 6
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < layers + 2 or (depth - 2) % layers:
+    if not is_count(depth, layers) + 2 or (depth - 2) % layers:
         kind = "with bottlenecks" if bottleneck else "without bottlenecks"
         raise ValueError(
             f"depth must be {layers}n + 2 {kind} ({layers + 2}, {2 * layers + 2}, …), got {depth!r}"
         )
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha < float("inf"):
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 <= alpha < float("inf"):
         raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
     for name, value in (("channels", channels), ("num_classes", num_classes)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return PyramidNet(
         (depth - 2) // layers,

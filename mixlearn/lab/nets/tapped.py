@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.scalars import as_count
 from mixlearn.lab.extras import need
 from mixlearn.lab.nets.blocks import Tap, quiet_draws
 
@@ -110,7 +111,7 @@ def torchvision_resnet(
             ) from problem
         if not isinstance(net, models.ResNet):
             raise ValueError(f"name must be one of torchvision's residual networks, got {name!r}")
-        net.fc = nn.Linear(net.fc.in_features, num_classes)
+        net.fc = nn.Linear(net.fc.in_features, as_count(num_classes, "num_classes", 1))
     nn.init.normal_(net.fc.weight, 0.0, 0.01, generator=generator)
     nn.init.zeros_(net.fc.bias)
     return Tapped(net)

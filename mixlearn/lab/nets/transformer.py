@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import as_count
 from mixlearn.lab.nets.blocks import quiet_draws
 
 
@@ -160,4 +161,5 @@ def vit(
         raise ValueError(f"patch must divide the image size {size}, got {patch}")
     if heads < 1 or dim % heads:
         raise ValueError(f"heads must divide dim {dim}, got {heads}")
+    num_classes = as_count(num_classes, "num_classes", 1)
     return ViT(num_classes, size, patch, dim, depth, heads, channels, mlp_ratio, any_size, generator)

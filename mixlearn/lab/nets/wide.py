@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.nets.blocks import (
     Bottleneck,
     PreActivation,
@@ -57,7 +58,7 @@ class Staged(nn.Module):
         self.stem = stem
         self.groups = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
         self.last = nn.BatchNorm2d(features) if last else nn.Identity()
-        self.head = nn.Linear(features, num_classes)
+        self.head = nn.Linear(features, int(num_classes))
         self.features = features
         self.stages = ("input", "stem", *(f"stage{i + 1}" for i in range(len(stages))), "pool")
 
@@ -101,7 +102,7 @@ def wide_resnet(
     >>> net(torch.zeros(2, 3, 32, 32)).shape, net.features
     (torch.Size([2, 10]), 128)
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
+    if not is_count(depth, 10) or (depth - 4) % 6:
         raise ValueError(f"depth must be 6n + 4 (10, 16, 22, 28, …), got {depth!r}")
     _positive(width=width, channels=channels, num_classes=num_classes)
     blocks = (depth - 4) // 6
@@ -183,5 +184,5 @@ def _stages(
 
 def _positive(**numbers: int) -> None:
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")

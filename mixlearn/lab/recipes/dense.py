@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Subset
 
+from mixlearn.core.scalars import is_count
 from mixlearn.lab.data.dense import ade20k, coco, voc
 from mixlearn.lab.data.dense_set import IGNORE, DenseSet
 from mixlearn.lab.dense.detector import average_precision
@@ -82,7 +83,7 @@ def detect_pictures(
     Cascade R-CNN, three such heads in a row, in this place.
     """
     for what, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_count(value):
             raise ValueError(f"{what} must be a positive integer, got {value!r}")
     if name not in _DETECTION:
         raise ValueError(f"name must be one of {', '.join(_DETECTION)}, got {name!r}")
