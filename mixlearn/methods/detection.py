@@ -49,15 +49,15 @@ def mix_objects(
     Args:
         plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
         boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
-            integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes that
-            rounding has put up to half a pixel outside the image are cut off at its edge.
+            integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
+            that rounding has put up to half a pixel outside the image are cut off at its edge.
         labels: for each image the classes of its objects, (n,).
         least: drop an object of which less than this share is visible.
 
     Returns:
         For each image `Objects(boxes, labels, visible, source, index)`: its own remaining objects, then those
-        of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which areas
-        cannot overflow.
+        of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which
+        areas cannot overflow.
 
     Raises:
         TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport), boxes or
