@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.each_plan import EachPlan
 from mixlearn.core.geometry import box_area
 from mixlearn.core.patch_plan import PatchPlan
 from mixlearn.core.plan import MixPlan
@@ -82,10 +83,11 @@ def mix_objects(
     >>> (kept * plan.masks[part, 0, 0]).sum((1, 2)).tolist()
     [32.0, 32.0]
     """
-    if type(plan) not in IN_PLACE and not (isinstance(plan, PuzzlePlan) and plan.order is None):
+    moving = next((one for one in _all(plan) if not _in_place(one)), None)
+    if moving is not None:
         raise TypeError(
             f"plan must leave pixels in place, as those of mixup, cutmix and mask methods do, "
-            f"got {type(plan).__name__}, which moves or resizes them (puzzlemix: take move=None)"
+            f"got {type(moving).__name__}, which moves or resizes them (puzzlemix: take move=None)"
         )
     if not 0 <= least <= 1:
         raise ValueError(f"least must lie in [0, 1], got {least}")
@@ -103,6 +105,16 @@ def mix_objects(
 
 
 Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they are seen, and what share, (n,)
+
+
+def _all(plan: MixPlan) -> tuple[MixPlan, ...]:
+    """The plan, or all that one by image is made of."""
+    return plan.plans if isinstance(plan, EachPlan) else (plan,)
+
+
+def _in_place(plan: MixPlan) -> bool:
+    """Whether each pixel stays where it was, so that masks tell what is seen."""
+    return type(plan) in IN_PLACE or (isinstance(plan, PuzzlePlan) and plan.order is None)
 
 
 def _size(plan: MixPlan) -> tuple[int, int] | None:

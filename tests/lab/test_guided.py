@@ -197,6 +197,13 @@ def test_guided_refuses_methods_that_do_not_look(mix):
         ml.learners.Guided(mix)
 
 
+def staged_tokens(net, images):
+    """What enters the last layer of a transformer of two."""
+    kept = {}
+    net(images, tap=lambda name, tokens: kept.setdefault(name, tokens))
+    return kept["block1"]
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("per_image", [False, True])
 def test_transmix_takes_a_random_mix_that_knows_the_classes(p, per_image):
@@ -205,9 +212,9 @@ def test_transmix_takes_a_random_mix_that_knows_the_classes(p, per_image):
     mix = ml.RandomMix([ml.cutmix, ml.mixup], p=p, num_classes=4, per_image=per_image)
     for seed in range(4):
         found = ml.learners.TransMixing(mix)(net, IMAGES, LABELS, generator=seeded(seed))["mixed_labels"]
-        mixed, kept = mix(IMAGES, LABELS, generator=seeded(seed)), {}
-        logits = net(mixed.images, tap=lambda name, tokens: kept.setdefault(name, tokens))
-        plan = ml.transmix(mixed.plan, net.class_attention(kept["block1"]))
+        mixed = mix(IMAGES, LABELS, generator=seeded(seed))
+        logits, tokens = net(mixed.images), staged_tokens(net, mixed.images)
+        plan = ml.transmix(mixed.plan, net.class_attention(tokens))
         assert torch.allclose(found, ml.soft_cross_entropy(logits, plan.soften(LABELS, 4)), atol=1e-6)
     soft = ml.learners.TransMixing(ml.cutmix)(net, IMAGES, torch.eye(4)[LABELS], generator=seeded())
     hard = ml.learners.TransMixing(ml.cutmix, num_classes=4)(net, IMAGES, LABELS, generator=seeded())
