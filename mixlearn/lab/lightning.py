@@ -30,7 +30,7 @@ class MixBatches(Callback):
         mix: a `RandomMix`, or any function (images, labels, *, generator) → `Mixed`.
         images, labels: where they are in a batch: positions in a list or tuple, keys of a dict. In a nested
             batch, as a CombinedLoader makes it, paths of these: `images=("labelled", 0)`. Each part of a
-            batch may have a callback of its own. A loader that has run out gives None, which stays None.
+            batch may have a callback of its own, with a seed of its own. A loader that has run out gives None, which stays None.
         seed: of the draws.
         log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
             images, each so many epochs; 0 writes none.
@@ -80,6 +80,12 @@ class MixBatches(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
+
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoints, in which a callback for one part of a nested batch names the part."""
+        name = type(self).__qualname__
+        return f"{name}{self.images!r}" if isinstance(self.images, tuple) else name
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the draws, so that a resumed run goes on as it would have."""
