@@ -30,8 +30,8 @@ class MixBatches(Callback):
         mix: a `RandomMix`, or any function (images, labels, *, generator) → `Mixed`.
         images, labels: where they are in a batch: positions in a list or tuple, keys of a dict. In a nested
             batch, as a CombinedLoader makes it, paths of these: `images=("labelled", 0)`. Each part of a
-            batch may have a callback of its own, with a seed of its own. A loader that has run out gives None,
-            which stays None.
+            batch may have a callback of its own, with a seed of its own. A loader that has run out gives
+            None, which stays None.
         seed: of the draws.
         log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
             images, each so many epochs; 0 writes none.
