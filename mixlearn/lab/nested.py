@@ -43,7 +43,7 @@ def look_up(batch: Any, place: Place, who: str) -> Any:
             raise IndexError(
                 f"the {where} is a {type(batch).__name__} of {len(batch)}, it has no item {name!r}"
             )
-        batch = batch[name]  # type: ignore[index]
+        batch = batch[name]
     return batch
 
 

@@ -24,8 +24,8 @@ IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leav
 class Objects(NamedTuple):
     """The objects of one image.
 
-    `boxes` (n, 4) in pixels, `labels` (n,), and `visible` (n,), how much of each is seen. Object k was number
-    `index[k]` of the image `source[k]` of the batch, both (n,) int64, so masks, keypoints and crowd flags can
+    `boxes` (n, 4) in pixels, `labels` (n,), and `visible` (n,), how much of each is seen. Object k was row
+    `row[k]` of the image `source[k]` of the batch, both (n,) int64, so masks, keypoints and crowd flags can
     be looked up.
     """
 
@@ -33,7 +33,7 @@ class Objects(NamedTuple):
     labels: Tensor
     visible: Tensor
     source: Tensor
-    index: Tensor
+    row: Tensor
 
 
 def mix_objects(
@@ -56,7 +56,7 @@ def mix_objects(
         least: drop an object of which less than this share is visible.
 
     Returns:
-        For each image `Objects(boxes, labels, visible, source, index)`: its own remaining objects, then those
+        For each image `Objects(boxes, labels, visible, source, row)`: its own remaining objects, then those
         of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which
         areas cannot overflow.
 
@@ -75,10 +75,10 @@ def mix_objects(
     >>> objects[0].boxes.tolist(), objects[0].labels.tolist(), objects[0].visible.tolist()
     ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
 
-    What else is known of each object follows by `source` and `index`. A mask also loses what is covered:
+    What else is known of each object follows by `source` and `row`. A mask also loses what is covered:
 
     >>> found, masks = objects[0], [torch.ones(1, 8, 8), torch.ones(1, 8, 8)]       # (n, H, W) for each image
-    >>> kept = torch.stack([masks[i][k] for i, k in zip(found.source, found.index)])
+    >>> kept = torch.stack([masks[i][k] for i, k in zip(found.source, found.row)])
     >>> part = (found.source != 0).long()                               # 0: of image 0 itself, 1: its partner
     >>> (kept * plan.masks[part, 0, 0]).sum((1, 2)).tolist()
     [32.0, 32.0]
@@ -97,10 +97,10 @@ def mix_objects(
         seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
         whose = labels[i].device
         source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
-        index = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
+        row = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
         kept = (share >= least) & (share > 0)
         classes = torch.cat([labels[j] for j, *_ in parts])
-        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], index[kept]))
+        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], row[kept]))
     return mixed
 
 

@@ -26,8 +26,8 @@ def test_objects_are_what_the_pixels_show():
         for i in range(3):
             seen = mixed.images[i, 0]
             assert sorted(told[i].labels.tolist()) == sorted(int(v) for v in seen.unique() if v)
-            for box, label, visible, source, index in zip(*told[i], strict=True):
-                assert (int(source), int(index)) == (label - 1, 0)
+            for box, label, visible, source, row in zip(*told[i], strict=True):
+                assert (int(source), int(row)) == (label - 1, 0)
                 tight = ml.masks_to_boxes((seen == label).float()[None, None])[0]
                 assert box.tolist() == tight.tolist()
                 whole = int((paint[label - 1] > 0).sum())
@@ -109,9 +109,9 @@ def test_any_plan_that_leaves_pixels_in_place_tells_what_is_seen_of_each_object(
         labels = [torch.tensor([10 * k, 10 * k + 1])[: len(boxes[k])] for k in range(3)]
         for i, found in enumerate(ml.mix_objects(plan, boxes, labels, least=0.0)):
             told = {}
-            for box, label, visible, source, index in zip(*found, strict=True):
-                told[int(source), int(index)] = box.tolist(), float(visible)
-                assert label == labels[source][index]
+            for box, label, visible, source, row in zip(*found, strict=True):
+                told[int(source), int(row)] = box.tolist(), float(visible)
+                assert label == labels[source][row]
             for j in range(2):
                 for k in range(2):
                     alone = torch.zeros(3, 1, 20, 26)
@@ -134,7 +134,7 @@ def test_a_batch_that_was_not_mixed_keeps_its_objects():
     plan = mix(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])).plan
     one, none = ml.mix_objects(plan, boxes, labels)
     assert one.boxes.tolist() == boxes[0].tolist() and one.labels.tolist() == [4, 5]
-    assert one.visible.tolist() == [1, 1] and one.index.tolist() == [0, 1] and one.source.tolist() == [0, 0]
+    assert one.visible.tolist() == [1, 1] and one.row.tolist() == [0, 1] and one.source.tolist() == [0, 0]
     assert none.boxes.shape == (0, 4) and len(none.labels) == len(none.visible) == 0
 
 
@@ -161,13 +161,13 @@ def test_masks_and_flags_follow_the_objects():
     plan = ml.cutmix(torch.zeros(3, 1, 20, 26), alpha=1.0, per_image=True, generator=generator).plan
     for i, found in enumerate(ml.mix_objects(plan, boxes, labels)):
         assert len(found.boxes)
-        for box, label, visible, source, index in zip(*found, strict=True):
-            assert label == labels[source][index]
-            assert bool(crowd[source][index]) == (int(source) == 1 and int(index) == 0)
+        for box, label, visible, source, row in zip(*found, strict=True):
+            assert label == labels[source][row]
+            assert bool(crowd[source][row]) == (int(source) == 1 and int(row) == 0)
             part = plan.sources[:, i].tolist().index(int(source))
-            mask = maps[source][index] * plan.masks[part, i, 0]
+            mask = maps[source][row] * plan.masks[part, i, 0]
             assert ml.masks_to_boxes(mask[None, None])[0].tolist() == box.tolist()
-            assert float(mask.sum() / maps[source][index].sum()) == pytest.approx(float(visible))
+            assert float(mask.sum() / maps[source][row].sum()) == pytest.approx(float(visible))
 
 
 CUT = {"boxes": [0, 0, 16, 16], "partner": [1, 0]}
