@@ -51,7 +51,8 @@ from mixlearn.methods.transmix import transmix
 if TYPE_CHECKING:
     from mixlearn import measure
     from mixlearn.lab import augment, data, learners, lightning, nets, recipes, runs
-    from mixlearn.lab.batches import MixCollate, RandomMix
+    from mixlearn.lab.batches import RandomMix
+    from mixlearn.lab.collate import MixCollate
     from mixlearn.lab.fit import fit
     from mixlearn.page import figures, widgets
 
@@ -70,7 +71,7 @@ _ROOMS = {
     "widgets": "mixlearn.page.widgets",
 }
 _NAMES = {
-    "MixCollate": "mixlearn.lab.batches",
+    "MixCollate": "mixlearn.lab.collate",
     "RandomMix": "mixlearn.lab.batches",
     "fit": "mixlearn.lab.fit",
 }

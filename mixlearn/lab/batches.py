@@ -1,4 +1,4 @@
-"""Mixing inside a loop or a loader: choose a method for each batch, now and then none."""
+"""Mixing inside a loop: choose a method for each batch or each image, now and then none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate, get_worker_info
 
 from mixlearn.core.checks import check_generator, check_images, check_labels
+from mixlearn.core.each_plan import EachPlan, each
 from mixlearn.core.mixed import Mixed
 from mixlearn.core.plan import MixPlan
-from mixlearn.lab.words import in_words
+from mixlearn.lab.words import in_words, takes
+from mixlearn.methods.saliency import Saliency
 
 Mix = Callable[..., Mixed]
 
@@ -30,6 +31,8 @@ class RandomMix:
             `MixBatches`, keep `mix.progress` up to date; a `MixCollate` cannot. In a loop of your own set it
             before each call.
         num_classes: for integer labels.
+        per_image: each image draws whether it is mixed and by which method, instead of the batch. Each method
+            that some image drew mixes the whole batch once. The plan is one plan for all.
 
     Raises:
         ValueError: no methods; odds of another length, negative, not finite or all 0; p outside [0, 1].
@@ -50,6 +53,8 @@ class RandomMix:
         odds: Sequence[float] | None = None,
         p: float | Callable[[float], float] = 1.0,
         num_classes: int | None = None,
+        *,
+        per_image: bool = False,
     ) -> None:
         methods = list(methods)
         if not methods:
@@ -64,6 +69,7 @@ class RandomMix:
         if not callable(p) and not 0 <= p <= 1:
             raise ValueError(f"p must lie in [0, 1], got {p}")
         self.methods, self.odds, self.p, self.num_classes = methods, chances, p, num_classes
+        self.per_image = per_image
         self.progress = 0.0
 
     def probability(self) -> float:
@@ -81,95 +87,74 @@ class RandomMix:
         labels: Tensor | None = None,
         *,
         num_classes: int | None = None,
+        saliency: Saliency | None = None,
         generator: torch.Generator | None = None,
     ) -> Mixed:
         """Mix a batch: images (B, C, H, W) and labels (B,) or (B, classes) → `Mixed`.
 
-        `num_classes` need not be given again; where it is, it takes the place of the one known.
+        `num_classes` need not be given again; where it is, it takes the place of the one known. `saliency`
+        goes to those methods that take it.
         """
         num_classes = self.num_classes if num_classes is None else num_classes
         check_images(images)
         check_generator(generator)
         if labels is not None:
             check_labels(labels, images.shape[0], num_classes)
+        known: dict[str, Any] = {"num_classes": num_classes, "generator": generator}
+        if self.per_image:
+            return self._each(images, labels, saliency, known)
         if torch.rand((), generator=generator).item() >= self.probability():
-            untouched = MixPlan.identity(images.shape[0]).to(images.device)
-            targets = None if labels is None else untouched.soften(labels, num_classes)
-            return Mixed(images, targets, untouched)
+            return _untouched(images, labels, num_classes)
         chosen = int(torch.multinomial(torch.tensor(self.odds), 1, generator=generator))
-        known = {} if labels is None or labels.dim() == 2 else {"num_classes": num_classes}
-        return self.methods[chosen](images, labels, generator=generator, **known)
+        return self._by(chosen, images, labels, saliency, known)
+
+    def _each(
+        self, images: Tensor, labels: Tensor | None, saliency: Saliency | None, known: dict[str, Any]
+    ) -> Mixed:
+        """Each image by a method of its own, or as it is."""
+        batch, generator = len(images), known["generator"]
+        mixed = torch.rand(batch, generator=generator) < self.probability()
+        drawn = torch.multinomial(torch.tensor(self.odds), batch, replacement=True, generator=generator)
+        ways = torch.where(mixed, drawn, -1)  # −1: as it is
+        used, chosen = ways.unique(return_inverse=True)
+        parts = [
+            _untouched(images, labels, known["num_classes"])
+            if way < 0
+            else self._by(way, images, labels, saliency, known)
+            for way in used.tolist()
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        targets = None if labels is None else each([t for _, t, _ in parts if t is not None], chosen)
+        images = each([part.images for part in parts], chosen)
+        return Mixed(images, targets, EachPlan([part.plan for part in parts], chosen))
+
+    def _by(
+        self,
+        chosen: int,
+        images: Tensor,
+        labels: Tensor | None,
+        saliency: Saliency | None,
+        known: dict[str, Any],
+    ) -> Mixed:
+        """The batch mixed by one of the methods."""
+        method, options = self.methods[chosen], {"generator": known["generator"]}
+        if labels is not None and labels.dim() == 1:
+            options["num_classes"] = known["num_classes"]
+        if saliency is not None and takes(method, "saliency"):
+            options["saliency"] = saliency
+        return method(images, labels, **options)
 
     def __repr__(self) -> str:
         methods = ", ".join(in_words(method) for method in self.methods)
         odds = "" if len(set(self.odds)) == 1 else f", odds={self.odds}"
-        return f"RandomMix([{methods}]{odds}, p={in_words(self.p) if callable(self.p) else self.p})"
+        per_image = ", per_image=True" if self.per_image else ""
+        return (
+            f"RandomMix([{methods}]{odds}, p={in_words(self.p) if callable(self.p) else self.p}{per_image})"
+        )
 
 
-class MixCollate:
-    """A `collate_fn` that mixes each batch as the loader makes it.
-
-    Each process draws from a generator of its own: the main one starts from `seed`, a worker from `seed`
-    and the seed that the loader gives it for the epoch (`DataLoader(generator=…)` fixes that). So a run
-    with the same seeds and workers repeats itself, and no two workers or epochs draw alike.
-
-    Args:
-        mix: a `RandomMix` whose p is a number, or any function (images, labels, *, generator) → `Mixed`.
-        seed: where the draws start.
-        collate: turns a list of samples into (images, labels); None is torch's default_collate.
-
-    Returns:
-        Called on a list of samples: the pair (mixed images, soft targets).
-
-    Raises:
-        TypeError: the collated batch is not a pair of images and labels.
-        ValueError: a mix whose p is a schedule.
-
-    >>> import torch, mixlearn as ml
-    >>> collate = MixCollate(RandomMix([ml.mixup], num_classes=2), seed=0)
-    >>> images, targets = collate([(torch.zeros(3, 4, 4), 0), (torch.ones(3, 4, 4), 1)])
-    >>> images.shape, targets.shape
-    (torch.Size([2, 3, 4, 4]), torch.Size([2, 2]))
-    """
-
-    def __init__(self, mix: Mix, seed: int = 0, collate: Callable[[list[Any]], Any] | None = None) -> None:
-        if callable(getattr(mix, "p", None)):
-            raise ValueError(
-                "p must be a number in a MixCollate, got a schedule: the workers of a loader hold copies of "
-                "the mix and cannot know how far training has come; mix in the loop instead: fit with "
-                "ml.learners.Mixing(mix), ml.lightning.MixBatches(mix), or a call of mix(images, labels)"
-            )
-        self.mix, self.seed, self.collate = mix, int(seed), collate or default_collate
-        self.generator: torch.Generator | None = None
-
-    def __call__(self, samples: list[Any]) -> tuple[Tensor, Tensor | None]:
-        batch = self.collate(samples)
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            kind = (
-                f"{type(batch).__name__} of {len(batch)}"
-                if hasattr(batch, "__len__")
-                else type(batch).__name__
-            )
-            raise TypeError(
-                f"MixCollate expects batches (images, labels), got {kind}; pass collate= to make them"
-            )
-        images, labels = batch
-        mixed = self.mix(images, labels, generator=self._generator())
-        return mixed.images, mixed.targets
-
-    def _generator(self) -> torch.Generator:
-        """One generator a process: in a worker it starts from the seed of that worker and epoch."""
-        worker = get_worker_info()
-        if worker is None:
-            if self.generator is None:
-                self.generator = torch.Generator().manual_seed(self.seed)
-            return self.generator
-        if self.generator is None or getattr(self, "_worker_seed", None) != worker.seed:
-            self._worker_seed = worker.seed
-            self.generator = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + worker.seed) & (2**63 - 1)
-            )
-        return self.generator
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "generator": None}  # generators cannot travel to a worker that is spawned
+def _untouched(images: Tensor, labels: Tensor | None, num_classes: int | None) -> Mixed:
+    """The batch as it is, with one-hot labels and the identity plan."""
+    plan = MixPlan.identity(images.shape[0]).to(images.device)
+    return Mixed(images, None if labels is None else plan.soften(labels, num_classes), plan)

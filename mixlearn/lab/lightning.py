@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.extras import array
+from mixlearn.lab.nested import Place, look_up, put
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -28,7 +29,10 @@ class MixBatches(Callback):
 
     Args:
         mix: a `RandomMix`, or any function (images, labels, *, generator) → `Mixed`.
-        images, labels: where they stand in a batch: positions in a list or tuple, keys of a dict.
+        images, labels: where they are in a batch: positions in a list or tuple, keys of a dict. In a nested
+            batch, as a CombinedLoader makes it, paths of these: `images=("labelled", 0)`. Each part of a
+            batch may have a callback of its own, with a seed of its own. A loader that has run out gives
+            None, which stays None.
         seed: of the draws.
         log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
             images, each so many epochs; 0 writes none.
@@ -48,8 +52,8 @@ class MixBatches(Callback):
         self,
         mix: Callable[..., Mixed],
         *,
-        images: int | str = 0,
-        labels: int | str = 1,
+        images: Place = 0,
+        labels: Place = 1,
         seed: int = 0,
         log_every: int = 1,
     ) -> None:
@@ -79,6 +83,12 @@ class MixBatches(Callback):
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
 
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoints, in which a callback for one part of a nested batch names the part."""
+        name = type(self).__qualname__
+        return f"{name}{self.images!r}" if isinstance(self.images, tuple) else name
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the draws, so that a resumed run goes on as it would have."""
         return {"generator": self.generator.get_state()}
@@ -88,28 +98,14 @@ class MixBatches(Callback):
 
     def _mixed(self, batch: Any, trainer: Any) -> Any:
         """A batch of the same kind with mixed images and soft labels. The batch itself is not changed."""
-        if not isinstance(batch, (list, tuple, dict)):
-            raise TypeError(
-                f"MixBatches reads batches that are a list, tuple or dict, got {type(batch).__name__}"
-            )
-        kind, where = type(batch), range(-len(batch), len(batch))
-        for name in (self.images, self.labels):
-            if isinstance(batch, dict) and name not in batch:
-                raise KeyError(
-                    f"the batch has no {name!r}, only {list(batch)}; "
-                    "name its keys: MixBatches(mix, images=…, labels=…)"
-                )
-            if not isinstance(batch, dict) and name not in where:
-                raise IndexError(f"the batch is a {kind.__name__} of {len(batch)}, it has no item {name!r}")
-        items: Any = dict(batch) if isinstance(batch, dict) else list(batch)
+        images, labels = (look_up(batch, place, "MixBatches") for place in (self.images, self.labels))
+        if images is None and labels is None:  # of a loader that has run out before the others
+            return batch
         if hasattr(self.mix, "progress"):  # for a schedule of p
             self.mix.progress = self._progress(trainer)
-        mixed = self.mix(items[self.images], items[self.labels], generator=self.generator)
-        self._log(items[self.images], mixed, trainer)
-        items[self.images], items[self.labels] = mixed.images, mixed.targets
-        if isinstance(batch, tuple):
-            return kind(*items) if hasattr(batch, "_fields") else tuple(items)
-        return items
+        mixed = self.mix(images, labels, generator=self.generator)
+        self._log(images, mixed, trainer)
+        return put(put(batch, self.images, mixed.images), self.labels, mixed.targets)
 
     def _progress(self, trainer: Any) -> float:
         """How far training has come, 0 to 1: in steps, or in epochs where the loader has no known length."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,19 @@ def in_words(function: Any) -> str:
         options = ", ".join(f"{name}={_value(value)}" for name, value in function.keywords.items())
         return f"{in_words(function.func)}({options})"
     return str(getattr(function, "__name__", None) or repr(function))
+
+
+def takes(function: Any, name: str) -> bool:
+    """Whether a function may be called with the keyword `name`; where nobody can tell, yes.
+
+    >>> takes(in_words, "function"), takes(in_words, "saliency")
+    (True, False)
+    """
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
 def _value(value: Any) -> str:

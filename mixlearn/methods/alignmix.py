@@ -28,6 +28,11 @@ class AlignPlan(MixPlan):
     def mix(self, features: Tensor, *, fill: Fill = 0) -> Tensor:
         """λ of the own and 1 − λ of the partner's features, one of them aligned; (B, C, H, W), r = H·W."""
         check_batch(features, len(self), "features")
+        if features.dim() != 4 or not features.is_floating_point():
+            raise TypeError(
+                "AlignMix aligns float features (B, C, H, W), of which maps of class ids have none, "
+                f"got {features.dtype} of shape {tuple(features.shape)}; one-hot class ids first"
+            )
         own, other = (features[source].flatten(2) for source in self.sources)
         to = self.alignment.to(features.dtype)
         if self.moves_partner:

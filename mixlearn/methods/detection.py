@@ -1,48 +1,72 @@
-"""What a pasted box does to object boxes: some stay, some shrink, some are covered, some come along."""
+"""What mixing does to object boxes: some stay, some shrink, some are covered, some come along."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.each_plan import EachPlan
 from mixlearn.core.geometry import box_area
+from mixlearn.core.patch_plan import PatchPlan
+from mixlearn.core.plan import MixPlan
+from mixlearn.methods.comixup import CellPlan
+from mixlearn.methods.cutout import ErasePlan
+from mixlearn.methods.object_boxes import checked_objects
+from mixlearn.methods.puzzlemix import PuzzlePlan
+
+IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leave each pixel where it was
 
 
 class Objects(NamedTuple):
-    """The objects of one image: boxes (n, 4) in pixels, labels (n,), and how much of each is seen, (n,)."""
+    """The objects of one image.
+
+    `boxes` (n, 4) in pixels, `labels` (n,), and `visible` (n,), how much of each is seen. Object k was row
+    `row[k]` of the image `source[k]` of the batch, both (n,) int64, so masks, keypoints and crowd flags can
+    be looked up.
+    """
 
     boxes: Tensor
     labels: Tensor
     visible: Tensor
+    source: Tensor
+    row: Tensor
 
 
 def mix_objects(
-    plan: BoxPlan, boxes: Sequence[Tensor], labels: Sequence[Tensor], *, least: float = 0.1
+    plan: MixPlan, boxes: Sequence[Tensor], labels: Sequence[Tensor], *, least: float = 0.1
 ) -> list[Objects]:
-    """The object boxes of images that CutMix has mixed.
+    """The object boxes of mixed images.
 
-    Of the image's own objects the part outside the pasted box is seen: if that part lacks whole rows or
-    columns, the object's box shrinks to what remains. Of the partner's objects the part inside comes along.
+    An object of image j is seen in a mixture as far as the masks of j show it: `visible` is the mean of those
+    masks over its box. Under CutMix this is the share of the box that is not covered, or that came along.
+    Under Mixup the objects of both images are seen all over, the image's own with λ and its partner's with
+    1 − λ, which a detector's loss may take as weights. Where whole rows or columns at the edge of a box show
+    nothing of the object, the box shrinks to what remains.
 
     Args:
-        plan: from `cutmix`, whose box leaves the partner where it was.
+        plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
         boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
-            integer or float type.
+            integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
+            that rounding has put up to half a pixel outside the image are cut off at its edge.
         labels: for each image the classes of its objects, (n,).
-        least: drop an object of which less than this share of its area is seen.
+        least: drop an object of which less than this share is visible.
 
     Returns:
-        For each image `Objects(boxes, labels, visible)`: its own remaining objects, then its partner's. Whole
-        pixels come back as int64, half precision as float32, in which areas cannot overflow.
+        For each image `Objects(boxes, labels, visible, source, row)`: its own remaining objects, then those
+        of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which
+        areas cannot overflow.
 
     Raises:
-        TypeError: a plan that does not paste boxes in place.
-        ValueError: another number of images than the plan's, boxes and labels that disagree, `least`
-            outside [0, 1].
+        TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport), boxes or
+            labels that are no tensors.
+        ValueError: another number of images than the plan's, boxes and labels that disagree, boxes that are
+            reversed, not finite, outside the image, normalised or rotated, or made for another image size,
+            `least` outside [0, 1]. Boxes as x, y, width, height in a plain tensor are noticed only where they
+            cannot be corners.
 
     >>> import mixlearn as ml
     >>> plan = ml.cutmix(torch.zeros(2, 1, 8, 8), boxes=[4, 0, 8, 8], partner=[1, 0]).plan
@@ -50,42 +74,101 @@ def mix_objects(
     ...                       [torch.tensor([0]), torch.tensor([1])])
     >>> objects[0].boxes.tolist(), objects[0].labels.tolist(), objects[0].visible.tolist()
     ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
+
+    What else is known of each object follows by `source` and `row`. A mask also loses what is covered:
+
+    >>> found, masks = objects[0], [torch.ones(1, 8, 8), torch.ones(1, 8, 8)]       # (n, H, W) for each image
+    >>> kept = torch.stack([masks[i][k] for i, k in zip(found.source, found.row)])
+    >>> part = (found.source != 0).long()                               # 0: of image 0 itself, 1: its partner
+    >>> (kept * plan.masks[part, 0, 0]).sum((1, 2)).tolist()
+    [32.0, 32.0]
     """
-    if type(plan) is not BoxPlan:
-        raise TypeError(f"plan must be one of cutmix, which pastes boxes in place, got {type(plan).__name__}")
-    if not len(boxes) == len(labels) == len(plan):
-        raise ValueError(
-            f"boxes and labels must hold one tensor for each of {len(plan)} images, "
-            f"got {len(boxes)} and {len(labels)}"
+    moving = next((one for one in _all(plan) if not _in_place(one)), None)
+    if moving is not None:
+        raise TypeError(
+            f"plan must leave pixels in place, as those of mixup, cutmix and mask methods do, "
+            f"got {type(moving).__name__}, which moves or resizes them (puzzlemix: take move=None)"
         )
     if not 0 <= least <= 1:
         raise ValueError(f"least must lie in [0, 1], got {least}")
-    for i, (found, classes) in enumerate(zip(boxes, labels, strict=True)):
-        if found.dim() != 2 or found.shape[1] != 4 or classes.shape != found.shape[:1]:
-            raise ValueError(
-                f"image {i}: expected boxes (n, 4) and labels (n,), "
-                f"got {tuple(found.shape)} and {tuple(classes.shape)}"
-            )
-    boxes = [_roomy(found) for found in boxes]
+    boxes, labels = checked_objects(boxes, labels, len(plan), _size(plan))
     mixed = []
-    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
-        if source == i:  # its own partner: as it was
-            mixed.append(Objects(boxes[i], labels[i], torch.ones(len(labels[i]), device=labels[i].device)))
-            continue
-        hole = hole.to(boxes[i].device)
-        stay, stay_share = _outside(boxes[i], hole)
-        come, come_share = _inside(boxes[source], hole)
-        seen, share = torch.cat([stay, come]), torch.cat([stay_share, come_share])
+    for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
+        seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
+        whose = labels[i].device
+        source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
+        row = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
         kept = (share >= least) & (share > 0)
-        mixed.append(Objects(seen[kept], torch.cat([labels[i], labels[source]])[kept], share[kept]))
+        classes = torch.cat([labels[j] for j, *_ in parts])
+        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], row[kept]))
     return mixed
 
 
-def _roomy(boxes: Tensor) -> Tensor:
-    """The boxes in a type that holds their areas."""
-    if not boxes.is_floating_point():
-        return boxes.long()
-    return boxes.float() if boxes.dtype.itemsize < 4 else boxes
+Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they are seen, and what share, (n,)
+
+
+def _all(plan: MixPlan) -> tuple[MixPlan, ...]:
+    """The plan, or all that one by image is made of."""
+    return plan.plans if isinstance(plan, EachPlan) else (plan,)
+
+
+def _in_place(plan: MixPlan) -> bool:
+    """Whether each pixel stays where it was, so that masks tell what is seen."""
+    return type(plan) in IN_PLACE or (isinstance(plan, PuzzlePlan) and plan.order is None)
+
+
+def _size(plan: MixPlan) -> tuple[int, int] | None:
+    """(H, W) of the images, None where a plan is for any size."""
+    if isinstance(plan, (BoxPlan, PatchPlan)):
+        return plan.size
+    height, width = plan.masks.shape[-2:]
+    return None if height == width == 1 else (height, width)
+
+
+def _boxed(plan: BoxPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+    """For each image its own objects outside the pasted box, and its partner's inside."""
+    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
+        if source == i:  # its own partner: as it was
+            yield [(i, boxes[i], torch.ones(len(boxes[i]), device=boxes[i].device))]
+        else:
+            here = hole.to(boxes[i].device)
+            yield [(i, *_outside(boxes[i], here)), (source, *_inside(boxes[source], here))]
+
+
+def _masked(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+    """For each image the objects of all its sources, as far as their masks show them."""
+    for i, sources in enumerate(plan.sources.T.tolist()):
+        parts = []
+        for source in dict.fromkeys(sources):
+            same = [k for k, other in enumerate(sources) if other == source]
+            mask = plan.masks[same, i, 0].sum(0).to(boxes[source].device)
+            parts.append((source, *_under(boxes[source], mask)))
+        yield parts
+
+
+def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The tight box around what a mask (H, W) shows of each box, and the mean of the mask over the box."""
+    low, high = torch.aminmax(mask)
+    if low == high:  # the same all over
+        return boxes, mask.flatten()[:1].expand(len(boxes))
+    kind = torch.promote_types(boxes.dtype, mask.dtype)
+    mask, corners = mask.to(kind), boxes.to(kind)
+    height, width = mask.shape
+    across, down = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
+    columns, rows = across * (down @ mask), down * (across @ mask.T)
+    seen = boxes.clone()
+    for axis, shown in ((0, columns), (1, rows)):
+        any_, size = (shown > 0).to(torch.uint8), shown.shape[1]
+        first, last = any_.argmax(1), size - any_.flip(1).argmax(1)
+        seen[:, axis] = torch.maximum(boxes[:, axis], first.to(boxes))
+        seen[:, axis + 2] = torch.minimum(boxes[:, axis + 2], last.to(boxes))
+    return seen, _share(columns.sum(1), corners).clamp(max=1)
+
+
+def _covered(ends: Tensor, size: int) -> Tensor:
+    """How much of each of `size` pixels in a line lies between two ends: (n, 2) → (n, size)."""
+    pixel = torch.arange(size, device=ends.device)
+    return (torch.minimum(ends[:, 1:], pixel + 1) - torch.maximum(ends[:, :1], pixel)).clamp(min=0)
 
 
 def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:

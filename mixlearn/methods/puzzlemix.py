@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import check_batch, check_pixels
-from mixlearn.core.combine import Fill, laid_out_as
+from mixlearn.core.combine import Fill, laid_out_as, pick
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
@@ -40,11 +40,23 @@ class PuzzlePlan(MixPlan):
         return both if self.order is None else torch.stack([*map(self._moved, both, self.order)])
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The moved blocks of both under the masks; (B, …, H, W) of any float type."""
+        """The moved blocks of both under the masks; (B, …, H, W) of any float type.
+
+        Class ids are taken over pixel by pixel, which needs masks of only 0 and 1. Where a mask has ½, as
+        PuzzleMix's often has, mix one-hot maps instead: `F.one_hot(maps, C).movedim(-1, 1).float()`.
+
+        Raises:
+            ValueError: batch or pixels differ from the plan's.
+            TypeError: class ids under masks of ½.
+        """
+        self._check_pixels(images)
         own, other = self.parts(images)
         between = (1,) * (images.dim() - 3)
-        share = self.masks[0, :, 0].to(images.dtype).view(len(self), *between, *images.shape[-2:])
-        return laid_out_as(images, torch.lerp(other, own, share))
+        masks = self.masks[:, :, 0].view(2, len(self), *between, *images.shape[-2:])
+        if not images.is_floating_point():
+            rows = torch.arange(2 * len(self), device=images.device).view(2, -1)
+            return pick(torch.cat([own, other]), rows, masks)
+        return laid_out_as(images, torch.lerp(other, own, masks[0].to(images.dtype)))
 
     def _moved(self, images: Tensor, order: Tensor) -> Tensor:
         n, m = self.grid
@@ -136,7 +148,8 @@ def puzzlemix(
             if bool(done):
                 break
         if move is not None:
-            blocks_of = sent(transport(*tables, move), images.device)
+            salient, seen = tables
+            blocks_of = sent(transport(salient, seen, move), images.device)
             order = blocks_of.unflatten(0, (2, len(images)))
     base = MixPlan.masked(partner, masks, sent(asked, images.device))
     plan = _plan(base, order, (tiles, tiles), mask_energy(shares, *terms))

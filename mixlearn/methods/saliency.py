@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -70,6 +70,7 @@ def gradient_saliency(
     """Saliency by a network: the size of the loss's gradient at each pixel.
 
     A network is put into evaluation mode for the pass and back; its weights' gradients are left as they were.
+    Under autocast to float16, in which small gradients become 0, the pass is made in full precision.
 
     Args:
         model: images → logits (B, classes).
@@ -88,7 +89,13 @@ def gradient_saliency(
     tensor([[0., 1., 0.]])
     """
     check_pixels(images)
-    with evaluation(model), torch.enable_grad():
+    kind = images.device.type
+    half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+    with (
+        evaluation(model),
+        torch.enable_grad(),
+        torch.autocast(kind, enabled=False) if half else nullcontext(),
+    ):
         given = images.detach().clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(loss(model(given), as_ids(labels)), given)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
@@ -110,6 +117,7 @@ def feature_attention(
         (B, 1, H, W), at least 0, each summing to 1.
 
     Raises:
+        TypeError: a network without taps.
         ValueError: a stage that the network does not have.
 
     Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020; Zhou et al., *Learning Deep Features for
@@ -123,6 +131,11 @@ def feature_attention(
     size = check_pixels(images)
     inner: Any = getattr(model, "module", model)
     if stage not in (known := getattr(inner, "stages", ())):
+        if not known:
+            raise TypeError(
+                f"feature_attention needs a network with taps, got {type(inner).__name__}; networks made "
+                "elsewhere get them by ml.nets.Tapped(net)"
+            )
         raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
     kept: list[Tensor] = []
 

@@ -1,11 +1,10 @@
-"""RandomMix in a loop, MixCollate in a loader."""
+"""RandomMix in a loop, for a batch or for each image."""
 
 import math
 from functools import partial
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
 
 import mixlearn as ml
 from tests.seeds import seeded
@@ -52,39 +51,127 @@ def test_class_ids_need_the_number_of_classes():
         ml.RandomMix([ml.mixup], p=0.0)(torch.rand(2, 3), torch.tensor([0, 1]))
 
 
-def loaded(workers, seed=0):
-    data = TensorDataset(torch.rand(24, 3, 4, 4, generator=seeded(9)), torch.arange(24) % 4)
-    mix = ml.RandomMix([ml.mixup], num_classes=4)
-    loader = DataLoader(
-        data,
-        batch_size=6,
-        num_workers=workers,
-        collate_fn=ml.MixCollate(mix, seed=seed),
-        generator=seeded(1),
-    )
-    return list(loader)
+ALL = {
+    "mixup": partial(ml.mixup, lam=0.75),
+    "cutmix": ml.cutmix,
+    "fmix": ml.fmix,
+    "resizemix": ml.resizemix,
+    "cutout": partial(ml.cutout, size=3),
+    "puzzlemix": ml.puzzlemix,
+    "comixup": ml.comixup,
+}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_mixing_loader_repeats_itself(workers):
-    one, two, other = loaded(workers), loaded(workers), loaded(workers, seed=1)
-    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True))
-    assert not all(torch.equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
-    assert one[0][1].shape == (6, 4)
-    shares = {round(float(targets[targets > 0].min()), 6) for _, targets in one}
-    assert len(shares) == 4  # no two batches drew alike, across workers too
+def test_each_image_draws_whether_and_how_it_is_mixed():
+    images, labels = torch.rand(500, 1, 2, 2, generator=seeded()), torch.arange(500) % 4
+    ways = [partial(ml.mixup, lam=0.25), partial(ml.mixup, lam=0.75)]
+    mix = ml.RandomMix(ways, odds=[1, 3], p=0.8, num_classes=4, per_image=True)
+    assert repr(mix).endswith("p=0.8, per_image=True)")
+    g, seen = seeded(), []
+    for _ in range(8):
+        mixed = mix(images, labels, generator=g)
+        seen += mixed.plan.lam.tolist()
+        still = mixed.plan.lam == 1
+        assert torch.equal(mixed.images[still], images[still])
+        assert torch.equal(mixed.targets[still], torch.eye(4)[labels][still])
+    share = {lam: seen.count(lam) / len(seen) for lam in (0.25, 0.75, 1.0)}
+    assert share[0.25] == pytest.approx(0.2, abs=0.03)
+    assert share[0.75] == pytest.approx(0.6, abs=0.03)
+    assert share[1.0] == pytest.approx(0.2, abs=0.03)
 
 
-def test_collate_refuses_a_schedule_that_would_stand_still():
-    mix = ml.RandomMix([ml.mixup], p=lambda progress: progress, num_classes=4)
-    with pytest.raises(ValueError, match=r"p must be a number in a MixCollate, got a schedule: .*MixBatches"):
-        ml.MixCollate(mix)
-    ml.MixCollate(ml.RandomMix([ml.mixup], p=0.5))
-    ml.MixCollate(partial(ml.mixup, alpha=0.5))
+def test_what_each_image_draws_is_one_plan():
+    images, labels = torch.rand(24, 3, 8, 8, generator=seeded()), torch.arange(24) % 5
+    mix = ml.RandomMix(list(ALL.values()), p=0.8, num_classes=5, per_image=True)
+    mixed = mix(images, labels, generator=seeded(1))
+    again = mix(images, labels, generator=seeded(1))
+    assert torch.equal(mixed.images, again.images) and torch.equal(mixed.targets, again.targets)
+    other = mix(images, labels, generator=seeded(2))
+    assert not torch.equal(mixed.images, other.images)
+    plan = mixed.plan
+    assert len(plan) == 24 and len(set(plan.chosen.tolist())) >= 6
+    assert torch.equal(plan.mix(images), mixed.images)  # no other draw, and nothing of the images is kept
+    torch.testing.assert_close(plan.soften(labels, 5), mixed.targets)
+    torch.testing.assert_close(plan.source_matrix() @ torch.eye(5)[labels], mixed.targets)
+    torch.testing.assert_close(plan.blend(torch.eye(5)[labels]), mixed.targets)
+    torch.testing.assert_close(mixed.targets.sum(1), torch.ones(24))
+    for i in range(24):
+        own = plan.plans[plan.chosen[i]]
+        assert torch.equal(mixed.images[i], own.mix(images)[i])
+        assert torch.equal(plan.lam[i], own.lam[i]) and plan.describe(i) == own.describe(i)
+    moved = plan.to("cpu")
+    assert torch.equal(moved.mix(images), mixed.images) and torch.equal(moved.weights, plan.weights)
+    with pytest.raises(IndexError, match="i must lie in 0…23 for 24 mixtures, got 24"):
+        plan.describe(24)
+    assert "image 0" in plan.changed(weights=plan.weights).describe(0)
 
 
-def test_collate_refuses_other_batches():
-    with pytest.raises(TypeError, match=r"expects batches \(images, labels\), got list of 3"):
-        ml.MixCollate(ml.mixup)([(torch.zeros(2), 0, 1), (torch.ones(2), 1, 0)])
-    with pytest.raises(TypeError, match=r"got dict of 1; pass collate="):
-        ml.MixCollate(ml.mixup)([{"image": torch.zeros(2)}])
+def test_sources_masks_and_weights_are_those_of_plans_that_leave_pixels_in_place():
+    images, labels = torch.rand(24, 3, 8, 8, generator=seeded()), torch.arange(24) % 5
+    ways = [ALL[name] for name in ("mixup", "cutmix", "fmix", "cutout", "comixup")]
+    mixed = ml.RandomMix(ways, p=0.8, num_classes=5, per_image=True)(images, labels, generator=seeded(1))
+    plan = ml.MixPlan(mixed.plan.sources, mixed.plan.masks, mixed.plan.weights)
+    torch.testing.assert_close(plan.mix(images), mixed.images)
+    torch.testing.assert_close(plan.soften(labels, 5), mixed.targets)
+    maps = (images[:, 0] * 9).long()
+    hard = ml.RandomMix([ml.cutmix, ml.fmix], p=0.8, per_image=True)(images, generator=seeded(1)).plan
+    assert torch.equal(hard.mix(maps).unique(), maps.unique()) and hard.mix(maps).dtype == torch.int64
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_one_way_for_all_is_that_ways_plan(name, p):
+    images, labels = torch.rand(4, 3, 8, 8, generator=seeded()), torch.arange(4)
+    mix = ml.RandomMix([ALL[name]], p=p, num_classes=4, per_image=True)
+    mixed = mix(images, labels, generator=seeded(1))
+    assert mixed.targets.shape == (4, 4) and mix(images, generator=seeded(1)).targets is None
+    if p == 0:
+        assert torch.equal(mixed.images, images) and torch.equal(mixed.targets, torch.eye(4))
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_a_last_batch_of_one_image_is_itself(p, per_image):
+    images, labels = torch.rand(1, 3, 8, 8, generator=seeded()), torch.tensor([2])
+    mix = ml.RandomMix([ml.mixup, ml.cutmix, ml.fmix], p=p, num_classes=4, per_image=per_image)
+    for seed in range(6):
+        mixed = mix(images, labels, generator=seeded(seed))
+        torch.testing.assert_close(mixed.images, images)
+        torch.testing.assert_close(mixed.targets, torch.eye(4)[2:3])
+
+
+def test_a_schedule_counts_for_each_image_too():
+    mix = ml.RandomMix([partial(ml.mixup, lam=0.5)], p=lambda t: t, num_classes=2, per_image=True)
+    images, labels = torch.rand(400, 1, 2, 2), torch.arange(400) % 2
+    for progress in (0.0, 0.25, 1.0):
+        mix.progress = progress
+        share = float((mix(images, labels, generator=seeded()).plan.lam < 1).float().mean())
+        assert share == pytest.approx(progress, abs=0.08)
+
+
+def test_the_draws_of_a_whole_batch_are_as_they_were():
+    """A batch draws whether, then which, then what the method draws."""
+    images, labels = torch.rand(6, 3, 8, 8, generator=seeded()), torch.arange(6) % 4
+    mix = ml.RandomMix([ml.mixup, ml.cutmix], odds=[1, 2], p=0.7, num_classes=4)
+    for seed in range(20):
+        g, found = seeded(seed), mix(images, labels, generator=seeded(seed))
+        if float(torch.rand((), generator=g)) >= 0.7:
+            assert torch.equal(found.images, images)
+            continue
+        way = mix.methods[int(torch.multinomial(torch.tensor([1.0, 2.0]), 1, generator=g))]
+        expected = way(images, labels, num_classes=4, generator=g)
+        assert torch.equal(found.images, expected.images) and torch.equal(found.targets, expected.targets)
+
+
+def test_objects_follow_a_plan_by_image():
+    images = torch.rand(12, 3, 8, 8, generator=seeded())
+    boxes = [torch.tensor([[k % 4, 1, k % 4 + 4, 7]]) for k in range(12)]
+    labels = [torch.tensor([k]) for k in range(12)]
+    plan = ml.RandomMix([ml.mixup, ml.cutmix], p=0.7, per_image=True)(images, generator=seeded(1)).plan
+    for i, found in enumerate(ml.mix_objects(plan, boxes, labels)):
+        own = ml.mix_objects(plan.plans[plan.chosen[i]], boxes, labels)[i]
+        assert torch.equal(found.labels, own.labels) and torch.equal(found.boxes, own.boxes)
+        torch.testing.assert_close(found.visible, own.visible)
+    plan = ml.RandomMix([ml.resizemix, ml.cutmix], per_image=True)(images, generator=seeded(1)).plan
+    with pytest.raises(TypeError, match="got ResizePlan, which moves or resizes"):
+        ml.mix_objects(plan, boxes, labels)

@@ -490,7 +490,11 @@ FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
         (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
         (lambda: MaskedImages(VIT, block=8), ValueError, "block must divide the 4 patches of a row"),
         (lambda: MaskedImages(VIT, ratio=0.0), ValueError, r"ratio must lie in \(0, 1\), got 0.0"),
-        (lambda: MaskedImages(NETS["resnet"]()), TypeError, "hides a transformer's patches, got ResNet"),
+        (
+            lambda: MaskedImages(NETS["resnet"]()),
+            TypeError,
+            "hides a transformer's patches .*ml.nets.vit, got ResNet",
+        ),
         (lambda: MaskedImages(VIT, smoothing=0.1), ValueError, "MaskedImages reads no labels"),
         (lambda: dealt(LABELS, 4), ValueError, "4 batches of one length cannot have 6 rows together"),
         (lambda: interleaved(IMAGES, IMAGES, LABELS), ValueError, "both batches must have one shape"),

@@ -2,6 +2,7 @@
 
 import math
 
+import lightning
 import pytest
 import torch
 
@@ -122,3 +123,99 @@ def test_the_small_transformer_and_the_masks_train():
     assert outcome.settings["mix"] == "RandomMix([cutmix], p=0.5)"
     with pytest.raises(ValueError, match="name must be 'fashion' or 'emoji', got 'cifar'"):
         small_vit(name="cifar")
+
+
+def fabric_step(learner, precision, net, images=IMAGES):
+    """The loss of one step in a loop of Fabric, as a user writes it, and the network that took it."""
+    fabric = lightning.Fabric(accelerator="cpu", precision=precision)
+    model, optimizer = fabric.setup(net, torch.optim.SGD(net.parameters(), 0.1))
+    loss = learner(model, images, LABELS, generator=seeded(3))["mixed_labels"]
+    fabric.backward(loss)
+    optimizer.step()
+    return loss.detach()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("method", [ml.puzzlemix, ml.saliencymix, ml.snapmix, ml.comixup, ml.attentivemix])
+def test_guided_trains_in_a_loop_of_fabric(method, precision):
+    net = small_net()
+    before = net.head.weight.detach().clone()
+    loss = fabric_step(ml.learners.Guided(method, num_classes=4), precision, net)
+    plain = ml.learners.Guided(method, num_classes=4)(small_net(), IMAGES, LABELS, generator=seeded(3))
+    if precision != "bf16-true":  # whose weights are rounded too
+        assert float(loss) == pytest.approx(float(plain["mixed_labels"].detach()), rel=0.02)
+    assert loss.isfinite() and not torch.equal(net.head.weight.float(), before)
+
+
+def test_guided_trains_by_fit_in_mixed_precision():
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), batch_size=3)
+    learner = ml.learners.Guided(ml.puzzlemix, num_classes=4)
+    history = ml.fit(small_net(), data, learner, epochs=1, precision="bf16-mixed", progress=False)
+    assert math.isfinite(history.epochs[0]["loss"])
+
+
+def test_saliency_does_not_vanish_in_half_precision():
+    """A gradient below 6e-8, float16's smallest number, where autocast would make it 0."""
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4, bias=False))
+    torch.nn.init.normal_(net[1].weight, std=1e-8, generator=seeded())
+    expected = ml.gradient_saliency(net, IMAGES, LABELS)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(ml.gradient_saliency(net, IMAGES, LABELS), expected)
+    assert expected.std() > 1e-4
+
+
+def test_guided_hands_saliency_to_those_methods_of_a_random_mix_that_take_it():
+    calls = []
+
+    def guide(model, images, labels):
+        calls.append(len(images))
+        return ml.gradient_saliency(model, images, labels)
+
+    mix = ml.RandomMix([ml.puzzlemix, ml.mixup], p=0.6, num_classes=4)
+    learner, kinds = ml.learners.Guided(mix, guide), set()
+    for seed in range(12):
+        calls.clear()
+        found = learner(small_net(), IMAGES, LABELS, generator=seeded(seed))["mixed_labels"]
+        maps = ml.gradient_saliency(small_net(), IMAGES, LABELS)
+        mixed = mix(IMAGES, LABELS, saliency=maps, generator=seeded(seed))
+        assert torch.allclose(
+            found, ml.soft_cross_entropy(small_net()(mixed.images), mixed.targets), atol=1e-5
+        )
+        kind = "none" if bool((mixed.plan.lam == 1).all()) else type(mixed.plan).__name__
+        assert calls == ([6] if kind == "PuzzlePlan" else [])  # no pass for maps that nobody reads
+        kinds.add(kind)
+    assert kinds == {"none", "PuzzlePlan", "MixPlan"}
+    found = ml.learners.Guided(ml.RandomMix([ml.puzzlemix, ml.cutmix], num_classes=4, per_image=True), guide)
+    assert found(small_net(), IMAGES, LABELS, generator=seeded())["mixed_labels"].isfinite()
+
+
+@pytest.mark.parametrize("mix", [ml.mixup, ml.RandomMix([ml.mixup, ml.cutmix], num_classes=4)])
+def test_guided_refuses_methods_that_do_not_look(mix):
+    with pytest.raises(
+        TypeError, match=r"mix must take saliency=, as ml.puzzlemix does, got .*ml.learners.Mix"
+    ):
+        ml.learners.Guided(mix)
+
+
+def staged_tokens(net, images):
+    """What enters the last layer of a transformer of two."""
+    kept = {}
+    net(images, tap=lambda name, tokens: kept.setdefault(name, tokens))
+    return kept["block1"]
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("per_image", [False, True])
+def test_transmix_takes_a_random_mix_that_knows_the_classes(p, per_image):
+    net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1, generator=seeded())
+    torch.nn.init.normal_(net.head.weight, generator=seeded(1))
+    mix = ml.RandomMix([ml.cutmix, ml.mixup], p=p, num_classes=4, per_image=per_image)
+    for seed in range(4):
+        found = ml.learners.TransMixing(mix)(net, IMAGES, LABELS, generator=seeded(seed))["mixed_labels"]
+        mixed = mix(IMAGES, LABELS, generator=seeded(seed))
+        logits, tokens = net(mixed.images), staged_tokens(net, mixed.images)
+        plan = ml.transmix(mixed.plan, net.class_attention(tokens))
+        assert torch.allclose(found, ml.soft_cross_entropy(logits, plan.soften(LABELS, 4)), atol=1e-6)
+    soft = ml.learners.TransMixing(ml.cutmix)(net, IMAGES, torch.eye(4)[LABELS], generator=seeded())
+    hard = ml.learners.TransMixing(ml.cutmix, num_classes=4)(net, IMAGES, LABELS, generator=seeded())
+    assert torch.allclose(soft["mixed_labels"], hard["mixed_labels"])

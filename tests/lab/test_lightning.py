@@ -7,6 +7,7 @@ import lightning
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import mixlearn as ml
@@ -180,3 +181,70 @@ def test_pictures_of_any_number_of_channels_are_logged(channels, shown, tmp_path
     events.Reload()
     (picture,) = events.Images("mixed batch")
     assert (picture.width, picture.height) == (20, 24)
+
+
+class Several(lightning.LightningModule):
+    """Trains on two loaders at once and notes what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4))
+        self.given = []
+
+    def training_step(self, batch, batch_idx):
+        self.given.append(batch)
+        batches = batch.values() if isinstance(batch, dict) else batch
+        pairs = [one for one in batches if one is not None]
+        return sum(F.cross_entropy(self.net(one[0]), one[1]) for one in pairs)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def loader(count, seed=0):
+    images = torch.rand(count, 3, 4, 4, generator=seeded(seed))
+    return DataLoader(TensorDataset(images, torch.arange(count) % 4), 8)
+
+
+@pytest.mark.parametrize("form", ["dict", "list"])
+def test_a_part_of_a_combined_loader_is_mixed(form):
+    first, second = ("near", "far") if form == "dict" else (0, 1)
+    loaders = [loader(16), loader(16, 1)]
+    combined = CombinedLoader(dict(zip(("near", "far"), loaders, strict=True)) if form == "dict" else loaders)
+    mix = ml.RandomMix([ml.mixup], num_classes=4)
+    model = Several()
+    callback = ml.lightning.MixBatches(mix, images=(first, 0), labels=(first, 1))
+    quiet(callbacks=[callback], max_epochs=1).fit(model, combined)
+    expected = mix(*next(iter(loaders[0])), generator=seeded())
+    assert len(model.given) == 2 and type(model.given[0]) is (dict if form == "dict" else list)
+    assert torch.equal(model.given[0][first][0], expected.images)
+    assert torch.equal(model.given[0][first][1], expected.targets)
+    assert torch.equal(model.given[0][second][1], torch.arange(8) % 4)
+
+
+def test_each_part_of_a_combined_loader_may_have_a_callback_and_run_out():
+    combined = CombinedLoader({"near": loader(24), "far": loader(8)}, "max_size")
+    model = Several()
+    callbacks = [
+        ml.lightning.MixBatches(ml.RandomMix([method], num_classes=4), images=(name, 0), labels=(name, 1))
+        for name, method in (("near", ml.mixup), ("far", ml.cutmix))
+    ]
+    quiet(callbacks=callbacks, max_epochs=1).fit(model, combined)
+    assert [batch["near"][1].shape for batch in model.given] == [(8, 4)] * 3
+    assert model.given[0]["far"][1].shape == (8, 4)
+    assert model.given[1]["far"] is None and model.given[2]["far"] is None
+    assert "training_step" not in vars(model)
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (("near", 0), KeyError, r"no 'near', only \['far'\]; name its keys: MixBatches"),
+        (("far", 2), IndexError, r"the batch\['far'\] is a list of 2, it has no item 2"),
+        (("far", 0, 0), TypeError, r"list, tuple or dict, got Tensor at batch\['far'\]\[0\]"),
+    ],
+)
+def test_wrong_paths_are_named(place, error, words):
+    callback = ml.lightning.MixBatches(ml.mixup, log_every=0, images=place, labels=("far", 1))
+    with pytest.raises(error, match=words):
+        callback._mixed({"far": [torch.rand(4, 3), torch.eye(4)]}, None)

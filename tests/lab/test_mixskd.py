@@ -23,6 +23,7 @@ NETS = {
     "bottleneck": partial(ml.nets.resnet, 50, 4, width=2),
     "preact": partial(ml.nets.preact_resnet, 18, 4, width=2),
     "wide": partial(ml.nets.wide_resnet, 10, 4, width=1),
+    "torchvision": partial(ml.nets.torchvision_resnet, "resnet18", 4, weights=None),
     "vit": partial(ml.nets.vit, 4, size=16, patch=4, dim=12, depth=4, heads=2),
 }
 
@@ -204,3 +205,20 @@ def test_every_setting_of_the_experiment_is_what_it_says():
         assert {**setting(dry=True).settings, "examined": same["examined"]} == same
     assert said["mixskd-emoji-ddgsd"]["augment"] == "none", "it has its own"
     assert said["mixskd-fashion-pskd"]["mix"] == f"PSKD(epochs={said['mixskd-fashion-pskd']['epochs']})"
+
+
+def test_branches_of_torchvisions_and_timms_networks_learn():
+    for net in (ml.nets.torchvision_resnet("resnet18", 4, weights=None), ml.nets.Tapped(timm_resnet())):
+        learner = MixSKD(net, generator=seeded(1))
+        assert [branch.stage for branch in learner.side] == ["stage1", "stage2", "stage3"]
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), batch_size=3)
+        before = weights(net).clone()
+        ml.fit(net, loader, learner, epochs=1, progress=False)
+        assert not torch.equal(weights(net), before)
+        assert "groups" not in dict(net.named_children())  # nothing is trained or saved twice
+
+
+def timm_resnet():
+    import timm
+
+    return timm.create_model("resnet18", num_classes=4)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import timm
 import torch
 import torchvision
 
-from mixlearn.lab import nets
+import mixlearn as ml
+from mixlearn.lab import learners, nets
 from mixlearn.lab.learners import AutoMix
 from mixlearn.lab.nets.taps import headed, staged
 from tests.seeds import seeded
@@ -117,3 +119,42 @@ def test_what_is_no_such_network_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(ConnectionError, match=r"\(no route\); put their file into .*checkpoints"):
         nets.torchvision_resnet("resnet18")
+
+
+FOREIGN = {"resnet": torchvision.models.resnet18, "vit": lambda: timm.models.VisionTransformer(**VIT)}
+IDS = torch.tensor([0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize(
+    "learn",
+    [
+        lambda net, x: learners.MixSKD(net),
+        lambda net, x: learners.BYOT(net),
+        lambda net, x: learners.AutoMix(net, image_size=x.shape[-1]),
+        lambda net, x: learners.SAMix(net, image_size=x.shape[-1]),
+        lambda net, x: learners.MixingInside(ml.mixup, ["stage1"], num_classes=4)(net, x, IDS),
+        lambda net, x: learners.DDGSD(ml.augment.crop_and_flip)(net, x, IDS),
+        lambda net, x: learners.SimCLR(net),
+        lambda net, x: learners.MoCo(net),
+        lambda net, x: learners.SimSiam(net),
+        lambda net, x: learners.MixCo(net),
+        lambda net, x: learners.PatchMix(net),
+        lambda net, x: ml.feature_attention(net, x),
+    ],
+)
+def test_a_network_made_elsewhere_is_told_how_to_get_taps(kind: str, learn: Callable[..., object]) -> None:
+    net = FOREIGN[kind]()
+    with pytest.raises(
+        TypeError, match=rf"needs a network with .*got {type(net).__name__}; .*ml\.nets\.Tapped"
+    ):
+        learn(net, torch.rand(3, 3, 16, 16))
+
+
+def test_other_refusals_name_the_network_that_was_wrapped() -> None:
+    with pytest.raises(TypeError, match=r"a linear layer `head`, got ResNet; .*ml\.nets\.Tapped"):
+        learners.Averaged(torchvision.models.resnet18())
+    tapped = nets.Tapped(timm.models.VisionTransformer(**VIT), {"block1": "blocks.0"}, "head")
+    for learner in (learners.MixSKD, learners.BYOT):
+        with pytest.raises(TypeError, match="a residual network or a ViT, got VisionTransformer"):
+            learner(tapped)

@@ -1,9 +1,15 @@
-"""Object boxes under CutMix, against counting pixels."""
+"""Object boxes of mixed images, against counting pixels; boxes as users have them."""
+
+import math
+from functools import partial
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import convert_bounding_box_format
+from torchvision.tv_tensors import BoundingBoxes
 
 import mixlearn as ml
+from tests.seeds import seeded
 
 
 def test_objects_are_what_the_pixels_show():
@@ -20,7 +26,8 @@ def test_objects_are_what_the_pixels_show():
         for i in range(3):
             seen = mixed.images[i, 0]
             assert sorted(told[i].labels.tolist()) == sorted(int(v) for v in seen.unique() if v)
-            for box, label, visible in zip(*told[i], strict=True):
+            for box, label, visible, source, row in zip(*told[i], strict=True):
+                assert (int(source), int(row)) == (label - 1, 0)
                 tight = ml.masks_to_boxes((seen == label).float()[None, None])[0]
                 assert box.tolist() == tight.tolist()
                 whole = int((paint[label - 1] > 0).sum())
@@ -71,17 +78,185 @@ def test_objects_smaller_than_a_pixel_have_shares_too(dtype):
     assert come.visible.tolist() == [0.5] and come.boxes.tolist() == [[2.0, 3.0, 2.25, 3.5]]
 
 
-def test_wrong_plans_and_lists_are_named():
-    images = torch.zeros(2, 1, 8, 8)
+def painted(generator, size=(20, 26)):
+    """Three images with two objects each, and one map per object, 1 where it is."""
+    boxes = [ml.sample_boxes(torch.full((2,), 0.7), *size, generator=generator) for _ in range(3)]
+    return boxes, [ml.boxes_to_masks(found, *size)[:, 0] for found in boxes]
+
+
+METHODS = {
+    "fmix": ml.fmix,
+    "gridmix": partial(ml.gridmix, alpha=1.0),
+    "smoothmix": ml.smoothmix,
+    "saliencymix": ml.saliencymix,
+    "attentivemix": partial(ml.attentivemix, grid=4),
+    "cutout": partial(ml.cutout, size=9),
+    "comixup": partial(ml.comixup, grid=2),
+    "puzzlemix": partial(ml.puzzlemix, move=None),
+    "mixup": partial(ml.mixup, per_image=True),
+    "patchmix": partial(ml.patchmix, patch=2, parts=3),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_any_plan_that_leaves_pixels_in_place_tells_what_is_seen_of_each_object(name):
+    generator = seeded(5)
+    for _ in range(8):
+        boxes, maps = painted(generator)
+        boxes, maps = boxes[:2] + [boxes[2][:0]], maps[:2] + [maps[2][:0]]  # the last image is empty
+        options = {"generator": generator}
+        plan = METHODS[name](torch.rand(3, 3, 20, 26, generator=generator), **options).plan
+        labels = [torch.tensor([10 * k, 10 * k + 1])[: len(boxes[k])] for k in range(3)]
+        for i, found in enumerate(ml.mix_objects(plan, boxes, labels, least=0.0)):
+            told = {}
+            for box, label, visible, source, row in zip(*found, strict=True):
+                told[int(source), int(row)] = box.tolist(), float(visible)
+                assert label == labels[source][row]
+            for j in range(2):
+                for k in range(2):
+                    alone = torch.zeros(3, 1, 20, 26)
+                    alone[j] = maps[j][k]
+                    seen = plan.mix(alone)[i, 0]
+                    share = float(seen.sum() / maps[j][k].sum().clamp_min(1))
+                    if share == 0:
+                        assert (j, k) not in told
+                        continue
+                    box, visible = told.pop((j, k))
+                    assert visible == pytest.approx(share, abs=1e-5)
+                    assert box == ml.masks_to_boxes((seen > 0)[None, None])[0].tolist()
+            assert not told
+
+
+def test_a_batch_that_was_not_mixed_keeps_its_objects():
+    boxes = [torch.tensor([[1, 2, 5, 6], [3, 3, 3, 3]]), torch.zeros(0, 4, dtype=torch.long)]
+    labels = [torch.tensor([4, 5]), torch.zeros(0, dtype=torch.long)]
+    mix = ml.RandomMix([ml.cutmix], p=0.0, num_classes=2)
+    plan = mix(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])).plan
+    one, none = ml.mix_objects(plan, boxes, labels)
+    assert one.boxes.tolist() == boxes[0].tolist() and one.labels.tolist() == [4, 5]
+    assert one.visible.tolist() == [1, 1] and one.row.tolist() == [0, 1] and one.source.tolist() == [0, 0]
+    assert none.boxes.shape == (0, 4) and len(none.labels) == len(none.visible) == 0
+
+
+def test_mixup_shows_the_objects_of_both_by_their_shares():
+    plan = ml.mixup(torch.zeros(3, 1, 8, 8), lam=[0.75, 0.95, 0.5], partner=[1, 0, 2]).plan
+    boxes = [torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[1.0, 2.0, 3.0, 8.0]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([7]), torch.tensor([8]), torch.tensor([])]
+    first, second, third = ml.mix_objects(plan, boxes, labels)
+    assert first.boxes.tolist() == [[0, 0, 4, 4], [1, 2, 3, 8]] and first.labels.tolist() == [7, 8]
+    assert first.visible.tolist() == [0.75, 0.25] and first.source.tolist() == [0, 1]
+    assert second.labels.tolist() == [8]  # 5 % of its partner is less than `least`
+    assert len(third.boxes) == 0 and third.labels.dtype == torch.int64
+    (_, own, _) = ml.mix_objects(plan, boxes[:1] + [boxes[0], boxes[1]], labels[:2] + labels[:1], least=0)
+    assert own.visible.tolist() == pytest.approx([0.95, 0.05])
+    alone = ml.mix_objects(plan, boxes[2:] * 2 + boxes[:1], labels[2:] * 2 + labels[:1])[2]
+    assert alone.visible.tolist() == [1.0] and len(alone.boxes) == 1  # its own partner: each object once
+
+
+def test_masks_and_flags_follow_the_objects():
+    generator = seeded(7)
+    boxes, maps = painted(generator)
+    crowd = [torch.tensor([k == 1, False]) for k in range(3)]
+    labels = [torch.tensor([2 * k, 2 * k + 1]) for k in range(3)]
+    plan = ml.cutmix(torch.zeros(3, 1, 20, 26), alpha=1.0, per_image=True, generator=generator).plan
+    for i, found in enumerate(ml.mix_objects(plan, boxes, labels)):
+        assert len(found.boxes)
+        for box, label, visible, source, row in zip(*found, strict=True):
+            assert label == labels[source][row]
+            assert bool(crowd[source][row]) == (int(source) == 1 and int(row) == 0)
+            part = plan.sources[:, i].tolist().index(int(source))
+            mask = maps[source][row] * plan.masks[part, i, 0]
+            assert ml.masks_to_boxes(mask[None, None])[0].tolist() == box.tolist()
+            assert float(mask.sum() / maps[source][row].sum()) == pytest.approx(float(visible))
+
+
+CUT = {"boxes": [0, 0, 16, 16], "partner": [1, 0]}
+
+
+def one_box(box, plan=None, **options):
+    """What becomes of one box in the second of two images of 32 × 64, whose first is empty."""
+    plan = ml.cutmix(torch.zeros(2, 3, 32, 64), **CUT).plan if plan is None else plan
+    boxes = [torch.zeros(0, 4), box if isinstance(box, torch.Tensor) else torch.tensor([box])]
+    return ml.mix_objects(plan, boxes, [torch.zeros(0).long(), torch.tensor([3])], **options)[1]
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        (
+            [40.0, 20.0, 20.0, 10.0],
+            r"image 1, box 0: .* y0 ≤ y1; .*box_convert.*, got \[40.0, 20.0, 20.0, 10",
+        ),
+        ([40, 20, 20, 10], r"image 1, box 0: .*x0 ≤ x1 .*box_convert\(boxes, \"xywh\", \"xyxy\"\)"),
+        (
+            [30, 2, 65, 10],
+            r"image 1, box 0: .*inside the image, x ≤ 64 and y ≤ 32; .*box_convert.*clip_boxes",
+        ),
+        ([30.0, 2.0, 60.0, 33.0], r"image 1, box 0: .*clip_boxes_to_image\(boxes, \(32, 64\)\), got \[30"),
+        ([-3, 2, 30, 10], r"image 1, box 0: .*none below 0; .*got \[-3, 2, 30, 10\]"),
+        ([math.nan, 2.0, 30.0, 10.0], r"image 1, box 0: corners must be finite, got \[nan, 2.0"),
+        ([1.0, 2.0, math.inf, 10.0], r"image 1, box 0: corners must be finite, got \[1.0, 2.0, inf"),
+        (
+            [0.1, 0.2, 0.4, 1.0],
+            r"image 1, box 0: .* 32 × 64 .*by \(W, H, W, H\) = \(64, 32, 64, 32\), got \[0.1",
+        ),
+    ],
+)
+def test_boxes_that_cannot_be_corners_in_pixels_are_named(box, words):
+    with pytest.raises(ValueError, match=words):
+        one_box(box)
+
+
+def test_float_boxes_may_stick_out_by_rounding():
+    found = one_box([16.0, -0.3, 64.25, 32.5])
+    assert found.boxes.tolist() == [[16.0, 0.0, 64.0, 32.0]] and found.visible.tolist() == [1.0]
+    with pytest.raises(ValueError, match="x ≤ 64 and y ≤ 32"):
+        one_box([16.0, 0.0, 64.6, 32.0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8])
+@pytest.mark.parametrize("style", ["XYXY", "XYWH", "CXCYWH"])
+def test_boxes_that_say_their_format_are_converted(style, dtype):
+    corners = BoundingBoxes(
+        torch.tensor([[8, 4, 40, 12]], dtype=dtype), format="XYXY", canvas_size=(32, 64)
+    )  # a quarter of it is covered
+    found = one_box(convert_bounding_box_format(corners, new_format=style))
+    assert type(found.boxes) is torch.Tensor and found.boxes.tolist() == [[16, 4, 40, 12]]
+    assert found.visible.tolist() == [0.75]
+    assert type(one_box(corners, ml.mixup(torch.zeros(2, 3, 32, 64)).plan, least=0).boxes) is torch.Tensor
+
+
+def test_boxes_of_another_canvas_or_rotated_are_refused():
+    box = torch.tensor([[8.0, 4.0, 40.0, 12.0]])
+    with pytest.raises(
+        ValueError, match=r"image 1: .*\(H, W\) = \(64, 32\), the mixed images have \(32, 64\)"
+    ):
+        one_box(BoundingBoxes(box, format="XYXY", canvas_size=(64, 32)))
+    turned = torch.tensor([[8.0, 4.0, 20.0, 12.0, 45.0]])
+    with pytest.raises(ValueError, match="image 1: boxes must be upright, .* got XYWHR"):
+        one_box(BoundingBoxes(turned, format="XYWHR", canvas_size=(32, 64)))
+
+
+def test_plans_that_move_pixels_are_refused():
+    images = torch.rand(2, 3, 8, 8)
     boxes, labels = [torch.zeros(1, 4, dtype=torch.long)] * 2, [torch.zeros(1, dtype=torch.long)] * 2
-    with pytest.raises(TypeError, match="plan must be one of cutmix, .* got MixPlan"):
-        ml.mix_objects(ml.mixup(images).plan, boxes, labels)
-    with pytest.raises(TypeError, match="got ResizePlan"):
-        ml.mix_objects(ml.resizemix(images).plan, boxes, labels)
-    plan = ml.cutmix(images).plan
+    for method in (ml.resizemix, ml.snapmix, ml.puzzlemix, ml.alignmix):
+        with pytest.raises(
+            TypeError, match=r"must leave pixels in place, .*got \w+Plan, which moves or resizes"
+        ):
+            ml.mix_objects(method(images).plan, boxes, labels)
+
+
+def test_wrong_lists_are_named():
+    boxes, labels = [torch.zeros(1, 4, dtype=torch.long)] * 2, [torch.zeros(1, dtype=torch.long)] * 2
+    plan = ml.cutmix(torch.zeros(2, 1, 8, 8)).plan
     with pytest.raises(ValueError, match="one tensor for each of 2 images, got 1 and 2"):
         ml.mix_objects(plan, boxes[:1], labels)
     with pytest.raises(ValueError, match=r"image 0: expected boxes \(n, 4\) and labels \(n,\)"):
         ml.mix_objects(plan, [torch.zeros(1, 3, dtype=torch.long)] * 2, labels)
+    with pytest.raises(ValueError, match=r"image 1: .*got \(0,\) and \(1,\)"):
+        ml.mix_objects(plan, [boxes[0], torch.tensor([])], labels)
+    with pytest.raises(TypeError, match="image 1: boxes and labels must be tensors, got list and Tensor"):
+        ml.mix_objects(plan, [boxes[0], [[0, 0, 1, 1]]], labels)
     with pytest.raises(ValueError, match=r"least must lie in \[0, 1\], got 2"):
         ml.mix_objects(plan, boxes, labels, least=2)

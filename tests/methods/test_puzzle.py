@@ -205,3 +205,30 @@ def test_how_many_blocks_is_drawn_anew():
     assert torch.equal(cells, cells[:, :, :1, :, :1].expand_as(cells)) and plan.grid == (6, 6)
     seen = {tuple(ml.puzzlemix(images, lam=0.5, generator=seeded(s)).plan.energy.tolist()) for s in range(40)}
     assert len(seen) >= 5  # 2, 3, 4, 6 and 12 divide both sides
+
+
+@pytest.mark.parametrize("move", [None, 0.8])
+def test_class_maps_are_cut_and_moved_like_the_images(move):
+    """Maps that repeat the image, so that what becomes of them can be read off the mixed images."""
+    images = torch.arange(2 * 64).view(2, 1, 8, 8).float()
+    maps = images[:, 0].long()
+    halves = torch.zeros(2, 1, 8, 8)
+    halves[0, 0, :, :4] = halves[1, 0, :, 4:] = 1 / 32
+    mixed = ml.puzzlemix(images, saliency=halves, blocks=[4], lam=0.5, partner=[1, 0], move=move)
+    for kind in (torch.int64, torch.uint8, torch.int32):
+        told = mixed.plan.mix(maps.to(kind))
+        assert told.dtype == kind and torch.equal(told.float(), mixed.images[:, 0])
+    assert torch.equal(mixed.plan.mix(maps[:, None])[:, 0], mixed.plan.mix(maps))
+
+
+def test_class_maps_under_halves_go_as_one_hot_maps():
+    generator = torch.Generator().manual_seed(0)
+    images, maps = torch.rand(4, 3, 8, 8, generator=generator), torch.arange(4 * 64).view(4, 8, 8) % 5
+    plan = ml.puzzlemix(images, eta=2.0, lam=0.5, generator=generator).plan
+    assert bool((plan.masks == 0.5).any())
+    with pytest.raises(TypeError, match="cannot be averaged under masks between 0 and 1.*one-hot them first"):
+        plan.mix(maps)
+    soft = plan.mix(torch.nn.functional.one_hot(maps, 5).movedim(-1, 1).float())
+    assert soft.shape == (4, 5, 8, 8) and torch.allclose(soft.sum(1), torch.ones(4, 8, 8))
+    with pytest.raises(ValueError, match=r"images must have shape \(4, …, 8, 8\) to go with the masks"):
+        plan.mix(maps[:, :4])

@@ -27,6 +27,9 @@ class Averaged(nn.Module):
         image_size, generator: not needed, kept so that it is built as `AutoMix` is.
         smoothing: share of each label spread over all classes.
 
+    Raises:
+        TypeError: a network without `head`.
+
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
     >>> learner = Averaged(net, ml.mixup)
@@ -46,6 +49,11 @@ class Averaged(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if not hasattr(net, "head"):
+            raise TypeError(
+                f"Averaged needs a network with a linear layer `head`, got {type(net).__name__}; "
+                "networks made elsewhere get it by ml.nets.Tapped(net)"
+            )
         classes = net.head.out_features
         if isinstance(mix, (Mixing, Plain)):
             self.learner: Plain | Mixing = told(mix, classes, smoothing)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.lab.nets.blocks import initialise
+from mixlearn.lab.nets.tapped import Tapped
+from mixlearn.lab.nets.taps import check_taps
 
 
 class Branch(nn.Module):
@@ -19,7 +21,8 @@ class Branch(nn.Module):
     the tap whose features it is given.
 
     Args:
-        net: a residual network with `groups`, or a ViT with `layers`. It is only looked at and copied.
+        net: a residual network with `groups`, `Tapped` ones of torchvision and timm too, or a ViT with
+            `layers`. It is only looked at and copied.
         after: how many of its stages come before.
         generator: source of the first weights; None uses torch's default one.
 
@@ -76,11 +79,15 @@ def stages_of(net: Any) -> tuple[str, ...]:
     >>> stages_of(ml.nets.resnet(18, 4, width=4))
     ('stage1', 'stage2', 'stage3', 'stage4')
     """
+    check_taps(net, "a learner with branches")
     if hasattr(net, "groups"):
         return tuple(f"stage{k + 1}" for k in range(len(net.groups)))
     if hasattr(net, "layers") and "block1" in getattr(net, "stages", ()):
         return tuple(f"block{k + 1}" for k in range(len(net.layers)))
-    raise TypeError(f"branches need a residual network or a ViT, got {type(net).__name__}")
+    raise TypeError(
+        "branches need a residual network or a ViT, "
+        f"got {type(net.net if isinstance(net, Tapped) else net).__name__}"
+    )
 
 
 def branch_points(net: Any) -> tuple[int, ...]:

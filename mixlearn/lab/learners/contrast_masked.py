@@ -57,7 +57,10 @@ class MaskedImages(Unlabelled):
         generator: torch.Generator | None = None,
     ) -> None:
         if not isinstance(net, ViT):
-            raise TypeError(f"MaskedImages hides a transformer's patches, got {type(net).__name__}")
+            raise TypeError(
+                f"MaskedImages hides a transformer's patches and needs one of ml.nets.vit, "
+                f"got {type(net).__name__}"
+            )
         super().__init__(net, augment, smoothing)
         self.patch, self.side = net.patch, net.size // net.patch
         block = net.patch if block is None else block

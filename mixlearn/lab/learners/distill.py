@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mixlearn.core.labels import cross_entropy
 from mixlearn.lab.learners.base import Plain
 from mixlearn.lab.learners.pairs import interleaved, parted
-from mixlearn.lab.nets.taps import Only
+from mixlearn.lab.nets.taps import Only, check_taps
 from mixlearn.methods.ddgsd import ddgsd_terms
 from mixlearn.methods.distill import distillation, same_class, virtual_teacher
 
@@ -30,7 +30,7 @@ class DDGSD(Plain):
         num_classes, smoothing: as for `Plain`.
 
     Raises:
-        TypeError: something that cannot be called as `augment`.
+        TypeError: something that cannot be called as `augment`; in training, a network without taps.
         ValueError: in training, a network without a tap "pool".
 
     Source: Xu & Liu, *Data-Distortion Guided Self-Distillation for Deep Neural Networks*, AAAI 2019.
@@ -64,6 +64,7 @@ class DDGSD(Plain):
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
+        check_taps(model, "DDGSD")
         both = interleaved(*(self.augment(images, generator=generator) for _ in range(2)))
         kept: list[Tensor] = []
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.mixed import Mixed
-from mixlearn.lab.learners.base import Mixing
-from mixlearn.lab.nets.taps import Only
-from mixlearn.lab.processes import Shared
-from mixlearn.lab.words import in_words
+from mixlearn.lab.batches import RandomMix
+from mixlearn.lab.learners.base import Loss, Mixing
+from mixlearn.lab.nets.taps import Only, bare
+from mixlearn.lab.words import in_words, takes
 from mixlearn.methods.saliency import gradient_saliency
 from mixlearn.methods.transmix import transmix
 
@@ -26,9 +26,15 @@ class Guided(Mixing):
     A gradient is one more pass forward and one more back: the step takes about twice as long.
 
     Args:
-        mix: a method that takes `saliency=`, such as `ml.puzzlemix`.
+        mix: a method that takes `saliency=`, such as `ml.puzzlemix`, or a `RandomMix` with one; its maps are
+            made only for batches that such a method mixes.
         guide: `guide(model, images, labels)` → (B, 1, H, W) maps; None takes `gradient_saliency`.
-        num_classes, smoothing: as for `Mixing`.
+        num_classes, smoothing, loss: as for `Mixing`.
+
+    In mixed precision the maps are made in full precision, or as `fit` has it in bfloat16.
+
+    Raises:
+        TypeError: a method that takes no `saliency=`.
 
     Source: Kim, Choo & Song, *Puzzle Mix*, ICML 2020.
 
@@ -45,17 +51,33 @@ class Guided(Mixing):
         guide: Guide | None = None,
         num_classes: int | None = None,
         smoothing: float = 0.0,
+        loss: Loss | None = None,
     ) -> None:
-        super().__init__(mix, num_classes, smoothing)
+        super().__init__(mix, num_classes, smoothing, loss)
+        several = mix.methods if isinstance(mix, RandomMix) else [mix]
+        if not any(takes(method, "saliency") for method in several):
+            raise TypeError(
+                f"mix must take saliency=, as ml.puzzlemix does, got {in_words(mix)}; "
+                "methods that do not look at images go into ml.learners.Mixing"
+            )
         self.guide = gradient_saliency if guide is None else guide
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
 
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        whole = model.model if isinstance(model, Shared) else model  # each process makes the maps of all
-        maps = self.guide(whole, images, labels)
+        net = bare(model)  # each process makes the maps of all, and no wrapper waits for a step
+        made: list[Tensor] = []
+
+        def look(_: Tensor) -> Tensor:
+            if not made:
+                with self.autocast():
+                    made.append(self.guide(net, images.to(_dtype(net, images)), labels))
+            return made[0]
+
+        maps = look if isinstance(self.mix, RandomMix) else look(images)
         mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=maps)
-        return {"mixed_labels": soft_cross_entropy(model(mixed.images), self.smoothed(targets))}
+        return {"mixed_labels": self.loss(model(mixed.images), self.smoothed(targets))}
 
     def __repr__(self) -> str:
         return f"Guided({in_words(self.mix)}, {in_words(self.guide)})"
@@ -67,7 +89,7 @@ class TransMixing(Mixing):
     Args:
         mix: as for `Mixing`; its plans need masks, as those of `ml.cutmix` do.
         share: how much the attention counts beside the pixels, in [0, 1].
-        num_classes, smoothing: as for `Mixing`.
+        num_classes, smoothing, loss: as for `Mixing`.
 
     Raises:
         TypeError: a network that shows no attention.
@@ -87,20 +109,21 @@ class TransMixing(Mixing):
         share: float = 0.5,
         num_classes: int | None = None,
         smoothing: float = 0.0,
+        loss: Loss | None = None,
     ) -> None:
-        super().__init__(mix, num_classes, smoothing)
+        super().__init__(mix, num_classes, smoothing, loss)
         self.share = share
 
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        inner = getattr(model, "module", model)
+        inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
                 f"TransMix needs a network with class_attention, such as ml.nets.vit, "
                 f"got {type(inner).__name__}"
             )
-        mixed, _ = self.mixed(self.mix, images, labels, generator)
+        mixed, targets = self.mixed(self.mix, images, labels, generator)
         kept: list[Tensor] = []
 
         def tap(stage: str, tokens: Tensor) -> Tensor:
@@ -109,9 +132,15 @@ class TransMixing(Mixing):
 
         logits = model(mixed.images, tap=Only(inner.stages[-3], tap))
         attention = inner.class_attention(kept[0])  # of the tokens that enter the last layer
-        targets = transmix(mixed.plan, attention, self.share).soften(labels, self.num_classes)
-        return {"mixed_labels": soft_cross_entropy(logits, self.smoothed(targets))}
+        targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
+        return {"mixed_labels": self.loss(logits, self.smoothed(targets))}
 
     def __repr__(self) -> str:
         share = "" if self.share == 0.5 else f", share={self.share}"
         return f"TransMixing({in_words(self.mix)}{share})"
+
+
+def _dtype(net: Any, images: Tensor) -> torch.dtype:
+    """The type of the network's weights, to which a wrapper for true half precision converts images."""
+    weights = net.parameters() if isinstance(net, torch.nn.Module) else ()
+    return next((one.dtype for one in weights if one.is_floating_point()), images.dtype)

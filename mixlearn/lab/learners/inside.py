@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixlearn.core.mixed import Mixed
 from mixlearn.lab.learners.base import Loss, Mixing
-from mixlearn.lab.nets.taps import Only
+from mixlearn.lab.nets.taps import Only, bare, check_taps
 from mixlearn.lab.words import in_words
 
 
@@ -28,6 +28,7 @@ class MixingInside(Mixing):
         num_classes, smoothing, loss: as for `Mixing`.
 
     Raises:
+        TypeError: a network without taps.
         ValueError: no stages, or one that the network does not have.
 
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.1.2; Verma et al., *Manifold Mixup*, ICML 2019;
@@ -63,7 +64,8 @@ class MixingInside(Mixing):
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        there = getattr(getattr(model, "module", model), "stages", self.stages)
+        check_taps(model, "MixingInside")
+        there = getattr(bare(model), "stages", self.stages)
         for stage in self.stages:
             if stage not in there:
                 raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")

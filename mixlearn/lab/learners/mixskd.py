@@ -28,7 +28,8 @@ class MixSKD(nn.Module):
     the network itself.
 
     Args:
-        net: the network that is to be trained: residual, with `groups`, or a ViT. Only looked at and copied.
+        net: the network that is to be trained: residual, with `groups` (`Tapped` ones of torchvision and timm
+            too), or a ViT. Only looked at and copied.
         mix: makes pairs; None takes Mixup.
         alpha: of Mixup where `mix` is None.
         temperature: T of all distillation.
@@ -40,6 +41,7 @@ class MixSKD(nn.Module):
         generator: source of the first weights of the new parts.
 
     Raises:
+        TypeError: a network without taps, or one that branches cannot be made of.
         ValueError: weights of terms that there are not, or smoothing.
 
     Source: Yang et al., *MixSKD: Self-Knowledge Distillation from Mixup for Image Recognition*, ECCV 2022.
@@ -76,9 +78,10 @@ class MixSKD(nn.Module):
         self.mix = partial(mixup, alpha=alpha) if mix is None else mix
         self.temperature, self.adversarial = temperature, adversarial
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
+        points = branch_points(net)
         self.num_classes: int = net.head.out_features
         with torch.random.fork_rng(devices=[]):
-            made = [Branch(net, after, generator=generator) for after in branch_points(net)]
+            made = [Branch(net, after, generator=generator) for after in points]
         self.side = nn.ModuleList(made)
         self.final = stages_of(net)[-1]
         count, channels = len(made) + 1, net.head.in_features

@@ -31,7 +31,8 @@ class Unlabelled(nn.Module, ABC):
         name = type(self).__name__
         if not hasattr(net, "features") or "pool" not in getattr(net, "stages", ()):
             raise TypeError(
-                f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}"
+                f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}; "
+                "networks made elsewhere get them by ml.nets.Tapped(net)"
             )
         if not callable(augment):
             raise TypeError(

@@ -56,6 +56,20 @@ class Tapped(nn.Module):
         """The linear layer that puts out the logits."""
         return self.net.get_submodule(self.head_place)
 
+    @property
+    def groups(self) -> list[nn.Module]:
+        """The stages of a residual network of torchvision or timm, one after the other; others have none."""
+        if self.places != RESNET:
+            raise AttributeError(
+                f"the stages of {type(self.net).__name__} are not known to follow each other"
+            )
+        return [self.net.get_submodule(place) for name, place in self.places.items() if name != "stem"]
+
+    @property
+    def last(self) -> nn.Module:
+        """What comes between the last of `groups` and the mean over places: nothing."""
+        return nn.Identity()
+
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
         if tap is None:
             logits: Tensor = self.net(images)

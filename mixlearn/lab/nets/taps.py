@@ -8,12 +8,62 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from mixlearn.lab.processes import Shared
+from mixlearn.lab.words import takes
 
 Tap = Callable[[str, Tensor], Tensor]
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
 class _Found(Exception):
     """Raised by a tap to end a pass whose rest nobody needs."""
+
+
+def bare(model: Any) -> Any:
+    """The network itself, without what Fabric, DistributedDataParallel or several processes put around it.
+
+    Args:
+        model: a network, wrapped or not.
+
+    >>> net = nn.Linear(2, 2)
+    >>> bare(nn.DataParallel(net)) is net, bare(net) is net
+    (True, True)
+    """
+    while True:
+        if isinstance(model, Shared):
+            model = model.model
+        elif isinstance(model, WRAPPERS) or type(model).__module__.startswith("lightning.fabric"):
+            model = model.module
+        else:
+            return model
+
+
+def check_taps(model: Any, who: str) -> None:
+    """Refuse a network that has no taps.
+
+    Args:
+        model: a network, wrapped or not, or a function.
+        who: needs the taps, for the error.
+
+    Raises:
+        TypeError: the network has neither `stages` nor an argument `tap`.
+
+    >>> check_taps(nn.Linear(2, 2), "MixingInside")
+    Traceback (most recent call last):
+    TypeError: MixingInside needs a network with taps, got Linear; networks made elsewhere get them by ...
+    """
+    net = bare(model)
+    if isinstance(getattr(net, "stages", None), tuple):
+        return
+    if not isinstance(net, nn.Module) or takes(net.forward, "tap"):
+        return
+    raise TypeError(
+        f"{who} needs a network with taps, got {type(net).__name__}; networks made elsewhere get them by "
+        "ml.nets.Tapped(net), for torchvision's and timm's ResNets, or by "
+        "ml.nets.Tapped(net, stages={…}, head=…), which names the modules of any other network"
+    )
 
 
 class Only:
@@ -54,7 +104,8 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
     >>> staged(ml.nets.vit(4, size=8, patch=4, dim=12, depth=2), torch.zeros(2, 3, 8, 8), "block1").shape
     torch.Size([2, 12, 2, 2])
     """
-    there = getattr(getattr(model, "module", model), "stages", (stage,))
+    check_taps(model, f"reading the features {stage!r}")
+    there = getattr(bare(model), "stages", (stage,))
     if stage not in there:
         raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
     found: list[Tensor] = []
@@ -88,6 +139,7 @@ def pooled(model: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
     >>> pooled(ml.nets.resnet(8, 4, width=4), torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 16])
     """
+    check_taps(model, "reading what the head is given")
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, features: Tensor) -> Tensor:
@@ -153,6 +205,7 @@ def stage_channels(net: nn.Module, stage: str, size: int) -> int:
     >>> stage_channels(ml.nets.resnet(8, 4, width=4), "stage2", 8)
     8
     """
+    check_taps(net, f"reading the features {stage!r}")
     first = next(p for p in net.parameters() if p.dim() == 4)
     training = [module for module in net.modules() if module.training]
     net.eval()
