@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlearn.core.combine import Fill
 from mixlearn.core.plan import MixPlan
 
 
@@ -74,9 +75,9 @@ class EachPlan(MixPlan):
         asked = [plan.lam if plan.lam_asked is None else plan.lam_asked for plan in self.plans]
         return each(asked, self.chosen)
 
-    def mix(self, images: Tensor) -> Tensor:
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Each image mixed by its own plan; (B, …, H, W) of what all plans can mix."""
-        return each([plan.mix(images) for plan in self.plans], self.chosen)
+        return each([plan.mix(images, fill=fill) for plan in self.plans], self.chosen)
 
     def describe(self, i: int, names: Sequence[str] | None = None) -> str:
         """Mixture i in one sentence, as its own plan puts it."""
