@@ -63,6 +63,7 @@ def fmix(
     if spectrum not in ("even", "released"):
         raise ValueError(f"spectrum must be 'even' or 'released', got {spectrum!r}")
     partner, asked = given_or_drawn(lam, partner, images.shape[0], alpha, per_image, generator)
+    asked = asked.cpu()  # where masks are made, so a λ given on an accelerator is read once
     cloud = clouds if spectrum == "even" else released_clouds
     fields = cloud(len(asked), height, width, decay, generator=generator)
     plan = MixPlan.masked(partner, highest(fields, asked, soft, generator=generator), asked)

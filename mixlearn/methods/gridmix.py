@@ -63,6 +63,7 @@ def gridmix(
     _check_range("cells", cells, 1, None)
     _check_range("window", window, 0, 1)
     partner, asked = given_or_drawn(lam, partner, images.shape[0], alpha, per_image, generator)
+    asked = asked.cpu()  # where masks are made, so a λ given on an accelerator is read once
     n = len(asked)
     count = torch.randint(cells[0], cells[1] + 1, (n,), generator=generator)
     share = window[0] + (window[1] - window[0]) * torch.rand(2, n, generator=generator)

@@ -104,6 +104,7 @@ def snapmix(
     if labels is not None:
         check_labels(labels, batch, num_classes)
     partner, asked = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
+    asked = asked.cpu()  # where boxes are made, so a λ given on an accelerator is read once
     second = asked if lam is not None else sample_lam(len(asked), alpha, generator=generator)
     pasted, taken = (boxes_for(share, *size, generator) for share in (asked, second))
     with torch.no_grad():

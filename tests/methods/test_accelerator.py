@@ -110,6 +110,27 @@ def mixes(name: str) -> None:
             same(getattr(mixed.plan, part), expected, part)
 
 
+# How often a λ that lies on the device is read: by what makes boxes or masks of it on the CPU.
+LAM_READS = {
+    "mixup": 0, "cutmix": 1, "gridmix": 1, "fmix": 1, "saliencymix": 0, "snapmix": 1,
+    "attentivemix": 0, "alignmix": 0,
+}  # fmt: skip
+
+
+def lam_lies_there(name: str) -> None:
+    method = getattr(ml, name)
+    images, labels = batch()
+    for lam in (torch.tensor(0.4), torch.linspace(0.1, 0.9, 6)):
+        given = {"num_classes": 4, "partner": [1, 2, 3, 4, 5, 0]}
+        plain = method(images, labels, lam=lam, generator=seeded(3), **given)
+        moved = on_device((images, labels, lam))
+        with counted() as waits:
+            mixed = method(*moved[:2], lam=moved[2], generator=seeded(3), **given)
+        assert len(waits) == LAM_READS[name], waits
+        same(mixed.images, plain.images, "images")
+        same(mixed.targets, plain.targets, "targets")
+
+
 def plans_apply(name: str) -> None:
     method, options = CASES[name]
     images, labels = batch()
@@ -259,6 +280,11 @@ def waits_are_seen() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_method_mixes_as_on_the_cpu_and_waits_for_nothing(name: str) -> None:
     alone(mixes, name)
+
+
+@pytest.mark.parametrize("name", LAM_READS)
+def test_a_lam_on_the_device_is_taken_as_it_is(name):
+    alone(lam_lies_there, name)
 
 
 @pytest.mark.parametrize("name", CASES)
