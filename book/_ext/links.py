@@ -19,12 +19,14 @@ from sphinx.util.nodes import make_refnode
 
 
 def place(env: BuildEnvironment, page: str, target: str) -> str | None:
-    """The id on a page that a label or an entry of the glossary has; None where the page has none."""
+    """The id on a page that a label or an entry of the glossary has; None without one."""
     std: Any = env.get_domain("std")
-    labelled = std.anonlabels.get(target)
-    if labelled and labelled[0] == page:
-        return str(labelled[1])
+    labels = {name: label[:2] for name, label in std.anonlabels.items()}
+    for name, proof in getattr(env, "proof_list", {}).items():
+        labels[name] = (proof["docname"], name)
     terms = {where for (kind, _), where in std.objects.items() if kind == "term"}
+    if labels.get(target, ("", ""))[0] == page:
+        return str(labels[target][1])
     return target if (page, target) in terms else None
 
 
@@ -38,9 +40,13 @@ class Places(SphinxPostTransform):
                 continue
             found = place(self.env, page, target)
             if found is not None:
-                words = nodes.inline("", "", *node[0].children, classes=["std", "std-ref"])
+                words = nodes.inline(
+                    "", "", *node[0].children, classes=["std", "std-ref"]
+                )
                 here = node.get("refdoc", self.env.docname)
-                node.replace_self(make_refnode(self.app.builder, here, page, found, words))
+                node.replace_self(
+                    make_refnode(self.app.builder, here, page, found, words)
+                )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

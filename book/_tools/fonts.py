@@ -106,7 +106,9 @@ def cut(path: Path, codes: set[int], family: str, style: str) -> TTFont:
     return font
 
 
-def rule(name: str, family: str, style: str, weight: str, codes: set[int] | None) -> str:
+def rule(
+    name: str, family: str, style: str, weight: str, codes: set[int] | None
+) -> str:
     """The @font-face rule of a file; `codes` are the characters it is asked for."""
     only = f"unicode-range: {ranges(codes)}; " if codes else ""
     return (
@@ -150,10 +152,13 @@ def make(folder: Path, target: Path) -> None:
 
 def sums(folder: Path) -> str:
     """What `sha256sum *` says of the files that `make` writes."""
-    files: list[Any] = sorted(p for p in folder.glob("*") if p.suffix in (".woff2", ".css"))
+    files: list[Any] = sorted(
+        p for p in folder.glob("*") if p.suffix in (".woff2", ".css")
+    )
     files += sorted(folder.glob("LICENSE-*"))
     return "".join(
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in files
     )
 
 
@@ -167,7 +172,9 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         make(given.folder, Path(temporary))
-        same = sums(Path(temporary)) == (HERE / "SHA256SUMS").read_text(encoding="utf-8")
+        same = sums(Path(temporary)) == (HERE / "SHA256SUMS").read_text(
+            encoding="utf-8"
+        )
     print("the same bytes" if same else "other bytes than in SHA256SUMS")
     return 0 if same else 1
 

@@ -38,9 +38,7 @@ def start(chrome: BrowserType, **environment: str) -> Browser:
     path = chromium.find()
     if path is None:
         pytest.fail("no Chromium was found: python tests/browser/chromium.py --install")
-    return chrome.launch(
-        executable_path=path, args=chromium.ARGUMENTS, env={**os.environ, **environment}
-    )
+    return chrome.launch(executable_path=path, args=chromium.ARGUMENTS, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mixlearn.page.host import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FONTS = ROOT / "book" / "_assets" / "fonts"
@@ -21,32 +18,33 @@ import toc  # noqa: E402
 
 OpenPage = Callable[..., Any]
 
-# marks one element for each character in each font, style and weight, and says which characters each shows
+# marks one element for each character in each font, style and weight, and says what each is; MathML for screen
+# readers is not seen, and so left out
 MARK = """() => {
     document.querySelectorAll("details").forEach(e => { e.open = true; });
-    const seen = new Set(), marked = [];
+    const seen = new Set();
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
         const node = walk.currentNode, e = node.parentElement;
-        if (!e.checkVisibility({ visibilityProperty: true }) || e.closest("option")) continue;
+        if (!e.checkVisibility({ visibilityProperty: true })) continue;
+        if (e.closest("option, mjx-assistive-mml")) continue;
         const { fontFamily, fontStyle, fontWeight } = getComputedStyle(e);
         const fresh = [...new Set(node.data.replace(/\\s/g, ""))]
             .filter(c => !seen.has(`${c}|${fontFamily}|${fontStyle}|${fontWeight}`));
         if (!fresh.length) continue;
         fresh.forEach(c => seen.add(`${c}|${fontFamily}|${fontStyle}|${fontWeight}`));
         e.dataset.fontProbe = "";
-        marked.push(`${e.tagName} ${e.className} in ${fontFamily}: ${fresh.join("")}`);
     }
     document.querySelectorAll("select, input").forEach(e => {
         if (e.checkVisibility({ visibilityProperty: true })) e.dataset.fontProbe = "";
     });
     return document.fonts.ready.then(() => [...document.querySelectorAll("[data-font-probe]")]
-        .map(e => `${e.tagName} ${e.className} in ${getComputedStyle(e).fontFamily}: ${e.textContent.slice(0, 80)}`));
+        .map(e => [e.tagName, e.className, getComputedStyle(e).fontFamily, e.textContent.slice(0, 80)].join(", ")));
 }"""
 
 # the places and sizes of everything in the article that has a box
 BOXES = """() => [...document.querySelectorAll("h1, .bd-article *")]
-    .filter(e => !e.closest("svg") && e.checkVisibility())
+    .filter(e => !e.closest("svg, mjx-assistive-mml") && e.checkVisibility())
     .map(e => { const { x, y, width, height } = e.getBoundingClientRect();
         return [`${e.tagName} ${e.className} ${e.textContent.slice(0, 40)}`,
             [x, y + scrollY, width, height].map(v => Math.round(v * 8) / 8)]; })"""
