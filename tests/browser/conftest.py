@@ -89,6 +89,7 @@ def opener(browser: Browser) -> Callable[..., Any]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, offline=True, color_scheme=theme
         )
+        context.set_default_timeout(120_000)  # a busy machine is no fault of a page
         page = context.new_page()
         troubles: list[str] = []
         page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))

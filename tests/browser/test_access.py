@@ -14,7 +14,7 @@ from tests.browser.test_fonts import ROOT, settled
 
 sys.path.append(str(ROOT / "book" / "_ext"))
 
-import access  # noqa: E402
+import access
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 ALSO = ("heading-order", "empty-table-header")  # axe rates these lower

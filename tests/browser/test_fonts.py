@@ -18,8 +18,8 @@ import toc  # noqa: E402
 
 OpenPage = Callable[..., Any]
 
-# marks one element for each character in each font, style and weight, and says what each is; MathML for screen
-# readers is not seen, and so left out
+# marks one element for each character in each font, style and weight, and says what each is; MathML for
+# screen readers is not seen, and so left out
 MARK = """() => {
     document.querySelectorAll("details").forEach(e => { e.open = true; });
     const seen = new Set();
@@ -38,8 +38,9 @@ MARK = """() => {
     document.querySelectorAll("select, input").forEach(e => {
         if (e.checkVisibility({ visibilityProperty: true })) e.dataset.fontProbe = "";
     });
-    return document.fonts.ready.then(() => [...document.querySelectorAll("[data-font-probe]")]
-        .map(e => [e.tagName, e.className, getComputedStyle(e).fontFamily, e.textContent.slice(0, 80)].join(", ")));
+    const told = e => [e.tagName, e.className, getComputedStyle(e).fontFamily, e.textContent.slice(0, 80)];
+    return document.fonts.ready.then(() =>
+        [...document.querySelectorAll("[data-font-probe]")].map(e => told(e).join(", ")));
 }"""
 
 # the places and sizes of everything in the article that has a box
