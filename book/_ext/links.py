@@ -3,7 +3,7 @@
 A notebook is also read on GitHub, in Colab and in JupyterLab, where roles such as {ref} or {term} are shown as
 they are typed. There a link is written as `[words](03_cutmix.ipynb#sec-bce)` or `[plan](glossary.md#term-plan)`:
 outside the book it opens the page. Here it is led to the place on the page: a label, or an entry of the glossary.
-MyST itself knows headings alone. A place that does not exist is left to MyST, which warns, and so fails the build.
+MyST itself knows headings alone, and of the same page all but propositions. A place that does not exist is left to MyST, which warns, and so fails the build.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ class Places(SphinxPostTransform):
     default_priority = 8  # before MyST's own, at 9
 
     def run(self, **kwargs: Any) -> None:
+        proofs = getattr(self.env, "proof_list", {})
         for node in list(self.document.findall(pending_xref)):
             page, target = node["reftarget"], node.get("reftargetid")
-            if node.get("refdomain") != "doc" or not target:
+            if node.get("reftype") == "myst" and page in proofs:  # [words](#prop-cut)
+                page, target = proofs[page]["docname"], page
+            elif node.get("refdomain") != "doc" or not target:
                 continue
             found = place(self.env, page, target)
             if found is not None:
