@@ -214,3 +214,43 @@ def test_what_is_no_typed_result_passes(good: str) -> None:
 def test_no_result_is_typed(path: Path) -> None:
     found = [hit for source in sources(path) for hit in typed_results(source)]
     assert not found, "\n".join(found)
+
+
+# ------------------------------------------------------------------------------------------ links
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
+ROLE = re.compile(r"\{(?:ref|doc|term|numref|prf:ref|any|download)\}`[^`]*`")
+CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+
+
+def dead_links(markdown: str, folder: Path) -> list[str]:
+    """Roles, which are raw code on GitHub, in Colab and in JupyterLab, and links that lead nowhere there."""
+    found = [role[0] for role in ROLE.finditer(markdown)]
+    for words, target in LINK.findall(CODE.sub("", markdown)):
+        page = target.partition("#")[0]
+        elsewhere = re.match(r"https?://", target)
+        if not words.strip() or not (elsewhere or (folder / page).is_file() or target.startswith("#")):
+            found.append(f"[{words}]({target})")
+    return found
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["{ref}`sec-bce`", "{term}`plan`", "[](#sec-bce)", "[chapter 3](03_cutmix)", "[x](03_cutmix.html#a)"],
+)
+def test_a_link_that_leads_nowhere_is_found(bad: str) -> None:
+    assert dead_links(f"See {bad} for more.", BOOK)
+
+
+@pytest.mark.parametrize(
+    "good", ["[chapter 3](03_cutmix.ipynb#sec-bce)", "[below](#sec-bce)", "`a[i](x)`", "[a](https://a.org)"]
+)
+def test_what_leads_somewhere_passes(good: str) -> None:
+    assert dead_links(f"See {good} for more.", BOOK) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_links_work_outside_the_book(path: Path) -> None:
+    """As GitHub, Colab and JupyterLab follow them: relative to the notebook, and to a file that is there."""
+    for cell in read(path)["cells"]:
+        if cell["cell_type"] == "markdown":
+            assert dead_links(text(cell), path.parent) == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
 from tests.browser import chromium
 
@@ -24,19 +27,60 @@ def site() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chrome() -> Iterator[BrowserType]:
+    """What starts a Chromium: `start(chrome)`."""
+    with sync_playwright() as playwright:
+        yield playwright.chromium
+
+
+def start(chrome: BrowserType, **environment: str) -> Browser:
+    """A Chromium, with these variables in its environment."""
     path = chromium.find()
     if path is None:
         pytest.fail("no Chromium was found: python tests/browser/chromium.py --install")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        yield started
-        started.close()
+    return chrome.launch(executable_path=path, args=chromium.ARGUMENTS, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="session")
+def browser(chrome: BrowserType) -> Iterator[Browser]:
+    started = start(chrome)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def bare_browser(chrome: BrowserType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium on a machine without a font that has letters: one with brackets alone.
+
+    With no font at all Chromium draws no text, not even in a page's own fonts. Debian's does not install so.
+    """
+    folder = tmp_path_factory.mktemp("fonts")
+    shutil.copy(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "cmex10.ttf", folder)
+    settings = folder / "fonts.conf"
+    settings.write_text(
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
+        f"<fontconfig><dir>{folder}</dir><cachedir>{folder / 'cache'}</cachedir></fontconfig>",
+        encoding="utf-8",
+    )
+    started = start(chrome, FONTCONFIG_FILE=str(settings))
+    yield started
+    started.close()
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Browser) -> Callable[..., Any]:
     """`with open_page(place, width=390, theme="dark") as page:` opens offline and keeps `page.troubles`."""
+    return opener(browser)
+
+
+@pytest.fixture
+def open_bare(bare_browser: Browser) -> Callable[..., Any]:
+    """As `open_page`, on a machine without fonts."""
+    return opener(bare_browser)
+
+
+def opener(browser: Browser) -> Callable[..., Any]:
+    """What opens pages in this browser."""
 
     @contextmanager
     def opened(
@@ -45,6 +89,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, offline=True, color_scheme=theme
         )
+        context.set_default_timeout(120_000)  # a busy machine is no fault of a page
         page = context.new_page()
         troubles: list[str] = []
         page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
@@ -61,4 +106,4 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Any]]:
         yield page
         context.close()
 
-    yield opened
+    return opened

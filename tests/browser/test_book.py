@@ -52,10 +52,11 @@ WIDE_FORMULAS = """() =>
 OpenPage = Callable[..., Any]
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_loads_alone(site: Path, open_page: OpenPage, name: str) -> None:
-    """No error, no request to any host, formulas drawn, nothing wider than a telephone."""
-    with open_page(site / f"{name}.html", width=390, height=844) as page:
+def test_page_loads_alone(site: Path, open_page: OpenPage, name: str, width: int, height: int) -> None:
+    """No error, no request to any host, formulas drawn, nothing wider than a telephone or a desktop."""
+    with open_page(site / f"{name}.html", width=width, height=height) as page:
         page.wait_for_load_state("load")
         formulas = page.locator(".math").count()
         if formulas:

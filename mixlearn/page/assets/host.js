@@ -19,6 +19,9 @@
     root.append(place);
     await widget.render({ model, el: place });
     still.forEach((node) => node.remove());
+    // a widget's headings are one level below that of the section it stands in
+    const above = [...document.querySelectorAll("h1, h2, h3, h4, h5")].filter((h) => !h.closest(".mlw") && h.compareDocumentPosition(root) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
+    if (above) place.querySelectorAll("h4").forEach((h) => h.setAttribute("aria-level", Number(above.tagName[1]) + 1));
     root.dataset.ready = "yes";
   } catch (problem) {
     place.textContent = `This interactive figure could not start here (${problem}). A page that forbids blob: scripts stops it; the still picture stands in its place.`;

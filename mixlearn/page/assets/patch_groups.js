@@ -191,8 +191,9 @@ async function render({ model, el }) {
   const redraw = () => stage.draw(), calmer = () => { stage.rest(); set({}); }, watch = new ResizeObserver(redraw);
   watch.observe(stage.node);
   root.addEventListener("mlw-theme", redraw);
+  document.fonts.addEventListener("loadingdone", redraw); // words on a canvas keep the font that they were drawn in
   stage.calm.addEventListener("change", calmer);
   set({});
-  return () => { watch.disconnect(); stage.calm.removeEventListener("change", calmer); stage.forget(); root.forget(); };
+  return () => { watch.disconnect(); document.fonts.removeEventListener("loadingdone", redraw); stage.calm.removeEventListener("change", calmer); stage.forget(); root.forget(); };
 }
 export default { render };
