@@ -174,15 +174,16 @@ class Device(TorchDispatchMode):
 
 
 def on_device(values: Any) -> Any:
-    """Tensors, or whatever holds them, on the device; a module is moved in place."""
+    """Tensors, or whatever holds them, on the device; a module is moved in place, once."""
     if isinstance(values, nn.Module):
         for part in values.modules():
             for key, weight in part._parameters.items():
-                if weight is not None:
+                if weight is not None and not isinstance(weight.data, OnDevice):
                     moved = OnDevice(weight.detach().clone())
                     part._parameters[key] = nn.Parameter(moved, requires_grad=weight.requires_grad)
             for key, buffer in part._buffers.items():
-                part._buffers[key] = None if buffer is None else OnDevice(buffer.clone())
+                if buffer is not None and not isinstance(buffer, OnDevice):
+                    part._buffers[key] = OnDevice(buffer.clone())
         return values
     return tree_map(lambda leaf: OnDevice(leaf.clone()) if isinstance(leaf, Tensor) else leaf, values)
 

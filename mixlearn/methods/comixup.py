@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_alpha, check_generator, check_labels, check_pixels, check_size
+from mixlearn.core.checks import (
+    check_alpha,
+    check_batch,
+    check_generator,
+    check_labels,
+    check_pixels,
+    check_size,
+)
 from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.mixed import Mixed, apply_plan
 from mixlearn.core.plan import MixPlan
@@ -82,6 +89,13 @@ class CellPlan(MixPlan):
         if ignore_index is not None:
             ids = torch.where(ids == ignore_index, -1, ids)  # which is no class
         return shares(ids[self.cells.flatten(1)][:, None], classes)  # of the cells (B, n m)
+
+    def blend(self, values: Tensor) -> Tensor:
+        """Values (B, …) by the shares of the cells; see `MixPlan.blend`."""
+        if "weights" in vars(self) or not values.is_floating_point():
+            return super().blend(values)
+        check_batch(values, len(self), "values")
+        return (self._matrix.to(values.dtype) @ values.flatten(1)).view_as(values)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""

@@ -115,8 +115,8 @@ def test_one_setting_of_an_experiment_goes_by_the_name_of_its_record(small: Path
     [
         (
             ["train", "cifar"],
-            "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd, sweep, "
-            "transfer, automix",
+            "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd, pilot_cifar, "
+            "pilot_offcentre, sweep, transfer, automix",
         ),
         (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
         (
@@ -149,7 +149,9 @@ def test_usage_errors_and_help(capsys) -> None:
     said = " ".join(capsys.readouterr().out.split())
     assert (
         "--seeds 0 1 2" in said
-        and "Experiments: automix, boxes, contrast, dense, embedded, masks, mixskd, sweep, transfer." in said
+        and "Experiments: automix, boxes, contrast, dense, embedded, masks, mixskd, pilot_cifar, "
+        "pilot_offcentre, sweep, transfer."
+        in said
     )
 
 

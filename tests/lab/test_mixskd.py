@@ -131,7 +131,7 @@ def test_mixing_by_boxes_of_each_image_works_too():
     [
         (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
         (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
-        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "residual network or a ViT, got Linear"),
+        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "needs a network with taps, got Linear"),
         (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
     ],
 )

@@ -141,7 +141,7 @@ def pyramidnet(
     [5, 7, 8]
     """
     layers = 9 if bottleneck else 6
-    if not is_count(depth, layers) + 2 or (depth - 2) % layers:
+    if not is_count(depth, layers + 2) or (depth - 2) % layers:
         kind = "with bottlenecks" if bottleneck else "without bottlenecks"
         raise ValueError(
             f"depth must be {layers}n + 2 {kind} ({layers + 2}, {2 * layers + 2}, …), got {depth!r}"
