@@ -56,4 +56,5 @@ if __name__ == "__main__":
     before = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     now = public()
     kept = {name: list(dict.fromkeys([*before.get(name, []), *now.get(name, [])])) for name in before | now}
-    FILE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(keywords)}" for name, keywords in kept.items())
+    FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
