@@ -412,7 +412,7 @@ def test_in_mixed_precision(way):
         (lambda: PSKD(net_of(), epochs=2, end=1.1), ValueError, r"end must lie in \[0, 1\], got 1.1"),
         (lambda: PSKD(net_of(), epochs=2, smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
         (lambda: BYOT(net_of(), smoothing=1.0), ValueError, r"smoothing must lie in \[0, 1\), got 1.0"),
-        (lambda: BYOT(nn.Linear(1, 1)), TypeError, "residual network or a ViT, got Linear"),
+        (lambda: BYOT(nn.Linear(1, 1)), TypeError, "a network with taps, got Linear"),
         (
             lambda: told(TFKD(), 4, 0.1),
             ValueError,
