@@ -377,7 +377,6 @@ def test_every_learner_takes_ids_of_any_integer_type(dtype):
         "TFKD": lambda one: ml.learners.TFKD(),
         "PSKD": lambda one: ml.learners.PSKD(one, epochs=2),
         "DDGSD": lambda one: ml.learners.DDGSD(ml.augment.crop_and_flip),
-        "Taught": lambda one: ml.learners.Taught(net()),
         "MixSKD": lambda one: ml.learners.MixSKD(one, generator=seeded()),
     }
     for name, make in made.items():

@@ -64,7 +64,7 @@ ROOMS = {
     "Run records": ["runs"],
     "Measures": [
         *("measure", "lab.dense.transfer.detect", "lab.dense.transfer.localize_scenes"),
-        *("lab.probe.linear_probe", "lab.probe.linear_layer"),
+        "lab.probe.linear_layer",
         *("lab.tuning.fine_tune", "lab.tuning.with_new_head", "lab.layer_decay"),
         *("lab.dense.detector.detector", "lab.dense.segmenter.segmenter"),
         *("lab.dense.transfer_segment.segment", "lab.dense.segmenter.overlap"),

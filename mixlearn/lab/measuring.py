@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixlearn.core.modes import evaluation
 from mixlearn.measure import evaluate
 
 
@@ -23,16 +24,11 @@ def measure_all(
         call: what computes the logits in place of the model itself.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    training = [module for module in model.modules() if module.training]
     found = {}
-    try:
-        model.eval()
+    with evaluation(model):
         for name, data in (sets if isinstance(sets, dict) else {"": sets}).items():
             measured = evaluate(call or model, data, device=device)
             found.update({f"{name}/{key}" if name else key: value for key, value in measured.items()})
-    finally:
-        for module in training:
-            module.training = True
     return found
 
 

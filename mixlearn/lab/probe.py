@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,88 +10,6 @@ from torch.nn import functional as F
 
 from mixlearn.core.scalars import is_count
 from mixlearn.lab.schedules import cosine
-from mixlearn.measure.evaluate import InMemory, evaluate
-from mixlearn.measure.plane import Reading, features_of
-
-Look = Callable[[Tensor, torch.Generator], Tensor]
-
-
-def linear_probe(
-    net: nn.Module,
-    train: Any,
-    test: Any,
-    *,
-    stage: str = "pool",
-    epochs: int = 100,
-    batch_size: int = 256,
-    lr: float = 0.05,
-    standardise: bool = False,
-    augment: Callable[..., Tensor] | None = None,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Train one linear layer on a network's features, the network frozen, and measure it.
-
-    The network runs in evaluation mode; not a weight nor a running mean of it moves. Without augmentation it
-    sees each image once and the layer is trained on what it made of them, which takes seconds.
-
-    Args:
-        net: a network with taps, in any mode, on any device. Not changed.
-        train: what the layer is trained on: an `ImageSet`, or any iterable of (images, labels) batches.
-        test: what it is measured on, likewise.
-        stage: the tap whose features are read, averaged over places or tokens; "pool" is what the head is
-            given.
-        epochs, batch_size, lr, standardise: as for `linear_layer`.
-        augment: `augment(images, *, generator)` on each batch; the network then runs in every epoch, and the
-            training images must be in memory.
-        seed: of the first weights, the order and the augmentation.
-
-    Returns:
-        `accuracy`, `nll`, `ece` and `gap` as `ml.measure.evaluate` tells them, after the last epoch.
-
-    Raises:
-        TypeError: augmentation of images that are not in memory.
-        ValueError: a stage that the network lacks, no images, test labels beyond those of training, and as
-            for `linear_layer`.
-
-    Source: Zhang, Isola & Efros, *Colorful Image Colorization*, ECCV 2016, for the probe. The authors' code
-    of PatchMix crops and flips the training images and gives the best epoch.
-
-    >>> import mixlearn as ml
-    >>> net, few = ml.nets.resnet(8, 4, width=4), [(torch.rand(6, 3, 8, 8), torch.arange(6) % 4)]
-    >>> list(linear_probe(net, few, few, epochs=2))
-    ['accuracy', 'nll', 'ece', 'gap']
-    """
-    look = None
-    if augment is not None:
-        if not isinstance(train, InMemory):
-            raise TypeError(
-                f"augment needs training images in memory, an ImageSet, got {type(train).__name__}"
-            )
-        look = _augmented(net, stage, train, augment)
-    features, labels = features_of(net, train, stage)
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    training = [module for module in net.modules() if module.training]
-    try:
-        net.eval()
-        layer = linear_layer(
-            features.to(device),
-            labels,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            standardise=standardise,
-            look=look,
-            seed=seed,
-        )
-    finally:
-        for module in training:
-            module.training = True
-    found, truth = features_of(net, test, stage)
-    if int(truth.max()) >= layer.out_features:
-        raise ValueError(
-            f"test labels must be those of training, 0…{layer.out_features - 1}, got {int(truth.max())}"
-        )
-    return evaluate(layer, [(found, truth)])
 
 
 def linear_layer(
@@ -104,7 +20,6 @@ def linear_layer(
     batch_size: int = 256,
     lr: float = 0.05,
     standardise: bool = False,
-    look: Look | None = None,
     seed: int = 0,
 ) -> nn.Linear:
     """One linear layer trained on features: Nesterov momentum 0.9, no weight decay, a cosine down to 0.
@@ -117,9 +32,7 @@ def linear_layer(
         lr: the highest learning rate at 256 rows a step; it grows in proportion to `batch_size`.
         standardise: train on features brought to mean 0 and deviation 1, so that one rate suits networks
             whose features differ in size. The layer that comes back takes the features as they are.
-        look: `look(index, generator)` → the features of these rows (n, F), read anew in each step in place
-            of those that were given.
-        seed: of the first weights, the order, and what `look` draws.
+        seed: of the first weights and the order.
 
     Returns:
         The trained layer, F → classes.
@@ -153,10 +66,9 @@ def linear_layer(
     for _ in range(epochs):
         for index in torch.randperm(len(values), generator=draws).split(batch_size):
             here = index.to(values.device)
-            seen = values[here] if look is None else (look(index, draws).to(values) - shift) / scale
             optimizer.param_groups[0]["lr"] = rate * cosine(step, total)
             optimizer.zero_grad()
-            F.cross_entropy(F.linear(seen, weight, bias), truth[here].long()).backward()
+            F.cross_entropy(F.linear(values[here], weight, bias), truth[here].long()).backward()
             optimizer.step()
             step += 1
     layer = nn.utils.skip_init(nn.Linear, values.shape[1], len(weight), device=values.device)
@@ -168,20 +80,6 @@ def linear_layer(
             f"the probe's weights grew beyond all bounds at lr = {lr}; take a smaller one"
         )
     return layer
-
-
-def _augmented(net: nn.Module, stage: str, train: InMemory, augment: Callable[..., Tensor]) -> Look:
-    """What reads features of images that are augmented anew each time."""
-    reading = Reading(net, stage)
-
-    @torch.no_grad()
-    def look(index: Tensor, generator: torch.Generator) -> Tensor:
-        device = next((p.device for p in net.parameters()), torch.device("cpu"))
-        images = augment(train.batch(index)[0].to(device), generator=generator)
-        seen: Tensor = reading(images)
-        return seen[:, reading.classes :]
-
-    return look
 
 
 def _check(features: Tensor, labels: Tensor, *, epochs: int, batch_size: int, lr: float) -> None:

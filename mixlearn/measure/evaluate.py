@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mixlearn.core.checks import as_ids
 from mixlearn.core.labels import soft_bce
+from mixlearn.core.modes import evaluation
 from mixlearn.core.transfer import sent
 from mixlearn.measure.calibration import calibration
 from mixlearn.measure.multilabel import multilabel
@@ -55,20 +56,11 @@ def predict(
     if device is None:
         parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
         device = torch.device("cpu") if parameter is None else parameter.device
-    training = (
-        [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
-    )
     logits, truth = [], []
-    try:
-        if isinstance(model, nn.Module):
-            model.eval()
-        with torch.inference_mode():
-            for images, labels in batches(data, batch_size):
-                logits.append(model(sent(images, torch.device(device))).float())
-                truth.append(torch.as_tensor(labels).cpu())
-    finally:
-        for module in training:
-            module.training = True
+    with evaluation(model), torch.inference_mode():
+        for images, labels in batches(data, batch_size):
+            logits.append(model(sent(images, torch.device(device))).float())
+            truth.append(torch.as_tensor(labels).cpu())
     if not logits:
         raise ValueError("data must hold at least one image, got none")
     return Prediction(torch.cat(logits).cpu().clone(), torch.cat(truth).clone())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.geometry import box_area
+from mixlearn.core.geometry import box_area, masks_to_boxes
 from mixlearn.measure.evaluate import batches
 from mixlearn.methods.saliency import feature_attention
 
@@ -88,14 +88,7 @@ def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     on = (maps - low >= threshold * (high - low))[:, 0]
     part = torch.cat([_largest_part(some) for some in on.split(256)])
-    rows, columns = part.any(2), part.any(1)
-    corners = []
-    for along in (columns, rows):
-        size = along.shape[1]
-        first, last = along.long().argmax(1), size - along.flip(1).long().argmax(1)
-        corners.append((first, last))
-    (x0, x1), (y0, y1) = corners
-    return torch.stack([x0, y0, x1, y1], 1)
+    return masks_to_boxes(part[:, None])
 
 
 def localization(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
+from mixlearn.core.modes import evaluation
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -155,30 +156,6 @@ def feature_attention(
         ]
     lowest = maps.amin((1, 2, 3), keepdim=True)
     return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
-
-
-@contextmanager
-def evaluation(model: Callable[..., Tensor]) -> Iterator[None]:
-    """A network in evaluation mode, and afterwards each of its modules as it was.
-
-    Args:
-        model: an `nn.Module`; any other function is left alone.
-
-    >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(4))
-    >>> with evaluation(net):
-    ...     [module.training for module in net]
-    [False, False]
-    >>> net[0].training
-    True
-    """
-    modules = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module in modules:
-            module.training = True
 
 
 def normalised(maps: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from mixlearn.page.show_bars import bars
 from mixlearn.page.show_between import between, plane
 from mixlearn.page.show_boundary import boundary
 from mixlearn.page.show_calibration import reliability
-from mixlearn.page.show_comparison import Cell, comparison, differences
-from mixlearn.page.show_draws import beta_density, beta_family, label_lines, lam_histogram
+from mixlearn.page.show_comparison import Cell, differences
+from mixlearn.page.show_draws import beta_family, label_lines, lam_histogram
 from mixlearn.page.show_frontier import frontier
-from mixlearn.page.show_images import images, strip
+from mixlearn.page.show_images import images
 from mixlearn.page.show_plan import batch, plan
 from mixlearn.page.show_retrieval import retrieval
 from mixlearn.page.show_runs import curves
@@ -27,11 +27,9 @@ __all__ = [
     "Table",
     "bars",
     "batch",
-    "beta_density",
     "beta_family",
     "between",
     "boundary",
-    "comparison",
     "curves",
     "differences",
     "frontier",
@@ -44,7 +42,6 @@ __all__ = [
     "plane",
     "reliability",
     "retrieval",
-    "strip",
     "style",
     "table",
 ]

@@ -11,16 +11,11 @@ from torch import Tensor
 from mixlearn.lab.extras import array
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
-    AMBER,
-    HATCHES,
-    INK,
     MUTED,
     PAPER,
-    TEAL,
     WIDTH,
     canvas,
     fit,
-    number,
     place,
     style,
     write,
@@ -160,58 +155,3 @@ def _even(count: int) -> int:
     """Columns so that the rows are as even as can be, seven at most."""
     rows = -(-count // 7)
     return -(-count // rows)
-
-
-def strip(
-    image_a: Tensor,
-    image_b: Tensor,
-    lams: Sequence[float] | Tensor = (1.0, 0.9, 0.75, 0.6, 0.5, 0.4, 0.25, 0.1, 0.0),
-    *,
-    names: tuple[str, str] = ("A", "B"),
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> Picture:
-    """One pair of images mixed at several λ, side by side: from which share on does the other one show?
-
-    Args:
-        image_a, image_b: (C, H, W) of one shape. λ is the share of `image_a`.
-        lams: the shares, each in [0, 1].
-        names: what the two images show.
-        mean, std: of each channel, where the images are normalised.
-
-    Raises:
-        TypeError, ValueError: images that do not fit together, a λ outside [0, 1], no λ at all.
-
-    >>> strip(torch.zeros(1, 8, 8), torch.ones(1, 8, 8), [1, 0.5, 0], names=("black", "white"))
-    Picture: black and white mixed at 3 shares of black: 1.00, 0.50, 0.00.
-    """
-    shares = [float(lam) for lam in lams]
-    if not shares or not all(0 <= share <= 1 for share in shares):
-        raise ValueError(f"lams must be shares in [0, 1], at least one, got {shares}")
-    if image_a.shape != image_b.shape or image_a.dim() != 3:
-        raise ValueError(
-            f"image_a and image_b must share one shape (C, H, W), got {tuple(image_a.shape)} "
-            f"and {tuple(image_b.shape)}"
-        )
-    a, b = pixels(torch.stack([image_a, image_b]), mean, std)
-    gap = 0.05
-    width = min((WIDTH - 0.2 - gap * (len(shares) - 1)) / len(shares), 1.6)
-    height = width * a.shape[0] / a.shape[1]
-    side = (WIDTH - len(shares) * width - gap * (len(shares) - 1)) / 2
-    with style():
-        figure = canvas(height + 0.72)
-        for k, share in enumerate(shares):
-            left = side + k * (width + gap)
-            tile(figure, left, 0.1, width, height, share * a + (1 - share) * b)
-            share_bar(figure, left, height + 0.15, width, [(share, TEAL, ""), (1 - share, AMBER, HATCHES[1])])
-            text = number(share)
-            write(figure, left + width / 2, height + 0.29, text, ha="center", va="top", size=8)
-        first, last = (names, (TEAL, AMBER)) if shares[0] >= shares[-1] else (names[::-1], (AMBER, TEAL))
-        write(figure, side, height + 0.48, first[0], ha="left", va="top", color=last[0], weight="bold")
-        write(
-            figure, WIDTH - side, height + 0.48, first[1], ha="right", va="top", color=last[1], weight="bold"
-        )
-        text = f"λ, the share of {names[0]}"
-        write(figure, WIDTH / 2, height + 0.48, text, ha="center", va="top", size=8, color=INK)
-    said = ", ".join(number(share) for share in shares)
-    return Picture(figure, f"{names[0]} and {names[1]} mixed at {len(shares)} shares of {names[0]}: {said}.")

@@ -61,7 +61,6 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),
     "SimSiam": (resnet, lambda net: learners.SimSiam(net, predictor=2, **SMALL)),
     "TFKD": (resnet, lambda net: learners.TFKD()),
-    "Taught": (resnet, lambda net: learners.Taught(resnet())),
     "TransMixing": (vit, lambda net: learners.TransMixing(ml.cutmix, num_classes=4)),
 }
 

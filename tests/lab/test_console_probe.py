@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 import mixlearn as ml
 from mixlearn.__main__ import main
 from mixlearn.lab import data as data_room
-from mixlearn.lab.probe import linear_probe
+from mixlearn.lab.probe import linear_layer
 from mixlearn.lab.trained import trained
 from mixlearn.lab.tuning import fine_tune
 from tests.lab.sets import Blobs
@@ -67,8 +67,9 @@ def test_linear(small: Path, capsys) -> None:
     words = ["--data", "cifar10", "--how", "linear", "--epochs", "3", "--batch-size", "8", "--lr", "0.5"]
     assert main([*PROBE, *words, "--stage", "stage2", "--standardise", "--seed", "4"]) == 0
     data = SETS["cifar10"]
-    options = {"stage": "stage2", "epochs": 3, "batch_size": 8, "lr": 0.5, "standardise": True, "seed": 4}
-    found = linear_probe(network(), data, data, **options)
+    features, labels = ml.measure.features_of(network(), data, "stage2")
+    layer = linear_layer(features, labels, epochs=3, batch_size=8, lr=0.5, standardise=True, seed=4)
+    found = ml.measure.evaluate(layer, [(features, labels)])
     assert capsys.readouterr().out == lines({"same": found, "again": found})
 
 

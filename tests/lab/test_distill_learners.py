@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from mixlearn.lab import recipes
-from mixlearn.lab.learners import BYOT, CSKD, DDGSD, PSKD, TFKD, Averaged, Mixing, Plain, Taught
+from mixlearn.lab.learners import BYOT, CSKD, DDGSD, PSKD, TFKD, Averaged, Mixing, Plain
 from mixlearn.lab.learners.base import told
-from mixlearn.lab.words import in_words
 from mixlearn.methods.distill import same_class
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
@@ -117,20 +116,6 @@ def test_cskd_of_classes_that_are_there_once_only_has_the_labels():
     terms = CSKD()(lambda x: x, logits, torch.arange(4))
     assert float(terms["answers"].detach()) == 0.0
     assert float(torch.autograd.grad(terms["answers"], logits)[0].abs().max()) < 1e-6
-
-
-def test_taught_learns_from_the_teacher_as_it_predicts():
-    net, teacher = net_of().eval(), net_of(1, depth=14)
-    before = copy.deepcopy(teacher.state_dict())
-    learner = Taught(teacher, temperature=2.0, weight=0.7)
-    terms = learner(net, IMAGES, LABELS)
-    assert teacher.training and all(p.requires_grad for p in teacher.parameters())  # left as it was given
-    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
-    own, taught = net(IMAGES).detach(), teacher.eval()(IMAGES).detach()
-    equal(terms, {"labels": 0.3 * entropy(own), "answers": 0.7 * 4 * kl(taught, own, 2)})
-    sum(terms.values()).backward()
-    assert all(p.grad is not None for p in net.parameters())
-    assert all(p.grad is None for t in (teacher, learner.teacher) for p in t.parameters())
 
 
 def test_byot_is_its_formula_and_holds_its_end_fixed():
@@ -327,7 +312,6 @@ WAYS = {
         "TFKD(right=0.99, temperature=20.0, weight=0.1, student_temperature=1.0, released=False)",
     ),
     "cskd": (CSKD(weight=2.0), "CSKD(temperature=4.0, weight=2.0)"),
-    "taught": (Taught(net_of(1)), "Taught(ResNet; temperature=4.0, weight=0.9)"),
     "plain": (Plain(), "Plain()"),
     "pskd": (partial(PSKD, epochs=2), "PSKD(epochs=2)"),
     "byot": (BYOT, "BYOT"),
@@ -350,7 +334,7 @@ def test_each_trains_by_a_recipe_which_says_what_it_was(way):
     )
 
 
-@pytest.mark.parametrize("way", ["ddgsd", "cskd", "taught"])
+@pytest.mark.parametrize("way", ["ddgsd", "cskd"])
 def test_the_recipes_smoothing_reaches_the_labels_and_the_given_learner_stays(way):
     given = WAYS[way][0]
     known = told(given, 4, 0.3)
@@ -368,7 +352,7 @@ def test_the_recipes_smoothing_reaches_the_labels_and_the_given_learner_stays(wa
     for terms, share in ((plain, 0.0), (smoothed, 0.3)):
         logits = said[0].log_softmax(1)
         rows = F.one_hot(LABELS.repeat_interleave(len(logits) // 6), 4) * (1 - share) + share / 4
-        expected = -(rows * logits).sum(1).mean() * (0.1 if way == "taught" else 1.0)
+        expected = -(rows * logits).sum(1).mean()
         assert float(terms["labels"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
@@ -381,21 +365,6 @@ def test_byot_smooths_too():
     answers = [own, *(branch(kept[branch.stage])[1] for branch in learner.side)]
     even = sum(-z.detach().log_softmax(1).mean() for z in answers)
     assert found[1] == pytest.approx(0.7 * found[0] + 0.3 * float(even), rel=1e-5)
-
-
-def test_the_teacher_is_neither_trained_nor_kept(tmp_path):
-    teacher, seen = net_of(1, depth=14), []
-
-    def optimizer(parameters):
-        seen.extend(parameters)
-        return torch.optim.SGD(seen, lr=0.1)
-
-    path = tmp_path / "run.pt"
-    net, learner = fitted(lambda net: Taught(teacher), 1, path, optimizer=optimizer)
-    assert {id(p) for p in seen} == {id(p) for p in net.parameters()}
-    assert torch.equal(weights(learner.teacher), weights(teacher)) and not learner.teacher.training
-    saved = torch.load(path, weights_only=True)
-    assert saved["learner"] is None and set(saved["model"]) == set(net.state_dict())
 
 
 def test_branches_are_trained_and_kept_and_the_past_is_not_trained(tmp_path):
@@ -414,7 +383,7 @@ def test_branches_are_trained_and_kept_and_the_past_is_not_trained(tmp_path):
     assert {id(p) for p in seen} == {id(p) for p in net.parameters()}
 
 
-@pytest.mark.parametrize("way", ["ddgsd", "tfkd", "cskd", "taught", "pskd", "byot"])
+@pytest.mark.parametrize("way", ["ddgsd", "tfkd", "cskd", "pskd", "byot"])
 def test_in_mixed_precision(way):
     mix = WAYS[way][0]
     net, learner = fitted(lambda net: mix(net) if way in ("pskd", "byot") else mix, 2, precision="bf16-mixed")
@@ -438,19 +407,12 @@ def test_in_mixed_precision(way):
         (lambda: TFKD(weight=2), ValueError, r"weight must lie in \[0, 1\], got 2"),
         (lambda: CSKD(temperature=0)(lambda x: x, torch.eye(6), LABELS), ValueError, "positive, got 0"),
         (lambda: CSKD(smoothing=1.0), ValueError, r"smoothing must lie in \[0, 1\), got 1.0"),
-        (lambda: Taught(lambda x: x), TypeError, "must be a trained network, got function"),
-        (lambda: Taught(net_of(), weight=-1), ValueError, r"weight must lie in \[0, 1\], got -1"),
-        (
-            lambda: Taught(ml.nets.resnet(8, 5, width=4, channels=1))(net_of(), IMAGES, LABELS),
-            ValueError,
-            r"got \(6, 4\) and \(6, 5\)",
-        ),
         (lambda: PSKD(net_of(), epochs=0), ValueError, "epochs must be a positive integer, got 0"),
         (lambda: PSKD(net_of(), epochs=2.0), ValueError, "epochs must be a positive integer, got 2.0"),
         (lambda: PSKD(net_of(), epochs=2, end=1.1), ValueError, r"end must lie in \[0, 1\], got 1.1"),
         (lambda: PSKD(net_of(), epochs=2, smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
         (lambda: BYOT(net_of(), smoothing=1.0), ValueError, r"smoothing must lie in \[0, 1\), got 1.0"),
-        (lambda: BYOT(nn.Linear(1, 1)), TypeError, "needs a network with taps, got Linear"),
+        (lambda: BYOT(nn.Linear(1, 1)), TypeError, "a network with taps, got Linear"),
         (
             lambda: told(TFKD(), 4, 0.1),
             ValueError,
@@ -483,7 +445,6 @@ def test_bad_input_is_named(call, error, words):
 def test_words_are_those_that_make_it_again():
     given = "CSKD(temperature=2.0, weight=0.5, smoothing=0.1)"
     assert repr(eval(given)) == given
-    assert in_words(Taught(net_of(), name="ResNet-8 of seed 3")).startswith("Taught(ResNet-8 of seed 3;")
     assert torch.equal(
         F.cross_entropy(torch.eye(4), torch.arange(4)),
         Plain()(lambda x: x, torch.eye(4), torch.arange(4))["labels"],

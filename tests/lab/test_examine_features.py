@@ -9,7 +9,7 @@ import torch
 import mixlearn as ml
 from mixlearn.lab.data.sets import Data
 from mixlearn.lab.examine.features import examine_features
-from mixlearn.lab.probe import linear_probe
+from mixlearn.lab.probe import linear_layer
 from mixlearn.lab.schedules import cosine
 from mixlearn.lab.training import train
 from mixlearn.lab.tuning import fine_tune
@@ -55,7 +55,9 @@ def test_what_the_evaluations_say(few, name) -> None:
     chosen = few.train.subset(80, generator=seeded(0))
     given = *measure.features_of(net, chosen), *measure.features_of(net, test)
     assert found["knn"] == {f"k={k}": measure.knn_accuracy(*given, k=k) for k in (20, 1, 3)}
-    assert found["linear"] == pytest.approx(linear_probe(net, chosen, test, epochs=2, standardise=True))
+    layer = linear_layer(*measure.features_of(net, chosen), epochs=2, standardise=True)
+    judged = measure.evaluate(layer, [measure.features_of(net, test)])
+    assert found["linear"] == pytest.approx(judged)
     part = Data("some", few.classes, chosen, {"first": test}, few.mean, few.std, "")
     augment = ml.augment.crop_and_flip if name == "emoji" else None
     options = {"images": 40, "epochs": 1, "batch_size": 64, "accelerator": "cpu", "progress": False}

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.methods.saliency import evaluation, normalised, saliency_of
+from mixlearn.core.modes import evaluation
+from mixlearn.methods.saliency import normalised, saliency_of
 
 
 def seeded(seed=0):

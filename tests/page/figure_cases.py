@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import matplotlib
 import numpy as np
 import torch
@@ -22,10 +20,6 @@ CALIBRATION = ml.measure.calibration(
     3 * torch.randn(400, 5, generator=seeded(3)), torch.randint(5, (400,), generator=seeded(4)), bins=8
 )
 EPOCHS = [[{"epoch": e, "accuracy": 0.1 * e + 0.01 * s} for e in (2, 4)] for s in (0, 1, 2)]
-ROWS = {
-    "accuracy": [("plain", 0.80, 0.01), ("mixup", 0.82, math.nan)],
-    "nll": [("plain", 0.6, 0.02), ("mixup", 0.5, 0.01)],
-}
 CELLS = [Cell(500, 10, 8, -0.12, 0.01), Cell(500, 160, 8, 0.015, 0.02), Cell(2000, 10, 16, 0.0)]
 
 

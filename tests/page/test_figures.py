@@ -23,7 +23,6 @@ from tests.page.figure_cases import (
     MIXED,
     NAMES,
     POINTS,
-    ROWS,
     boxed,
     four_parts,
 )
@@ -34,7 +33,6 @@ figures = ml.figures
 
 EVERY: dict[str, Callable[[], Picture]] = {
     "images": lambda: figures.images(IMAGES, NAMES),
-    "strip": lambda: figures.strip(IMAGES[0], IMAGES[1]),
     "batch": lambda: figures.batch(IMAGES, MIXED, NAMES),
     "batch of parts": lambda: figures.batch(IMAGES, four_parts(), count=2),
     "plan": lambda: figures.plan(IMAGES, MIXED, 2, NAMES),
@@ -47,7 +45,6 @@ EVERY: dict[str, Callable[[], Picture]] = {
     "reliability of four": lambda: figures.reliability(dict.fromkeys("abcd", CALIBRATION)),
     "boundary": lambda: figures.boundary({"a": lambda x: 4 * x}, POINTS, torch.tensor([0, 1, 0, 1])),
     "curves": lambda: figures.curves({"plain": EPOCHS, "mixup": EPOCHS[0]}),
-    "comparison": lambda: figures.comparison(ROWS),
     "frontier": lambda: figures.frontier(CELLS),
     "bars": lambda: figures.bars({"flip": 0.9, "Mixup": 12.0}, "time in copies", marked=["Mixup"]),
     "dots": lambda: figures.bars({"flip": 0.9, "many letters indeed": 900.0}, "time", logarithmic=True),
@@ -117,14 +114,12 @@ class TestNames:
     def test_any_name_is_drawn_as_it_is(self, name: str) -> None:
         pictures = [
             figures.images(IMAGES[:1], [name]),
-            figures.strip(IMAGES[0], IMAGES[1], [1.0, 0.0], names=(name, name)),
             figures.batch(IMAGES, MIXED, [name] * 6),
             figures.plan(IMAGES, boxed(), 0, [name] * 6),
             figures.label_lines(names=(name, name)),
             figures.reliability({name: CALIBRATION}),
             figures.boundary({name: lambda x: x}, POINTS, torch.tensor([0, 1, 0, 1]), classes=[name, name]),
             figures.curves({name: EPOCHS}),
-            figures.comparison({"accuracy": [(name, 0.5, 0.1)]}),
             figures.bars({name: 1.0}, name),
         ]
         for picture in pictures:

@@ -85,22 +85,6 @@ class TestImages:
         with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
             figures.images(IMAGES, columns=0)
 
-    def test_strip(self) -> None:
-        lams = [1.0, 0.7, 0.0]
-        picture = figures.strip(IMAGES[0], IMAGES[1], lams, names=("dog", "cat"))
-        a, b = as_array(IMAGES[:2])
-        assert np.allclose(tiles(picture), [lam * a + (1 - lam) * b for lam in lams], atol=1e-6)
-        assert [bars(axes)[0] for axes in picture.figure.axes if axes.patches] == lams
-        assert picture.alt == "dog and cat mixed at 3 shares of dog: 1.00, 0.70, 0.00."
-
-    def test_strip_refuses(self) -> None:
-        with pytest.raises(ValueError, match=r"shares in \[0, 1\], at least one, got \[1.5\]"):
-            figures.strip(IMAGES[0], IMAGES[1], [1.5])
-        with pytest.raises(ValueError, match="at least one"):
-            figures.strip(IMAGES[0], IMAGES[1], [])
-        with pytest.raises(ValueError, match=r"one shape \(C, H, W\), got \(3, 12, 16\) and \(3, 12, 8\)"):
-            figures.strip(IMAGES[0], IMAGES[1, :, :, :8])
-
 
 class TestPlan:
     def test_batch_shows_image_partner_mixture_and_label(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 import mixlearn as ml
 from mixlearn.lab.runs import Record
 from mixlearn.page.figures import Cell
-from tests.page.figure_cases import CELLS, EPOCHS, ROWS
+from tests.page.figure_cases import CELLS, EPOCHS
 
 figures = ml.figures
 
@@ -82,43 +82,6 @@ class TestRuns:
     def test_bad_curves(self, runs, measure, error: type[Exception], words: str) -> None:
         with pytest.raises(error, match=words):
             figures.curves(runs, measure)
-
-    def test_comparison_draws_means_and_intervals(self) -> None:
-        picture = figures.comparison(ROWS)
-        accuracy, nll = picture.figure.axes
-        lines = [line.get_xydata().tolist() for line in accuracy.lines[1:]]
-        assert lines[0] == [pytest.approx([79.0, 0]), pytest.approx([81.0, 0])]
-        assert lines[1] == [pytest.approx([80.0, 0])]
-        assert lines[2] == [pytest.approx([82.0, 1])]  # one run alone: no interval
-        assert len(nll.lines) == 5
-        assert [text.get_text() for text in nll.texts] == ["0.600 ± 0.020", "0.500 ± 0.010"]
-        low, high = accuracy.get_ylim()
-        assert low > high  # the first row on top
-        assert picture.alt == (
-            "Means with their 95 % intervals. accuracy (%): plain 80.0 ± 1.0, mixup 82.0; "
-            "negative log-likelihood: plain 0.600 ± 0.020, mixup 0.500 ± 0.010."
-        )
-
-    def test_comparison_of_records(self) -> None:
-        records = {"plain": record("a-plain", [0.5, 0.7]), "mixup": record("a-mixup", [0.6, 0.8])}
-        axes = figures.comparison(records, ["test/accuracy"]).figure.axes[0]
-        assert axes.lines[2].get_xdata() == pytest.approx([60.0])
-        assert axes.lines[4].get_xdata() == pytest.approx([70.0])
-        with pytest.raises(ValueError, match="'a-plain' has no measure 'ece'; there are: accuracy"):
-            figures.comparison(records, ["ece"])
-
-    @pytest.mark.parametrize(
-        ("rows", "words"),
-        [
-            ({}, "at least one row, got none"),
-            ({"accuracy": []}, "same rows"),
-            ({"a": [("x", 1, 0)], "b": [("y", 1, 0)]}, r"same order, got \[\['x'\], \['y'\]\]"),
-            ({key: [("x", 1, 0)] for key in "abcde"}, "one to four, a panel each, got 5"),
-        ],
-    )
-    def test_bad_comparison(self, rows, words: str) -> None:
-        with pytest.raises(ValueError, match=words):
-            figures.comparison(rows)
 
 
 class TestFrontier:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixlearn.core.geometry import masks_to_boxes
 from mixlearn.lab.data.files import digest, joint_digest, shipped
 from mixlearn.lab.data.pictures import decode
 from mixlearn.lab.data.sets import Data, ImageSet, channel_statistics
@@ -71,15 +72,7 @@ def tight_boxes(masks: Tensor) -> Tensor:
     Returns:
         (N, 4) int64: x0, y0, x1, y1, half-open.
     """
-    inside = masks[:, 0] >= 128
-    ends = []
-    for along in (inside.any(1), inside.any(2)):  # columns, rows
-        length = along.shape[1]
-        first = along.byte().argmax(1)
-        last = length - along.flip(1).byte().argmax(1)
-        ends.append((first, last))
-    (x0, x1), (y0, y1) = ends
-    return torch.stack([x0, y0, x1, y1], 1)
+    return masks_to_boxes(masks >= 128)
 
 
 @lru_cache(maxsize=6)

@@ -20,7 +20,6 @@ from mixlearn.lab.learners.inside import MixingInside
 from mixlearn.lab.learners.mixskd import MixSKD
 from mixlearn.lab.learners.pskd import PSKD
 from mixlearn.lab.learners.samix import SAMix
-from mixlearn.lab.learners.taught import Taught
 
 __all__ = [
     "AutoMix",
@@ -44,6 +43,5 @@ __all__ = [
     "SimCLR",
     "SimSiam",
     "TFKD",
-    "Taught",
     "TransMixing",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from mixlearn.core.modes import evaluation
 from mixlearn.lab.processes import Shared
 from mixlearn.lab.words import takes
 
@@ -207,13 +208,8 @@ def stage_channels(net: nn.Module, stage: str, size: int) -> int:
     """
     check_taps(net, f"reading the features {stage!r}")
     first = next(p for p in net.parameters() if p.dim() == 4)
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
+    with evaluation(net):
         features = staged(net, first.new_zeros(1, first.shape[1], size, size), stage)
-    finally:
-        for module in training:
-            module.training = True
     h, w = features.shape[-2:]
     if size % h or size % w:
         raise ValueError(f"the {h} × {w} features of {stage!r} must divide images of {size} × {size}")
