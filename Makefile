@@ -42,7 +42,7 @@ serve: book
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 results: $(READY)
-	@$(BIN)/python -c 'from mixlearn.lab import results, runs; print(results.page(runs.all()))'
+	@$(BIN)/python -c 'from mixlearn import runs; print(runs.page(runs.all()))'
 
 address: $(READY)
 	@$(BIN)/python book/_tools/address.py

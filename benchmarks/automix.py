@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.steps import Build, report
-from mixlearn.lab.learners import AutoMix, Plain
+from mixlearn.methods.learners import AutoMix, Plain
 
 
 class Published(nn.Module):

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import mixlearn as ml
 from benchmarks.steps import Build, report
-from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.learners import Mixing, MixSKD, Plain
-from mixlearn.lab.learners.distill import DDGSD
+from mixlearn.methods.augment import crop_and_flip
+from mixlearn.methods.distill import DDGSD
+from mixlearn.methods.learners import Mixing, MixSKD, Plain
 
 BUILDS: dict[str, Build] = {
     "plain": lambda net, seeded: Plain(),

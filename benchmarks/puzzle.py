@@ -23,8 +23,7 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from mixlearn.methods.graph_cut import cut
-from mixlearn.methods.puzzle_energy import Energy, colour_seams, puzzle_energy
-from mixlearn.methods.transport import grid_distance, transport
+from mixlearn.methods.puzzlemix import Energy, colour_seams, grid_distance, puzzle_energy, transport
 
 
 def material(batch: int, n: int, size: int = 32) -> tuple[Energy, Tensor, Tensor]:

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.experiments.chapter_5 import whole
-from mixlearn.lab.fit import sgd
-from mixlearn.lab.recipes.parts import weights
-from mixlearn.lab.schedules import one_cycle
+from experiments.chapters.chapter_5 import whole
+from experiments.recipes.parts import weights
+from mixlearn.methods.augment import crop_and_flip
 from mixlearn.page.film import FILE, RecordedBlock, packed_film, unpacked_film
 from mixlearn.page.studio_net import folded
+from mixlearn.train.fit import sgd
+from mixlearn.train.schedules import one_cycle
 
 WIDTH, EPOCHS, SEED = 8, 15, 0
 KEPT = (0, 1, 2, 3, 5, 8, 11, 15)

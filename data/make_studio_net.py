@@ -12,6 +12,7 @@ import argparse
 import torch
 
 import mixlearn as ml
+from experiments import recipes
 from mixlearn.page.studio_net import FILE, folded, packed, studio_net, unpacked
 
 WIDTH, EPOCHS, SEED = 12, 40, 0
@@ -26,7 +27,7 @@ def make() -> None:
     """Train, fold, round, write; say what each step costs."""
     data = ml.data.load("emoji")
     mix = ml.RandomMix([ml.mixup, ml.cutmix])
-    made = ml.recipes.emoji(mix, seed=SEED, epochs=EPOCHS, width=WIDTH, data=data, progress=False)
+    made = recipes.emoji(mix, seed=SEED, epochs=EPOCHS, width=WIDTH, data=data, progress=False)
     written = packed(folded(made.model), data.classes, data.mean, data.std)
     rounded, _ = unpacked(written)
     for name, part in {"train": data.train, **data.tests}.items():

@@ -15,31 +15,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mixlearn.core.accuracy import mixed_accuracy
-from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.boxes import BoxPlan, box_area, boxes_to_masks, masks_to_boxes
 from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner, sample_squares
-from mixlearn.core.geometry import box_area, boxes_to_masks, masks_to_boxes, patchify, unpatchify
 from mixlearn.core.labels import (
+    mixed_accuracy,
     one_hot,
     pair_cross_entropy,
     smooth,
     soft_bce,
     soft_cross_entropy,
 )
-from mixlearn.core.mixed import Mixed
-from mixlearn.core.patch_plan import PatchPlan
-from mixlearn.core.plan import MixPlan
+from mixlearn.core.patches import PatchPlan, patchify, unpatchify
+from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
+from mixlearn.methods.automix import MixBlock, mask_loss
 from mixlearn.methods.comixup import comixup
+from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.cutout import cutout
-from mixlearn.methods.detection import Objects, mix_objects
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gridmix import gridmix
-from mixlearn.methods.mix_block import MixBlock, mask_loss
 from mixlearn.methods.mixup import mixup
-from mixlearn.methods.patchmix import contrastive_loss, patchmix
+from mixlearn.methods.objects import Objects, mix_objects
+from mixlearn.methods.patchmix import patchmix
 from mixlearn.methods.puzzlemix import puzzlemix
 from mixlearn.methods.resizemix import resizemix
 from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
@@ -49,31 +48,33 @@ from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
 
 if TYPE_CHECKING:
-    from mixlearn import measure
-    from mixlearn.lab import augment, data, learners, lightning, nets, recipes, runs
-    from mixlearn.lab.batches import RandomMix
-    from mixlearn.lab.collate import MixCollate
-    from mixlearn.lab.fit import fit
+    from mixlearn import data, measure, nets, recipes
+    from mixlearn.methods import augment, learners
+    from mixlearn.methods.random_mix import RandomMix
     from mixlearn.page import figures, widgets
+    from mixlearn.train import lightning
+    from mixlearn.train import records as runs
+    from mixlearn.train.fit import fit
+    from mixlearn.train.mixing import MixCollate
 
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "augment": "mixlearn.lab.augment",
-    "data": "mixlearn.lab.data",
+    "augment": "mixlearn.methods.augment",
+    "data": "mixlearn.data",
     "figures": "mixlearn.page.figures",
-    "learners": "mixlearn.lab.learners",
-    "lightning": "mixlearn.lab.lightning",
+    "learners": "mixlearn.methods.learners",
+    "lightning": "mixlearn.train.lightning",
     "measure": "mixlearn.measure",
-    "nets": "mixlearn.lab.nets",
-    "recipes": "mixlearn.lab.recipes",
-    "runs": "mixlearn.lab.runs",
+    "nets": "mixlearn.nets",
+    "recipes": "mixlearn.recipes",
+    "runs": "mixlearn.train.records",
     "widgets": "mixlearn.page.widgets",
 }
 _NAMES = {
-    "MixCollate": "mixlearn.lab.collate",
-    "RandomMix": "mixlearn.lab.batches",
-    "fit": "mixlearn.lab.fit",
+    "MixCollate": "mixlearn.train.mixing",
+    "RandomMix": "mixlearn.methods.random_mix",
+    "fit": "mixlearn.train.fit",
 }
 
 __all__ = [

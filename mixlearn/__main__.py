@@ -11,12 +11,12 @@ def main(arguments: list[str] | None = None) -> int:
     >>> main(["runs", "no-such-run"])
     1
     """
-    from mixlearn.lab.extras import need
+    from mixlearn.core.extras import need
 
     words = sys.argv[1:] if arguments is None else arguments
     try:
         need("typer", "the command line")
-        console = need("mixlearn.lab.console", "the command line")
+        console = need("experiments.command", "the command line")
         return int(console.app(spread(words), prog_name="python -m mixlearn", standalone_mode=True) or 0)
     except SystemExit as end:
         return int(end.code or 0) if not isinstance(end.code, str) else 1

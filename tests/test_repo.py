@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mixlearn
+from tests import tree
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book" / "_tools"))
@@ -270,43 +271,6 @@ def test_british_spelling() -> None:
         assert not found, f"{name}: {found}"
 
 
-# ------------------------------------------------------------------------------------ the package's rooms
-MODULES = sorted((ROOT / "mixlearn").rglob("*.py"))
-BELOW = {
-    "core": {"core"},
-    "methods": {"core", "methods"},
-    "measure": {"core", "methods", "lab", "measure"},
-    "lab": {"core", "methods", "lab", "measure"},
-    "page": {"core", "methods", "lab", "measure", "page"},
-    "course": {"core", "methods", "lab", "measure", "page", "course"},
-}
-
-
-def imported(path: Path) -> set[str]:
-    """The modules that a file imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_file_is_short_and_imports_downwards(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
-    parts = path.relative_to(ROOT / "mixlearn").parts
-    if len(parts) == 1:
-        return
-    rooms = {name.split(".")[1] for name in imported(path) if name.startswith("mixlearn.")} & set(BELOW)
-    assert rooms <= BELOW[parts[0]], f"{parts[0]} must not import {rooms - BELOW[parts[0]]}"
-    if parts[0] in ("core", "methods"):
-        outside = {name.split(".")[0] for name in imported(path)} - {"mixlearn", "torch", "__future__"}
-        assert outside <= sys.stdlib_module_names
-
-
 # ------------------------------------------------------------------------------------------ public names
 ENTRIES = [name for names in api.entries().values() for name in names]
 
@@ -482,12 +446,12 @@ def test_importing_is_quick_in_what_it_loads() -> None:
     assert not [
         name
         for name in added.split()
-        if name.startswith(("mixlearn.lab", "mixlearn.page", "mixlearn.measure"))
+        if name.startswith(("mixlearn.train", "mixlearn.page", "mixlearn.measure", "mixlearn.data"))
     ]
 
 
 def test_every_module_can_be_imported() -> None:
-    for path in MODULES:
-        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in tree.files("mixlearn", "experiments"):
+        dotted = tree.dotted(path)
         if not dotted.endswith("__main__"):
             importlib.import_module(dotted)

@@ -12,8 +12,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.functional import classification as peers
 
 import mixlearn as ml
-from mixlearn.core.layout import check_layout
-from mixlearn.measure import calibration, evaluate, multilabel, prediction_quality
+from experiments import rivals
+from experiments.nets import wide_resnet
+from mixlearn.core.checks import check_layout
+from mixlearn.measure import evaluate, prediction_quality
+from mixlearn.measure import metrics as calibration
+from mixlearn.measure import metrics as multilabel
 
 METHODS = [
     *(ml.mixup, ml.cutout, ml.cutmix, ml.resizemix, ml.gridmix, ml.fmix, ml.smoothmix, ml.saliencymix),
@@ -372,10 +376,10 @@ def test_every_learner_takes_ids_of_any_integer_type(dtype):
     made = {
         "Plain": lambda one: ml.learners.Plain(),
         "Mixing": lambda one: ml.learners.Mixing(ml.mixup, num_classes=4),
-        "BYOT": lambda one: ml.learners.BYOT(one, generator=seeded()),
-        "CSKD": lambda one: ml.learners.CSKD(),
-        "TFKD": lambda one: ml.learners.TFKD(),
-        "PSKD": lambda one: ml.learners.PSKD(one, epochs=2),
+        "BYOT": lambda one: rivals.BYOT(one, generator=seeded()),
+        "CSKD": lambda one: rivals.CSKD(),
+        "TFKD": lambda one: rivals.TFKD(),
+        "PSKD": lambda one: rivals.PSKD(one, epochs=2),
         "DDGSD": lambda one: ml.learners.DDGSD(ml.augment.crop_and_flip),
         "MixSKD": lambda one: ml.learners.MixSKD(one, generator=seeded()),
     }
@@ -441,7 +445,7 @@ def test_num_classes_may_be_of_numpy_or_a_tensor(classes):
     for net in (
         ml.nets.resnet(8, classes, width=4),
         ml.nets.preact_resnet(18, classes, width=4),
-        ml.nets.wide_resnet(10, classes, width=1),
+        wide_resnet(10, classes, width=1),
         ml.nets.pyramidnet(11, classes, alpha=np.float32(6)),
         ml.nets.vit(classes, size=16, patch=8, dim=12, depth=1),
         ml.nets.mlp(768, (4,), classes),

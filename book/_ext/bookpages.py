@@ -33,7 +33,8 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     text = text.replace("@REPOSITORY@", app.config.html_theme_options["repository_url"])
     text = text.replace("@VERSION@", mixlearn.__version__)
     if "@RESULTS@" in text:
-        from mixlearn.lab import results, runs
+        from mixlearn.train import records as results
+        from mixlearn.train import records as runs
 
         text = text.replace("@RESULTS@", results.page(runs.all()))
     if "@REFERENCE@" in text:

@@ -9,24 +9,10 @@ from typing import Any
 
 ROOMS = {
     "The algebra of mixing": [
-        *(
-            "MixPlan",
-            "BoxPlan",
-            "PatchPlan",
-            "Mixed",
-            "sample_lam",
-            "sample_partner",
-            "sample_boxes",
-            "sample_squares",
-        ),
-        *(
-            "one_hot",
-            "smooth",
-            "soft_cross_entropy",
-            "pair_cross_entropy",
-            "soft_bce",
-            "mixed_accuracy",
-        ),
+        *("MixPlan", "BoxPlan", "PatchPlan", "Mixed"),
+        *("sample_lam", "sample_partner", "sample_boxes", "sample_squares"),
+        *("one_hot", "smooth", "soft_cross_entropy", "pair_cross_entropy"),
+        *("soft_bce", "mixed_accuracy"),
         *("box_area", "boxes_to_masks", "masks_to_boxes", "patchify", "unpatchify"),
     ],
     "Methods": [
@@ -35,40 +21,19 @@ ROOMS = {
         *("puzzlemix", "comixup", "alignmix", "transmix", "MixBlock", "mask_loss"),
         *("patchmix", "contrastive_loss"),
         *("spectral_residual", "gradient_saliency", "feature_attention"),
-        *("methods.distill", "methods.ddgsd", "methods.mixskd"),
-        *("methods.contrast", "methods.patchmix_terms", "methods.masked_images"),
     ],
     "Mixing in a loop, in a loader, as a callback": [
         "RandomMix",
         "MixCollate",
         "lightning",
     ],
-    "Data": [
-        *("data", "augment", "lab.data.scenes.Scenes", "lab.data.scenes.emoji_scenes"),
-        "lab.data.dense",
-    ],
+    "Data": ["data", "augment", "data.scenes.Scenes", "data.scenes.emoji_scenes"],
     "Networks": ["nets"],
-    "Training": [
-        *(
-            "fit",
-            "lab.fit.History",
-            "learners",
-            "lab.schedules",
-            "lab.parts",
-            "recipes",
-        ),
-        *("lab.recipes.dense.detect_pictures", "lab.recipes.dense.segment_pictures"),
-        *("lab.dense.models.faster_rcnn", "lab.dense.models.deeplab"),
-        "lab.dense.training.train_steps",
-    ],
+    "Training": ["fit", "train.fit.History", "learners", "train.schedules"],
     "Run records": ["runs"],
     "Measures": [
-        *("measure", "lab.dense.transfer.detect", "lab.dense.transfer.localize_scenes"),
-        "lab.probe.linear_layer",
-        *("lab.tuning.fine_tune", "lab.tuning.with_new_head", "lab.layer_decay"),
-        *("lab.dense.detector.detector", "lab.dense.segmenter.segmenter"),
-        *("lab.dense.transfer_segment.segment", "lab.dense.segmenter.overlap"),
-        "lab.dense.segmenter.pixel_labels",
+        *("measure", "train.finetune.linear_layer", "train.finetune.with_new_head"),
+        *("train.finetune.LayerDecay", "train.finetune.layer_groups"),
     ],
     "Pictures": ["figures"],
     "Widgets": [

@@ -1,19 +1,138 @@
-"""Checks of what a caller hands in. Each error names what was received and what was expected.
-
-Values are read only where they lie in the computer's own memory. Reading one value of a tensor on an
-accelerator makes the host wait for it, so there only shapes and types are checked.
-"""
+"""Numbers that a caller hands in: Python's, NumPy's, and tensors of one value."""
 
 from __future__ import annotations
 
 import math
+import operator
+import warnings
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.layout import check_layout, to_stack
-from mixlearn.core.scalars import as_count, as_number
+
+def as_number(value: Any, name: str) -> float:
+    """A real number of any kind as a float: Python's, NumPy's, or a tensor or array without dimensions.
+
+    Args:
+        value: what was given.
+        name: of the argument, for the error.
+
+    Raises:
+        TypeError: something else; True and False are no numbers here.
+
+    >>> import torch
+    >>> as_number(torch.tensor(0.5), "alpha"), as_number(2, "alpha")
+    (0.5, 2.0)
+    """
+    if type(value) is float:
+        return value
+    scalar = isinstance(value, Real) or (getattr(value, "ndim", None) == 0 and not isinstance(value, str))
+    if not scalar or _boolean(value):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
+def as_count(value: Any, name: str, least: int | None = None) -> int:
+    """A whole number of any kind as an int, such as `labels.max() + 1`.
+
+    A tensor on an accelerator is waited for: its value becomes part of a shape.
+
+    Args:
+        value: what was given.
+        name: of the argument, for the error.
+        least: the smallest that is allowed; None allows all.
+
+    Raises:
+        TypeError: something else, such as 3.0 or True.
+        ValueError: less than `least`.
+
+    >>> import torch
+    >>> as_count(torch.tensor([0, 4, 2]).max() + 1, "num_classes")
+    5
+    """
+    if type(value) is not int:
+        if _boolean(value) or getattr(value, "ndim", None):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
+        try:
+            value = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def is_count(value: Any, least: int | None = 1) -> bool:
+    """Whether a value is a whole number, of any kind that `as_count` takes, and not below `least`.
+
+    >>> is_count(3), is_count(3.0), is_count(True), is_count(0)
+    (True, False, False, False)
+    """
+    try:
+        as_count(value, "value", least)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _boolean(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
+def to_stack(images: Any) -> str:
+    """The way from a list, or an array, to one tensor, in words for an error.
+
+    Args:
+        images: what was given in place of a tensor.
+
+    >>> import torch
+    >>> to_stack([torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)])
+    ' of 2 images of different sizes: (3, 8, 8), (3, 9, 9); resize or crop them to one size, ...
+    """
+    if not isinstance(images, (list, tuple)):
+        return "; convert it first, for example with torch.as_tensor(images)"
+    sizes = sorted({tuple(image.shape) for image in images if isinstance(image, Tensor)})
+    if len(sizes) < 2:
+        return "; make one tensor of the list with torch.stack(images)"
+    some = ", ".join(map(str, sizes[:3])) + (", …" if len(sizes) > 3 else "")
+    return (
+        f" of {len(images)} images of different sizes: {some}; "
+        "resize or crop them to one size, then torch.stack(images)"
+    )
+
+
+def check_layout(images: Tensor) -> None:
+    """Whether images (B, H, W, C) were given where (B, C, H, W) is meant, so that columns are colours.
+
+    Shapes alone cannot prove it. Read as (B, C, H, W), the images would have 1, 3 or 4 columns, and 16 rows
+    and 16 channels or more. With 3 columns, or as many rows as channels, that is refused; features of a
+    network hardly ever have such a shape. Otherwise (1 or 4 columns, as in features of audio) a warning is
+    given. Fewer rows or channels, and other numbers of dimensions, pass: narrow images, and small features.
+
+    Raises:
+        ValueError: as above.
+
+    >>> import torch
+    >>> check_layout(torch.zeros(2, 2048, 8, 4))                        # features of a narrow image
+    >>> check_layout(torch.zeros(2, 32, 48, 3))
+    Traceback (most recent call last):
+    ValueError: images must have shape (B, C, H, W), got (2, 32, 48, 3), which looks like (B, H, W, C); ...
+    """
+    if images.dim() != 4:
+        return
+    _, first, second, last = images.shape
+    if last not in (1, 3, 4) or first < 16 or second < 16:
+        return
+    looks = f"got {tuple(images.shape)}, which looks like (B, H, W, C); use images.permute(0, 3, 1, 2)"
+    if last == 3 or first == second:
+        raise ValueError(
+            f"images must have shape (B, C, H, W), {looks} (or, if they do have {last} columns, "
+            "images[:, None], which has five dimensions)"
+        )
+    warnings.warn(f"images should have shape (B, C, H, W), {looks}", stacklevel=4)
 
 
 def readable(values: Tensor) -> bool:

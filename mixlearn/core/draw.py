@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_lam, as_partner, check_alpha, check_generator
-from mixlearn.core.scalars import as_count
+from mixlearn.core.checks import as_count, as_lam, as_partner, check_alpha, check_generator
 
 
 def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None) -> Tensor:

@@ -1,7 +1,8 @@
-"""Labels and the losses that take them soft."""
+"""What the soft losses ask of their targets, and what class weights and ignored classes make of them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,68 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixlearn.core.checks import as_ids, check_batch, check_ids, check_labels, readable
-from mixlearn.core.scalars import as_count
-from mixlearn.core.soft_checks import check_same, class_weights, warn_of_multi_hot
+from mixlearn.core.checks import as_count, as_ids, check_batch, check_ids, check_labels, readable
 
 if TYPE_CHECKING:
     from mixlearn.core.plan import MixPlan
+
+
+def check_same(logits: Tensor, targets: Tensor) -> None:
+    """Whether logits and soft targets have one shape, (B, C) or (B, C, …)."""
+    if logits.dim() >= 2 and logits.shape == targets.shape:
+        return
+    way = "class ids become targets by plan.soften(labels, num_classes)"
+    if logits.dim() > 2 and targets.dim() == logits.dim() - 1:
+        way = "maps of class ids become targets by ml.one_hot(maps, num_classes), then plan.mix"
+    raise ValueError(
+        f"logits and targets must both have shape (B, C), or (B, C, H, W) for maps, got "
+        f"{tuple(logits.shape)} and {tuple(targets.shape)}; {way}"
+    )
+
+
+def warn_of_multi_hot(targets: Tensor) -> None:
+    """Warn where rows name several classes in full: a softmax shares one unit of probability among all.
+
+    The sum of a row alone does not tell. The two weights of SnapMix may sum to more than 1 too; but of its
+    two classes neither has all of the label beside the other, and there are only two.
+    """
+    if not readable(targets):
+        return
+    over = targets.detach().sum(1) > 1.01
+    if not bool(over.any()):
+        return
+    rows = targets.detach().movedim(1, -1)[over]
+    least = rows.amin(1, keepdim=True)
+    rows = rows - least * (least < 0.5 / rows.shape[1])  # without what smoothing gives to all
+    several = (rows > 1e-3).sum(1)
+    if bool(((several > 2) | ((several == 2) & (rows.amax(1) > 0.999))).any()):
+        most = float(targets.detach().sum(1).max())
+        warnings.warn(
+            f"targets of a softmax loss should sum to 1 in each row, got up to {most:g}, as labels of "
+            "several classes do; use soft_bce, in a learner Mixing(mix, loss=ml.soft_bce), or divide "
+            "each row by its sum",
+            stacklevel=3,
+        )
+
+
+def class_weights(
+    weight: Tensor | Sequence[float] | None, ignore_index: int | None, logits: Tensor
+) -> Tensor:
+    """How much each class counts, (C,) shaped to multiply logits (B, C, …); 0 for a class that is ignored."""
+    classes, device = logits.shape[1], logits.device
+    if weight is None:
+        each = torch.ones(classes, dtype=logits.dtype, device=device)
+    else:
+        each = torch.as_tensor(weight).to(device, logits.dtype)
+        if tuple(each.shape) != (classes,):
+            raise ValueError(
+                f"weight must hold one number for each of {classes} classes, got shape {tuple(each.shape)}"
+            )
+        if readable(each) and not bool(((each >= 0) & each.isfinite()).all()):
+            raise ValueError(f"weight must be finite and at least 0, got {each.tolist()[:8]}")
+    if ignore_index is not None and 0 <= ignore_index < classes:
+        each = each.index_fill(0, torch.tensor(ignore_index, device=device), 0)
+    return each.view(-1, *(1,) * (logits.dim() - 2))
 
 
 def one_hot(
@@ -238,3 +295,53 @@ def pair_cross_entropy(
     weights = plan.weights
     mean = (weights * torch.stack(losses)).sum() / (weights * counts[plan.sources]).sum()
     return mean * (weights.sum() / len(plan))
+
+
+def mixed_accuracy(
+    logits: Tensor, labels: Tensor, plan: MixPlan | None = None, *, ignore_index: int = -100
+) -> Tensor:
+    """Accuracy on mixed images: the share of all labels, by their weight, that equal the prediction.
+
+    Even a perfect network cannot reach 1 here: it names one class, and the other keeps its share.
+    Its ceiling is the mean of the largest share.
+
+    Args:
+        logits: (B, C), or (B, C, H, W) with soft targets of maps.
+        labels: with a plan, (B,) integer ids as they were before mixing; without, the soft targets of the
+            mixtures, of the shape of the logits.
+        plan: the plan that mixed the batch; None where the targets are mixed already.
+        ignore_index: the id of labels that do not count, neither in the sum nor in the denominator.
+
+    Returns:
+        A scalar in [0, 1], on the device of the logits; NaN where no label counts.
+
+    Raises:
+        TypeError, ValueError: ids without a plan, soft labels with one, labels of another shape or range.
+
+    >>> from mixlearn.core.plan import MixPlan
+    >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([.75, .5]))
+    >>> logits, labels = torch.tensor([[9., 0.], [9., 0.]]), torch.tensor([0, 1])
+    >>> mixed_accuracy(logits, labels, plan).item()
+    0.625
+    >>> mixed_accuracy(logits, plan.soften(labels, 2)).item()
+    0.625
+    """
+    if plan is None:
+        if labels.dim() != logits.dim():
+            raise ValueError(
+                f"labels {tuple(labels.shape)} are class ids, which need the plan that mixed the batch: "
+                "mixed_accuracy(logits, labels, plan); expected soft targets of the shape of the logits, "
+                f"{tuple(logits.shape)}"
+            )
+        check_same(logits, labels)
+        shares = labels.to(torch.promote_types(labels.dtype, torch.float32))
+        return shares.gather(1, logits.argmax(1, keepdim=True)).sum() / shares.sum()
+    if labels.dim() > 1 and labels.is_floating_point():
+        raise ValueError(
+            f"with a plan, labels must be class ids (B,) from before mixing, got {tuple(labels.shape)} "
+            f"{labels.dtype}; soft targets that are mixed already go alone: mixed_accuracy(logits, targets)"
+        )
+    check_batch(logits, len(plan), "logits")
+    check_labels(labels, len(plan), logits.shape[1], ignore_index)
+    weights = plan.weights * (labels != ignore_index)[plan.sources]  # (K, B)
+    return (weights * (labels[plan.sources] == logits.argmax(1))).sum() / weights.sum()

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mixlearn.core.checks import check_batch, check_labels, check_size
-from mixlearn.core.combine import Fill, filled, gather_sum, mask_sum, pick
-from mixlearn.core.sentence import sentence
+from mixlearn.core.fast import Fill, filled, gather_sum, mask_sum, pick
 
 Plan = TypeVar("Plan", bound="MixPlan")
 
@@ -246,3 +247,128 @@ class MixPlan:
             check_batch(images, len(self), "images")
         else:
             check_size(images, len(self), self.masks.shape[-2:], "masks")
+
+
+def sentence(plan: MixPlan, i: int, names: Sequence[str] | None = None) -> str:
+    """Mixture i of a plan in one sentence; see `MixPlan.describe`."""
+    if not -len(plan) <= i < len(plan):
+        raise IndexError(f"i must lie in 0…{len(plan) - 1} for {len(plan)} mixtures, got {i}")
+    if names is not None and len(names) != len(plan):
+        raise ValueError(f"names must hold one name for each of {len(plan)} images, got {len(names)}")
+    shares: dict[str, float] = {}
+    for source, weight in zip(plan.sources[:, i].tolist(), plan.weights[:, i].tolist(), strict=True):
+        name = f"image {source}" if names is None else str(names[source])
+        shares[name] = shares.get(name, 0.0) + weight
+    said = " + ".join(f"{round(100 * share)} % {name}" for name, share in shares.items())
+    if plan.boxes is not None:
+        x0, y0, x1, y1 = plan.boxes[i].tolist()
+        said += f", box x {x0}–{x1}, y {y0}–{y1}"
+    return said
+
+
+class Mixed(NamedTuple):
+    """What a mixing method returns: the mixed images, their soft labels, and the plan that made both."""
+
+    images: Tensor
+    targets: Tensor | None
+    plan: MixPlan
+
+
+def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes: int | None) -> Mixed:
+    """Mix and soften: the last step of every method."""
+    plan = plan if plan.device == images.device else plan.to(images.device)
+    targets = None if labels is None else plan.soften(labels, num_classes)
+    return Mixed(plan.mix(images), targets, plan)
+
+
+class EachPlan(MixPlan):
+    """A plan in which image i is mixed as the plan `plans[chosen[i]]` says.
+
+    Args:
+        plans: of any kinds, each for the whole batch.
+        chosen: (B,) int64, which plan each image follows. It stays on the device where it is.
+
+    Raises:
+        ValueError: no plans, plans for other numbers of images than `chosen`.
+
+    >>> plans = [MixPlan.identity(2), MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.75]))]
+    >>> plan = EachPlan(plans, torch.tensor([0, 1]))
+    >>> plan.mix(torch.tensor([[0.0], [8.0]])).tolist(), plan.lam.tolist()
+    ([[0.0], [6.0]], [1.0, 0.75])
+    """
+
+    plans: tuple[MixPlan, ...]
+    chosen: Tensor
+    _stay: ClassVar[tuple[str, ...]] = ("chosen",)
+
+    def __init__(self, plans: Sequence[MixPlan], chosen: Tensor) -> None:
+        if not plans or any(len(plan) != len(chosen) for plan in plans):
+            raise ValueError(
+                f"plans must be one or more for {len(chosen)} images, got {[len(plan) for plan in plans]}"
+            )
+        vars(self).update(plans=tuple(plans), chosen=chosen, boxes=None)  # the class is frozen
+
+    def to(self, device: torch.device | str) -> EachPlan:
+        """The same plan on another device."""
+        plan = super().to(device)
+        vars(plan)["plans"] = tuple(one.to(device) for one in self.plans)
+        return plan
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(K, B), K the most parts of any plan; an image with fewer has itself in the rest, with share 0."""
+        own = torch.arange(len(self), device=self.plans[0].device).expand(self._parts, -1)
+        rows = [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans]
+        return each(rows, self.chosen, 1)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(K, B): the shares of the labels."""
+        return each([self._padded(plan.weights) for plan in self.plans], self.chosen, 1)
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """(K, B, 1, H, W), or (K, B, 1, 1, 1) where all plans have constant masks."""
+        height, width = (max(plan.masks.shape[k] for plan in self.plans) for k in (-2, -1))
+        shape = (self._parts, len(self), 1, height, width)
+        return each([self._padded(plan.masks).expand(shape) for plan in self.plans], self.chosen, 1)
+
+    @cached_property
+    def lam_asked(self) -> Tensor:
+        """(B,): the λ that each image's plan was asked for."""
+        asked = [plan.lam if plan.lam_asked is None else plan.lam_asked for plan in self.plans]
+        return each(asked, self.chosen)
+
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
+        """Each image mixed by its own plan; (B, …, H, W) of what all plans can mix."""
+        return each([plan.mix(images, fill=fill) for plan in self.plans], self.chosen)
+
+    def describe(self, i: int, names: Sequence[str] | None = None) -> str:
+        """Mixture i in one sentence, as its own plan puts it."""
+        plan = self.plans[int(self.chosen[i])] if -len(self) <= i < len(self) else self.plans[0]
+        return plan.changed(weights=self.weights[: len(plan.sources)]).describe(i, names)
+
+    @property
+    def _parts(self) -> int:
+        return max(len(plan.sources) for plan in self.plans)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        """values (k, …) with zeros up to (K, …)."""
+        missing = self._parts - len(values)
+        return F.pad(values, (0, 0) * (values.dim() - 1) + (0, missing)) if missing else values
+
+
+def each(values: Sequence[Tensor], chosen: Tensor, dim: int = 0) -> Tensor:
+    """From several tensors of one shape, for each place i along a dimension that of `values[chosen[i]]`.
+
+    >>> each([torch.zeros(3), torch.ones(3)], torch.tensor([0, 1, 0])).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    out = values[0]
+    for k, other in enumerate(values[1:], 1):
+        here = (chosen == k).to(other.device, non_blocking=True)
+        out = torch.where(here.view(*(1,) * dim, -1, *(1,) * (other.dim() - dim - 1)), other, out)
+    return out

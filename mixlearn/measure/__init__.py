@@ -2,37 +2,44 @@
 
 from mixlearn.measure.attacks import attacked, fgsm, pgd
 from mixlearn.measure.between import Between, between
-from mixlearn.measure.calibration import Calibration, calibration
-from mixlearn.measure.corruptions import COMMON, CorruptedSets, Robustness, corrupt, corrupted, robustness
-from mixlearn.measure.evaluate import Prediction, evaluate, predict
-from mixlearn.measure.hidden import hide, in_between, middle, occlusion
-from mixlearn.measure.label_noise import LabelNoise, label_noise, visible
-from mixlearn.measure.localize import Localization, activations, localization, spread_boxes
-from mixlearn.measure.multilabel import Multilabel, multilabel
-from mixlearn.measure.nearest import Nearest, knn_accuracy, nearest
-from mixlearn.measure.noise_and_blur import (
-    defocus_blur,
-    gaussian_noise,
-    glass_blur,
-    impulse_noise,
-    motion_blur,
-    shot_noise,
-    zoom_blur,
-)
-from mixlearn.measure.outside import Detection, confidence, detection, noise_images, out_of_distribution
-from mixlearn.measure.plane import Plane, features_of, principal_plane
-from mixlearn.measure.quality import Quality, common_mistakes, prediction_quality
-from mixlearn.measure.weather_and_digital import (
+from mixlearn.measure.corruptions import (
+    COMMON,
+    CorruptedSets,
+    Robustness,
     brightness,
     contrast,
+    corrupt,
+    corrupted,
+    defocus_blur,
     elastic_transform,
     fog,
     frost,
+    gaussian_noise,
+    glass_blur,
+    impulse_noise,
     jpeg_compression,
+    motion_blur,
     pixelate,
+    robustness,
+    shot_noise,
     snow,
+    zoom_blur,
 )
-from mixlearn.measure.whose import Behaviour, probe
+from mixlearn.measure.evaluate import Prediction, evaluate, predict
+from mixlearn.measure.features import Nearest, Plane, features_of, knn_accuracy, nearest, principal_plane
+from mixlearn.measure.hidden import hide, in_between, middle, occlusion
+from mixlearn.measure.localize import Localization, activations, localization, spread_boxes
+from mixlearn.measure.metrics import (
+    Calibration,
+    Multilabel,
+    Quality,
+    calibration,
+    common_mistakes,
+    multilabel,
+    prediction_quality,
+)
+from mixlearn.measure.mixtures import Behaviour, LabelNoise, label_noise, probe, visible
+from mixlearn.measure.outside import Detection, confidence, detection, noise_images, out_of_distribution
 
 __all__ = [
     "Behaviour",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixlearn.core.checks import check_generator
 from mixlearn.measure.evaluate import InMemory, batches, predict
-from mixlearn.measure.plane import Reading
+from mixlearn.measure.features import Reading
 from mixlearn.methods.mixup import mixup
 
 

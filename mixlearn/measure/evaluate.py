@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlearn.core.checks import as_ids
+from mixlearn.core.fast import sent
 from mixlearn.core.labels import soft_bce
 from mixlearn.core.modes import evaluation
-from mixlearn.core.transfer import sent
-from mixlearn.measure.calibration import calibration
-from mixlearn.measure.multilabel import multilabel
+from mixlearn.measure.metrics import calibration, multilabel
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.geometry import boxes_to_masks
-from mixlearn.core.layout import check_layout
+from mixlearn.core.boxes import boxes_to_masks
+from mixlearn.core.checks import check_layout
 from mixlearn.core.plan import MixPlan
 from mixlearn.measure.evaluate import predict
 

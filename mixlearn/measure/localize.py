@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.geometry import box_area, masks_to_boxes
+from mixlearn.core.boxes import box_area, masks_to_boxes
 from mixlearn.measure.evaluate import batches
 from mixlearn.methods.saliency import feature_attention
 

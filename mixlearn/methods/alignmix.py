@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_batch, check_pixels
-from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.plan import MixPlan
+from mixlearn.core.fast import Fill, laid_out_as
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
 class AlignPlan(MixPlan):

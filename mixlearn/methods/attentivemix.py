@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import as_count, check_pixels
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.plan import MixPlan
-from mixlearn.core.scalars import as_count
-from mixlearn.core.transfer import sent
+from mixlearn.core.fast import sent
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 

@@ -1,14 +1,77 @@
-"""Losses without labels: two views of an image, or mixtures that share images, are to find each other."""
+"""PatchMix: mixtures of the patches of several images, and the loss that asks for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import readable
+from mixlearn.core.checks import is_count, readable
+from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.patchmix import contrastive_loss
+from mixlearn.core.processes import Shared
+from mixlearn.methods.augment import crop_and_flip
+from mixlearn.methods.learner import Unlabelled, dealt, interleaved
+from mixlearn.methods.twin import Twin, slow_down
+from mixlearn.nets.taps import pooled
+
+
+def contrastive_loss(
+    queries: Tensor, keys: Tensor, targets: Tensor | None = None, *, temperature: float = 0.2
+) -> Tensor:
+    """Soft cross-entropy over cosine similarities: which keys belong to each query, and in what share?
+
+    Both are brought to length 1 here. No gradient reaches the keys unless they carry one.
+
+    Args:
+        queries: (B, D).
+        keys: (K, D); those of all processes, where there are several.
+        targets: (B, K), rows that sum to 1: shares of the keys that are to be found. None: key i for query
+            i, alone, as in InfoNCE.
+        temperature: τ, above 0, by which similarities are divided.
+
+    Returns:
+        A scalar, float32 at least.
+
+    Raises:
+        ValueError: shapes that disagree, a temperature that is not positive, features that are not finite or
+            of length 0, targets that do not sum to 1.
+
+    Source: van den Oord, Li & Vinyals, *Representation Learning with Contrastive Predictive Coding*, 2018,
+    for one key; Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, for more.
+
+    >>> eye = torch.eye(3)
+    >>> round(contrastive_loss(eye, 5 * eye, temperature=1.0).item(), 4)
+    0.5514
+    """
+    if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
+        raise ValueError(
+            f"queries (B, D) and keys (K, D) must be equally long, got {tuple(queries.shape)} and "
+            f"{tuple(keys.shape)}"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    both = []
+    for name, found in (("queries", queries), ("keys", keys)):
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        length = found.norm(dim=1, keepdim=True)
+        if readable(found) and not bool((length.isfinite() & (length > 0)).all()):
+            raise ValueError(f"{name} must be finite and not of length 0")
+        both.append(found / length)
+    logits = both[0] @ both[1].T / temperature
+    if targets is None:
+        if len(queries) > len(keys):
+            raise ValueError(f"each query needs a key of its own, got {len(queries)} and {len(keys)}")
+        targets = torch.eye(len(queries), len(keys), device=queries.device)
+    if targets.shape != logits.shape:
+        raise ValueError(f"targets must have shape {tuple(logits.shape)}, got {tuple(targets.shape)}")
+    if readable(targets) and not bool(((targets.sum(1) - 1).abs() < 1e-4).all()):
+        raise ValueError(f"targets must sum to 1 in each row, got {targets.sum(1).tolist()[:4]} …")
+    return soft_cross_entropy(logits, targets)
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
@@ -146,3 +209,272 @@ def _directions(found: Tensor, name: str) -> Tensor:
     if readable(found) and not bool((length.isfinite() & (length > 0)).all()):
         raise ValueError(f"{name} must be finite and not of length 0")
     return found / length
+
+
+def perceptron(
+    sizes: Sequence[int], *, last_norm: bool = True, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Linear layers with batch normalisation and rectification between them.
+
+    What is normalised has no bias.
+
+    Args:
+        sizes: numbers in the input, between the layers, and in the output.
+        last_norm: normalise the output too, without scale and shift; else it has a bias.
+        generator: source of the initial weights; None uses torch's default one.
+
+    Raises:
+        ValueError: sizes that are not positive integers.
+
+    >>> [type(layer).__name__ for layer in perceptron((8, 16, 4))]
+    ['Linear', 'BatchNorm1d', 'ReLU', 'Linear', 'BatchNorm1d']
+    >>> perceptron((8, 16, 4), last_norm=False)[-1]
+    Linear(in_features=16, out_features=4, bias=True)
+    """
+    for size in sizes:
+        if not is_count(size):
+            raise ValueError(f"the sizes of layers must be positive integers, got {size!r}")
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        for i, (inside, outside) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            last = i == len(sizes) - 2
+            layer = nn.Linear(inside, outside, bias=last and not last_norm)
+            for numbers in layer.parameters():
+                nn.init.uniform_(numbers, -(inside**-0.5), inside**-0.5, generator=generator)
+            layers.append(layer)
+            if not last:
+                layers += [nn.BatchNorm1d(outside), nn.ReLU(inplace=True)]
+            elif last_norm:
+                layers.append(nn.BatchNorm1d(outside, affine=False))
+    return nn.Sequential(*layers)
+
+
+rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
+
+
+class Contrast(Unlabelled):
+    """The skeleton of learners that compare views of images, and never read a label.
+
+    What the network's head would be given, its tap "pool", goes through a projector of three layers; what
+    asks goes through a predictor besides. The head stays as it is: no gradient reaches it, and `fit` leaves
+    it to itself.
+
+    All that asks goes through the network in one call, and all keys in another, without gradients: through
+    the slow twin where there is one, else through the network itself, where a view that asks too is not sent
+    again. Projector and predictor normalise each view on its own, over the batch of all processes.
+
+    Args:
+        net: the network that is to be trained: with a tap "pool", `features` and a `head`. Here it is only
+            looked at and copied; each call is given it anew.
+        augment: `augment(images, generator=…)` makes a view, and is called twice. Give it here, and none to
+            `fit`. Contrastive learning asks for more than the crops and flips that stand here for a start.
+        hidden: numbers in the projector's inner layers. Published: 4096.
+        outside: numbers in a query or key. Published: 256.
+        predictor: numbers in the predictor's inner layer; None goes without, in which case projections ask.
+        predictor_norm: normalise what the predictor says.
+        momentum: of the twin, a number or a function of progress; None goes without a twin.
+        deploy: "twin" or "network": which of the two is handed on after training.
+        temperature: τ, by which similarities are divided, where the loss has one.
+        image_size: not needed, kept so that it is built as `AutoMix` is.
+        smoothing: must be 0: there are no labels.
+        generator: source of the first weights of projector and predictor.
+
+    Raises:
+        TypeError: a network without `features` and tap "pool", something that cannot be called as `augment`.
+        ValueError: smoothing, another `deploy`, a temperature that is not positive, layers without size.
+
+    Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
+    """
+
+    compares = True  # the images of a batch with each other, so that one alone says nothing
+
+    def __init__(
+        self,
+        net: Any,
+        *,
+        augment: Callable[..., Tensor] = crop_and_flip,
+        hidden: int = 4096,
+        outside: int = 256,
+        predictor: int | None = None,
+        predictor_norm: bool = True,
+        momentum: float | Callable[[float], float] | None = None,
+        deploy: str = "twin",
+        temperature: float = 0.2,
+        image_size: int | None = None,
+        smoothing: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(net, augment, smoothing)
+        if deploy not in ("twin", "network"):
+            raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        self.temperature = temperature
+        self.momentum, self.deploy = momentum, deploy
+        self.projector = perceptron((net.features, hidden, hidden, outside), generator=generator)
+        self.predictor: nn.Module | None = None
+        if predictor is not None:
+            self.predictor = perceptron(
+                (outside, predictor, outside), last_norm=predictor_norm, generator=generator
+            )
+        self.twin: Twin | None = None
+        if momentum is not None:
+            self.twin = Twin(self._followed(net), momentum(0.0) if callable(momentum) else momentum)
+
+    def advance(self, progress: float) -> None:
+        """Tell the learner how far training has come, from 0 to 1."""
+        if self.twin is not None and callable(self.momentum):
+            self.twin.momentum = self.momentum(progress)
+
+    def after_step(self, model: Any) -> None:
+        """Let the twin follow; after each step of the optimiser.
+
+        Args:
+            model: the network.
+        """
+        if self.twin is not None:
+            self.twin.follow(self._followed(getattr(model, "module", model)))
+
+    def deployed(self, model: Any) -> Any:
+        """The network that is handed on, as `deploy` declared it beforehand, its head as it was.
+
+        The twin's weights ask for no gradient; to train it on, copy it and call `requires_grad_()`.
+
+        Args:
+            model: the network that was trained.
+        """
+        return model if self.twin is None or self.deploy == "network" else self.twin["net"]
+
+    def views(self, images: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Two views of a batch.
+
+        Args:
+            images: (B, C, H, W), two at least, since each is told from the others.
+            generator: source of the views.
+        """
+        if len(images) < 2:
+            raise ValueError(f"{type(self).__name__} compares the images of a batch, got {len(images)}")
+        return self.augment(images, generator=generator), self.augment(images, generator=generator)
+
+    def encoded(
+        self, model: Any, queries: Sequence[Tensor], keys: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What is said of batches that ask, and of those that answer; no gradient reaches the latter.
+
+        Args:
+            model: the network.
+            queries, keys: batches (B, C, H, W), of one shape. One may be among both; no keys are needed.
+
+        Returns:
+            As many (B, outside) for queries, and for keys.
+        """
+        with self.autocast():
+            features = _at_once(model, queries)
+            projected = [self.projector(self._fitting(one)) for one in features]
+            asking = [one if self.predictor is None else self.predictor(one) for one in projected]
+        with torch.no_grad(), self.autocast():
+            if self.twin is None:
+                encoder, projector = model, self.projector
+                known = {id(view): one.detach() for view, one in zip(queries, projected, strict=True)}
+            else:
+                encoder, projector, known = self.twin["net"], self.twin["projector"], {}
+                if isinstance(model, Shared):
+                    encoder = Shared(encoder, model.rank, model.world)
+            rest = [view for view in keys if id(view) not in known]
+            if rest:
+                for view, one in zip(rest, _at_once(encoder, rest), strict=True):
+                    known[id(view)] = projector(self._fitting(one))
+        return asking, [known[id(view)] for view in keys]
+
+    def _fitting(self, features: Tensor) -> Tensor:
+        """Features in the precision of the projector."""
+        return features.to(next(self.projector.parameters()).dtype)
+
+    def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
+        return {"net": net, "projector": self.projector}
+
+
+def _at_once(encoder: Any, batches: Sequence[Tensor]) -> list[Tensor]:
+    """The pooled features of several batches, by one call."""
+    return dealt(pooled(encoder, interleaved(*batches)), len(batches))
+
+
+class SimCLR(Contrast):
+    """Each view is to find the other view of its image among all views of the batch. Its term: "contrast".
+
+    No twin and no predictor; both views carry gradients.
+
+    Args:
+        net: the network that is to be trained.
+        temperature: τ. The paper has 0.5 for CIFAR-10 and 0.1 for ImageNet.
+        parts: all else, as for `Contrast`.
+
+    Source: Chen, Kornblith, Norouzi & Hinton, *A Simple Framework for Contrastive Learning of Visual
+    Representations*, ICML 2020. The projector here is the skeleton's, of three layers.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> list(SimCLR(net, hidden=8, outside=4)(net, torch.rand(3, 3, 8, 8)))
+    ['contrast']
+    """
+
+    def __init__(self, net: Any, *, temperature: float = 0.5, **parts: Any) -> None:
+        super().__init__(net, temperature=temperature, **parts)
+
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """The term of a batch.
+
+        Args:
+            model, images, generator: as for the call.
+        """
+        (first, second), _ = self.encoded(model, self.views(images, generator))
+        return {"contrast": nt_xent(first, second, temperature=self.temperature)}
+
+
+class MoCo(Contrast):
+    """Each query is to find the key that a slow twin makes of its image's other view. Its term: "contrast".
+
+    This is MoCo v3, whose negatives are the other images of the batch.
+
+    Args:
+        net: the network that is to be trained.
+        scaled: times 2τ, as published.
+        predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
+            itself.
+        parts: all else, as for `Contrast`.
+
+    Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
+    The paper holds a transformer's patch embedding as drawn; here all is trained. The twin follows after a
+    step and not before the next, which is the same, save that its momentum is that of one step before.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> learner = MoCo(net, hidden=8, outside=4, predictor=8)
+    >>> list(learner(net, torch.rand(3, 3, 8, 8))), learner.twin.momentum
+    (['contrast'], 0.996)
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        *,
+        scaled: bool = True,
+        predictor: int | None = 4096,
+        momentum: float | Callable[[float], float] | None = rising,
+        **parts: Any,
+    ) -> None:
+        super().__init__(net, predictor=predictor, momentum=momentum, **parts)
+        self.scaled = scaled
+
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """The term of a batch, of both ways together.
+
+        Args:
+            model, images, generator: as for the call.
+        """
+        both = self.views(images, generator)
+        queries, keys = self.encoded(model, both, both)
+        found = moco_loss(
+            (queries[0], queries[1]), (keys[0], keys[1]), temperature=self.temperature, scaled=self.scaled
+        )
+        return {"contrast": found}

@@ -8,12 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.boxes import BoxPlan, check_boxes
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn
-from mixlearn.core.geometry import check_boxes
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.transfer import sent
+from mixlearn.core.fast import sent
+from mixlearn.core.plan import Mixed, apply_plan
 
 
 def cutmix(

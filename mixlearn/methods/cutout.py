@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_pixels
-from mixlearn.core.combine import Fill, as_fill
+from mixlearn.core.boxes import boxes_to_masks
+from mixlearn.core.checks import as_count, check_pixels
 from mixlearn.core.draw import sample_squares
-from mixlearn.core.geometry import boxes_to_masks
-from mixlearn.core.mixed import Mixed
-from mixlearn.core.plan import MixPlan
-from mixlearn.core.scalars import as_count
+from mixlearn.core.fast import Fill, as_fill
+from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.cutmix import as_boxes
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.labels import one_hot
-from mixlearn.core.scalars import as_count
-from mixlearn.core.transfer import sent
+from mixlearn.core.checks import as_count
+from mixlearn.core.fast import sent
+from mixlearn.core.labels import cross_entropy, one_hot
+from mixlearn.methods.learner import Plain, interleaved, parted
+from mixlearn.nets.taps import Only, check_taps
 
 
 def distillation(
@@ -174,3 +179,138 @@ def same_class(labels: Tensor, generator: torch.Generator | None = None) -> Tens
     chance = sent(torch.rand(alike.shape, generator=generator), labels.device)
     best, partner = torch.where(alike, chance, -1.0).max(1)
     return torch.where(best >= 0, partner, -1)
+
+
+def ddgsd_terms(
+    logits: tuple[Tensor, Tensor],
+    features: tuple[Tensor, Tensor],
+    labels: Tensor,
+    *,
+    temperature: float = 4.0,
+    weight: float = 5e-4,
+    smoothing: float = 0.0,
+    released: bool = False,
+) -> dict[str, Tensor]:
+    """The terms of data-distortion guided self-distillation for one batch.
+
+    - "labels": cross-entropy, the mean over both augmentations.
+    - "answers": each answer learns from the other, which is held fixed.
+    - "features": `weight` times the squared distance of the two mean feature vectors; gradients reach both.
+
+    Args:
+        logits: two answers (B, classes), one to each augmentation.
+        features: two (B, C), what the head was given.
+        labels: (B,) class ids, of both.
+        temperature: T of the distillation.
+        weight: of "features".
+        smoothing: share of each label spread over all classes, in "labels".
+        released: as a public library has it: "features" compares two numbers, each the mean over batch and
+            channels, and "labels" counts half.
+
+    Returns:
+        Scalars by name, float32; their sum is the loss.
+
+    Raises:
+        ValueError: not two answers and two features, or of other shapes.
+
+    Source: Xu & Liu, *Data-Distortion Guided Self-Distillation for Deep Neural Networks*, AAAI 2019.
+    `released`: Self-KD-Lib, the code published with MixSKD.
+
+    >>> import torch
+    >>> one, other = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    >>> terms = ddgsd_terms((one, other), (one, other), torch.tensor([0]), weight=1.0)
+    >>> {name: round(float(value), 4) for name, value in terms.items()}
+    {'labels': 1.1269, 'answers': 3.9187, 'features': 8.0}
+    >>> float(ddgsd_terms((one, other), (one, other), torch.tensor([0]), released=True)["features"])
+    0.0
+    """
+    if len(logits) != 2 or len(features) != 2:
+        raise ValueError(
+            "logits and features must be two each, one of each augmentation, got "
+            f"{len(logits)} and {len(features)}"
+        )
+    one, other = logits
+    answers = distillation(one, other, temperature=temperature) + distillation(
+        other, one, temperature=temperature
+    )
+    right = [cross_entropy(said.float(), labels, smoothing) for said in logits]
+    first, second = (part.float() for part in features)
+    apart = mean_discrepancy(first, second)
+    if released:
+        apart = (first.mean() - second.mean()).square()
+    return {
+        "labels": (right[0] + right[1]) / (4 if released else 2),
+        "answers": answers,
+        "features": weight * apart,
+    }
+
+
+class DDGSD(Plain):
+    """Two augmentations of each image learn from each other: data-distortion guided self-distillation.
+
+    Its terms are those of `ddgsd_terms`: "labels", "answers" and "features".
+
+    Args:
+        augment: `augment(images, generator=…)`, called twice for each batch. Give it here, and none to `fit`.
+        temperature: T of the distillation.
+        weight: of "features".
+        released: see `ddgsd_terms`.
+        num_classes, smoothing: as for `Plain`.
+
+    Raises:
+        TypeError: something that cannot be called as `augment`; in training, a network without taps.
+        ValueError: in training, a network without a tap "pool".
+
+    Source: Xu & Liu, *Data-Distortion Guided Self-Distillation for Deep Neural Networks*, AAAI 2019.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> list(DDGSD(ml.augment.crop_and_flip)(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1])))
+    ['labels', 'answers', 'features']
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("augment", "temperature", "weight", "released")
+
+    def __init__(
+        self,
+        augment: Callable[..., Tensor],
+        *,
+        temperature: float = 4.0,
+        weight: float = 5e-4,
+        released: bool = False,
+        num_classes: int | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes, smoothing)
+        if not callable(augment):
+            raise TypeError(
+                f"augment must be a function (images, *, generator), got {type(augment).__name__}"
+            )
+        self.augment, self.temperature, self.weight = augment, temperature, weight
+        self.released = released
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        check_taps(model, "DDGSD")
+        both = interleaved(*(self.augment(images, generator=generator) for _ in range(2)))
+        kept: list[Tensor] = []
+
+        def keep(name: str, features: Tensor) -> Tensor:
+            kept.append(features)
+            return features
+
+        logits = model(both, tap=Only("pool", keep))
+        if not kept:
+            raise ValueError("DDGSD compares what the head is given, and the network has no tap 'pool'")
+        one, other = parted(logits)
+        first, second = parted(kept[0])
+        return ddgsd_terms(
+            (one, other),
+            (first, second),
+            labels,
+            temperature=self.temperature,
+            weight=self.weight,
+            smoothing=self.smoothing,
+            released=self.released,
+        )

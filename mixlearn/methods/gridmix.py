@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.plan import MixPlan
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
 def gridmix(

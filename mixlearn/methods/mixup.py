@@ -9,9 +9,8 @@ from torch import Tensor
 
 from mixlearn.core.checks import check_images
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.plan import MixPlan
-from mixlearn.core.transfer import sent
+from mixlearn.core.fast import sent
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
 def mixup(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_generator, check_pixels, readable
-from mixlearn.core.labels import soft_cross_entropy
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.patch_plan import PatchPlan
-from mixlearn.core.scalars import as_count, is_count
+from mixlearn.core.checks import as_count, check_generator, check_pixels, is_count
+from mixlearn.core.labels import smooth
+from mixlearn.core.patches import PatchPlan
+from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.methods.contrast import Contrast, contrastive_loss, rising
 
 
 def patchmix(
@@ -76,60 +76,6 @@ def patchmix(
     return apply_plan(plan, images, labels, num_classes)
 
 
-def contrastive_loss(
-    queries: Tensor, keys: Tensor, targets: Tensor | None = None, *, temperature: float = 0.2
-) -> Tensor:
-    """Soft cross-entropy over cosine similarities: which keys belong to each query, and in what share?
-
-    Both are brought to length 1 here. No gradient reaches the keys unless they carry one.
-
-    Args:
-        queries: (B, D).
-        keys: (K, D); those of all processes, where there are several.
-        targets: (B, K), rows that sum to 1: shares of the keys that are to be found. None: key i for query
-            i, alone, as in InfoNCE.
-        temperature: τ, above 0, by which similarities are divided.
-
-    Returns:
-        A scalar, float32 at least.
-
-    Raises:
-        ValueError: shapes that disagree, a temperature that is not positive, features that are not finite or
-            of length 0, targets that do not sum to 1.
-
-    Source: van den Oord, Li & Vinyals, *Representation Learning with Contrastive Predictive Coding*, 2018,
-    for one key; Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, for more.
-
-    >>> eye = torch.eye(3)
-    >>> round(contrastive_loss(eye, 5 * eye, temperature=1.0).item(), 4)
-    0.5514
-    """
-    if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
-        raise ValueError(
-            f"queries (B, D) and keys (K, D) must be equally long, got {tuple(queries.shape)} and "
-            f"{tuple(keys.shape)}"
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    both = []
-    for name, found in (("queries", queries), ("keys", keys)):
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        length = found.norm(dim=1, keepdim=True)
-        if readable(found) and not bool((length.isfinite() & (length > 0)).all()):
-            raise ValueError(f"{name} must be finite and not of length 0")
-        both.append(found / length)
-    logits = both[0] @ both[1].T / temperature
-    if targets is None:
-        if len(queries) > len(keys):
-            raise ValueError(f"each query needs a key of its own, got {len(queries)} and {len(keys)}")
-        targets = torch.eye(len(queries), len(keys), device=queries.device)
-    if targets.shape != logits.shape:
-        raise ValueError(f"targets must have shape {tuple(logits.shape)}, got {tuple(targets.shape)}")
-    if readable(targets) and not bool(((targets.sum(1) - 1).abs() < 1e-4).all()):
-        raise ValueError(f"targets must sum to 1 in each row, got {targets.sum(1).tolist()[:4]} …")
-    return soft_cross_entropy(logits, targets)
-
-
 def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
     """The order as a tensor on the CPU, if it is a permutation of 0…count − 1."""
     given = torch.as_tensor(order).cpu()
@@ -147,3 +93,255 @@ def _drawn(parts: int | Sequence[int], generator: torch.Generator | None) -> int
     if not several or not all(is_count(one, least=None) for one in several):
         raise ValueError(f"parts must be an integer or a list of integers, got {parts!r}")
     return as_count(several[int(torch.randint(len(several), (), generator=generator))], "parts")
+
+
+class Encoded(NamedTuple):
+    """What was said of one view of a batch: of its images, and of its mixtures; (B, D) each.
+
+    What no term asks for may be None.
+    """
+
+    images: Tensor | None = None
+    mixed: Tensor | None = None
+
+
+def patchmix_terms(
+    queries: tuple[Encoded, Encoded],
+    keys: tuple[Encoded, Encoded],
+    plans: tuple[MixPlan, MixPlan],
+    *,
+    weight: float = 0.5,
+    temperature: float = 0.2,
+    symmetric: bool = False,
+    origin_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """The three terms of PatchMix for one batch, their weights in.
+
+    With W₁ and W₂ the shares of the images in the mixtures of view 1 and of view 2:
+
+    - "origin": each image of view 1 finds its key of view 2.
+    - "mix_to_origin": each mixture of view 2 finds the keys of view 1 of its images; targets W₂.
+    - "mix_to_mix": each mixture of view 2 finds the mixtures of view 1 that share images with it; targets
+      W₂·W₁ᵀ.
+
+    Args:
+        queries: of view 1 and of view 2. Asked for: images of view 1 and mixtures of view 2.
+        keys: of view 1 and of view 2. Asked for: both of view 1, and images of view 2.
+        plans: of the mixtures of view 1 and of view 2, which have their own patches.
+        weight: of each of the last two terms.
+        temperature: τ, by which cosine similarities are divided.
+        symmetric: the mean with the views exchanged, which asks for all.
+        origin_smoothing: label smoothing ε of the targets of "origin". The paper has none; the released code
+            has 0.1 there, and none in the other two terms.
+
+    Returns:
+        Scalars by name, float32 at least; their sum is the loss.
+
+    Raises:
+        ValueError: something asked for that is None, mixtures among which an image's shares do not sum to 1,
+            and as for `contrastive_loss`.
+
+    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
+
+    >>>
+    >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
+    >>> said = Encoded(torch.eye(4), plan.source_matrix())
+    >>> terms = patchmix_terms((said, said), (said, said), (plan, plan))
+    >>> {name: round(term.item(), 3) for name, term in terms.items()}
+    {'origin': 0.02, 'mix_to_origin': 0.361, 'mix_to_mix': 0.704}
+    """
+    if symmetric:
+        ways = [
+            patchmix_terms(*sides, weight=weight, temperature=temperature, origin_smoothing=origin_smoothing)
+            for sides in ((queries, keys, plans), (queries[::-1], keys[::-1], plans[::-1]))
+        ]
+        return {name: (ways[0][name] + ways[1][name]) / 2 for name in ways[0]}
+    image, mixture = _asked(queries[0].images, "queries"), _asked(queries[1].mixed, "queries")
+    other = _asked(keys[1].images, "keys")
+    own, own_mixed = _asked(keys[0].images, "keys"), _asked(keys[0].mixed, "keys")
+    first, second = (plan.source_matrix() for plan in plans)
+    return {
+        "origin": contrastive_loss(
+            image, other, _own(image, other, origin_smoothing), temperature=temperature
+        ),
+        "mix_to_origin": weight * contrastive_loss(mixture, own, second, temperature=temperature),
+        "mix_to_mix": weight
+        * contrastive_loss(mixture, own_mixed, second @ first.T, temperature=temperature),
+    }
+
+
+def crop_terms(
+    crops: Sequence[Encoded],
+    keys: tuple[Tensor, Tensor],
+    plans: Sequence[MixPlan],
+    *,
+    temperature: float = 0.2,
+    origin_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """What small crops ask besides (multi-crop): each finds its image in both views, mixtures all of theirs.
+
+    - "crops": each crop finds the key of its image in view 1, and that in view 2.
+    - "mixed_crops": each mixture of crops finds the keys of its images in either view.
+
+    Args:
+        crops: what was said of each set of crops, one crop of every image: of the crops, and of their
+            mixtures.
+        keys: (B, D) of the images of view 1, and of view 2.
+        plans: of the mixtures, one for each set.
+        temperature: τ, by which cosine similarities are divided.
+        origin_smoothing: label smoothing ε of the targets of "crops"; 0.1 in the released code.
+
+    Returns:
+        Scalars by name, float32 at least: over the sets the mean, over the views the sum.
+
+    Raises:
+        ValueError: no crops, another number of plans, and as for `contrastive_loss`.
+
+    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, and the authors'
+    code; crops of two sizes are from Caron et al., *Unsupervised Learning of Visual Features by Contrasting
+    Cluster Assignments*, NeurIPS 2020.
+
+    >>>
+    >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
+    >>> said = Encoded(torch.eye(4), plan.source_matrix())
+    >>> terms = crop_terms([said, said], (torch.eye(4), torch.eye(4)), [plan, plan])
+    >>> {name: round(term.item(), 3) for name, term in terms.items()}
+    {'crops': 0.04, 'mixed_crops': 1.444}
+    """
+    if not crops or len(crops) != len(plans):
+        raise ValueError(f"each set of crops needs a plan, got {len(crops)} sets and {len(plans)} plans")
+    alone, mixed = [], []
+    for said, plan in zip(crops, plans, strict=True):
+        image, mixture = _asked(said.images, "crops"), _asked(said.mixed, "crops")
+        for key in keys:
+            own = _own(image, key, origin_smoothing)
+            alone.append(contrastive_loss(image, key, own, temperature=temperature))
+            mixed.append(contrastive_loss(mixture, key, plan.source_matrix(), temperature=temperature))
+    return {
+        "crops": torch.stack(alone).sum() / len(crops),
+        "mixed_crops": torch.stack(mixed).sum() / len(crops),
+    }
+
+
+def _own(queries: Tensor, keys: Tensor, epsilon: float) -> Tensor | None:
+    """Targets of key i for query i, smoothed over all keys; None where nothing is smoothed."""
+    return smooth(torch.eye(len(queries), len(keys), device=queries.device), epsilon) if epsilon else None
+
+
+def _asked(found: Tensor | None, side: str) -> Tensor:
+    if found is None:
+        raise ValueError(f"{side} must hold what each term asks for, see `patchmix_terms`; got None")
+    return found
+
+
+class PatchMix(Contrast):
+    """Images find their other view; mixtures of patches find all their images, and mixtures akin to them.
+
+    Both views are mixed, each with patches of its own but of the same images. The terms are those of
+    `patchmix_terms`: "origin", "mix_to_origin" and "mix_to_mix"; small crops add those of `crop_terms`.
+
+    Args:
+        net: the network that is to be trained.
+        parts: M, how many images make a mixture, or several of which one is drawn for each batch.
+        patch: of the mixtures, in pixels; None takes that of the network, or 4 where it has none.
+        symmetric: the mean with the views exchanged; asks and answers twice as much.
+        origin_smoothing: label smoothing of "origin" and "crops", which the released code has: 0.1.
+        small: `small(images, generator=…)` makes small crops that ask besides, whole and mixed (multi-crop);
+            None goes without. The network must take images of their size, as `vit(any_size=True)` does.
+        crops: how many of each image.
+        predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
+            itself, as published for the smallest transformer.
+        others: all else, as for `Contrast`.
+
+    Raises:
+        TypeError: something that cannot be called as `small`.
+        ValueError: a patch below 1, no crops, a smoothing outside [0, 1].
+
+    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. On ImageNet the
+    authors have eight small crops of each image, with other images none.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.vit(4, size=8, patch=2, dim=12, depth=1)
+    >>> learner = PatchMix(net, hidden=8, outside=4, predictor=8)
+    >>> list(learner(net, torch.rand(3, 3, 8, 8)))
+    ['origin', 'mix_to_origin', 'mix_to_mix']
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        *,
+        parts: int | Sequence[int] = 2,
+        patch: int | None = None,
+        symmetric: bool = False,
+        origin_smoothing: float = 0.0,
+        small: Callable[..., Tensor] | None = None,
+        crops: int = 8,
+        predictor: int | None = 4096,
+        momentum: float | Callable[[float], float] | None = rising,
+        **others: Any,
+    ) -> None:
+        super().__init__(net, predictor=predictor, momentum=momentum, **others)
+        if small is not None and not callable(small):
+            raise TypeError(f"small must be a function (images, *, generator), got {type(small).__name__}")
+        if crops < 1:
+            raise ValueError(f"crops must be at least 1, got {crops}; small=None goes without")
+        self.patch: int = getattr(net, "patch", 4) if patch is None else patch
+        if self.patch < 1:
+            raise ValueError(f"patch must be at least 1 pixel, got {self.patch}")
+        if not 0 <= origin_smoothing <= 1:
+            raise ValueError(f"origin_smoothing must lie in [0, 1], got {origin_smoothing}")
+        self.parts, self.symmetric, self.origin_smoothing = parts, symmetric, origin_smoothing
+        self.small, self.crops = small, crops
+
+    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """The three terms of a batch, and those of small crops where there are any.
+
+        Args:
+            model, images, generator: as for the call.
+        """
+        one, two = self.views(images, generator)
+        first = patchmix(one, patch=self.patch, parts=self.parts, generator=generator)
+        number = len(first.plan.sources)  # the same M for both
+        second = patchmix(two, patch=self.patch, parts=number, generator=generator)
+        asking = [one, second.images, *((two, first.images) if self.symmetric else ())]
+        answering = [one, first.images, two, *((second.images,) if self.symmetric else ())]
+        said, keys = self.encoded(model, asking, answering)
+        back = (said[3], said[2], keys[3]) if self.symmetric else (None, None, None)
+        terms = patchmix_terms(
+            (Encoded(said[0], back[0]), Encoded(back[1], said[1])),
+            (Encoded(keys[0], keys[1]), Encoded(keys[2], back[2])),
+            (first.plan, second.plan),
+            temperature=self.temperature,
+            symmetric=self.symmetric,
+            origin_smoothing=self.origin_smoothing,
+        )
+        if self.small is not None:
+            terms |= self._cropped(model, self.small, images, (keys[0], keys[2]), number, generator)
+        return terms
+
+    def _cropped(
+        self,
+        model: Any,
+        small: Callable[..., Tensor],
+        images: Tensor,
+        keys: tuple[Tensor, Tensor],
+        number: int,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        """The terms of small crops: all crops in one call, mixed M = `number` at a time as the views were."""
+        crops = [small(images, generator=generator) for _ in range(self.crops)]
+        mixed = [patchmix(crop, patch=self.patch, parts=number, generator=generator) for crop in crops]
+        (alone, together), _ = self.encoded(
+            model, [torch.cat(crops), torch.cat([one.images for one in mixed])]
+        )
+        said = [
+            Encoded(*one) for one in zip(alone.chunk(self.crops), together.chunk(self.crops), strict=True)
+        ]
+        return crop_terms(
+            said,
+            keys,
+            [one.plan for one in mixed],
+            temperature=self.temperature,
+            origin_smoothing=self.origin_smoothing,
+        )

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.boxes import BoxPlan
 from mixlearn.core.checks import check_pixels, readable
-from mixlearn.core.combine import Fill, laid_out_as
 from mixlearn.core.draw import given_or_drawn
-from mixlearn.core.geometry import spans
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.transfer import sent
+from mixlearn.core.fast import Fill, laid_out_as, sent, spans
+from mixlearn.core.plan import Mixed, apply_plan
 from mixlearn.methods.cutmix import as_boxes
 
 

@@ -8,13 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixlearn.core.box_plan import BoxPlan
+from mixlearn.core.boxes import BoxPlan, inside_boxes
 from mixlearn.core.checks import check_labels, check_pixels, readable
-from mixlearn.core.combine import Fill
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
-from mixlearn.core.geometry import inside_boxes
-from mixlearn.core.mixed import Mixed, apply_plan
-from mixlearn.core.transfer import sent
+from mixlearn.core.fast import Fill, sent
+from mixlearn.core.plan import Mixed, apply_plan
 from mixlearn.methods.resizemix import paste_resized, shrunk
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.plan import MixPlan
+from mixlearn.core.extras import in_words
+from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.learner import Loss, Mixing
 from mixlearn.methods.saliency import normalised
+from mixlearn.nets.taps import Only, bare
 
 
 @torch.no_grad()
@@ -30,7 +36,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
 
-    >>> from mixlearn.core.box_plan import BoxPlan
+    >>> from mixlearn.core.boxes import BoxPlan
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 2, 4]]), (4, 4))
     >>> looks_right = torch.tensor([[0.1, 0.9], [0.1, 0.9]]).expand(2, 2, 2)
     >>> transmix(plan, looks_right).lam
@@ -50,3 +56,60 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     weights = torch.lerp(plan.weights, looked.to(plan.weights), share)
     asked = {} if plan.lam_asked is None else {"lam_asked": plan.lam_asked}  # which may be made from λ
     return plan.changed(weights=weights, **asked)
+
+
+class TransMixing(Mixing):
+    """Soft cross-entropy of a vision transformer, labels weighed by what its class token attends to.
+
+    Args:
+        mix: as for `Mixing`; its plans need masks, as those of `ml.cutmix` do.
+        share: how much the attention counts beside the pixels, in [0, 1].
+        num_classes, smoothing, loss: as for `Mixing`.
+
+    Raises:
+        TypeError: a network that shows no attention.
+
+    Source: Chen et al., *TransMix*, CVPR 2022.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1)
+    >>> learner = TransMixing(ml.cutmix, num_classes=4)
+    >>> list(learner(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
+    ['mixed_labels']
+    """
+
+    def __init__(
+        self,
+        mix: Callable[..., Mixed],
+        share: float = 0.5,
+        num_classes: int | None = None,
+        smoothing: float = 0.0,
+        loss: Loss | None = None,
+    ) -> None:
+        super().__init__(mix, num_classes, smoothing, loss)
+        self.share = share
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        inner = bare(model)
+        if not hasattr(inner, "class_attention"):
+            raise TypeError(
+                f"TransMix needs a network with class_attention, such as ml.nets.vit, "
+                f"got {type(inner).__name__}"
+            )
+        mixed, targets = self.mixed(self.mix, images, labels, generator)
+        kept: list[Tensor] = []
+
+        def tap(stage: str, tokens: Tensor) -> Tensor:
+            kept.append(tokens)
+            return tokens
+
+        logits = model(mixed.images, tap=Only(inner.stages[-3], tap))
+        attention = inner.class_attention(kept[0])  # of the tokens that enter the last layer
+        targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
+        return {"mixed_labels": self.loss(logits, self.smoothed(targets))}
+
+    def __repr__(self) -> str:
+        share = "" if self.share == 0.5 else f", share={self.share}"
+        return f"TransMixing({in_words(self.mix)}{share})"

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mixlearn.lab.nets import ResNet, resnet
-from mixlearn.methods.mix_block import MixBlock
+from mixlearn.methods.automix import MixBlock
+from mixlearn.nets.resnet import ResNet, resnet
 from mixlearn.page.halves import read, written
 from mixlearn.page.studio_net import folded
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
 
 
 def written(header: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]]) -> bytes:

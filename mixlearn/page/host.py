@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixlearn.lab.extras import need
+from mixlearn.core.extras import need
 
 _ASSETS = Path(__file__).parent / "assets"
 _IMPORT = re.compile(r"^import .*? from \"\./([a-z_]+)\.js\";\n", re.MULTILINE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from mixlearn.lab.learners.mixskd import TERMS
+from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.ledger_net import PARTS, VALUES, Slopes, TinyNet
 
 ROUNDING, NEAR = 0.02, 0.2  # slopes that rounding alone may give; how near those are that agree

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from mixlearn.lab.intervals import Interval
-from mixlearn.lab.learners.mixskd import TERMS
-from mixlearn.lab.runs import load, names
+from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.show_table import SEEDS
+from mixlearn.train.records import Interval, load, names
 
 WHOLE = "mixskd"
 RECORD = "mixskd-fashion-{}"  # name of a record, by the way to train

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mixlearn.core.plan import MixPlan
-from mixlearn.lab.learners.branches import as_map
-from mixlearn.lab.learners.mixskd import TERMS, MixSKD
-from mixlearn.lab.nets import resnet
-from mixlearn.methods.mixskd import Views, mixskd_terms
+from mixlearn.methods.mixskd import TERMS, MixSKD, Views, as_map, mixskd_terms
+from mixlearn.nets.resnet import resnet
 
 VALUES = (
     "clean logits",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlearn.lab.learners.mixskd import TERMS
-from mixlearn.lab.runs import load
+from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.ledger import arrows, learning
 from mixlearn.page.ledger_effects import RECORD, WAYS, WHOLE, Effect
 from mixlearn.page.ledger_effects import effects as recorded
 from mixlearn.page.ledger_net import PARTS
 from mixlearn.page.widget_live import widget
+from mixlearn.train.records import load
 
 
 def loss_ledger(

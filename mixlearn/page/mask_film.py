@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data.sets import ImageSet
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
+from mixlearn.data.sets import ImageSet
 from mixlearn.page.film import film_bytes, film_facts, recorded_block
 from mixlearn.page.studio_methods import judged, normalised
 from mixlearn.page.studio_net import studio_bytes, studio_facts

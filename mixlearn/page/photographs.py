@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
 from mixlearn.page.host import picture_url
 
 SHOWN = ("dog", "cat", "owl", "kingfisher", "panda", "koala")
@@ -32,7 +32,7 @@ def photographs(
     ['image 0', 'image 1']
     """
     if images is None:
-        from mixlearn.lab.data import photos
+        from mixlearn.data import photos
 
         found = photos(size=size).pick(*(names or SHOWN))
         images, names = found.images, found.names

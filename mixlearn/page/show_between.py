@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
 from mixlearn.measure.between import Between
-from mixlearn.measure.plane import Plane
+from mixlearn.measure.features import Plane
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
     COLOURS,

@@ -8,22 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array, need
+from mixlearn.core.extras import array, need
 from mixlearn.measure.evaluate import predict
 from mixlearn.page.picture import Picture
-from mixlearn.page.style import (
-    COLOURS,
-    INK,
-    MARKERS,
-    MUTED,
-    PAPER,
-    WIDTH,
-    canvas,
-    fit,
-    percent,
-    place,
-    style,
-)
+from mixlearn.page.style import COLOURS, INK, MARKERS, MUTED, PAPER, WIDTH, canvas, fit, percent, place, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mixlearn.measure.calibration import Calibration
+from mixlearn.measure.metrics import Calibration
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
     AMBER,

@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mixlearn.lab.intervals import interval
-from mixlearn.lab.runs import Record
+from mixlearn.train.records import Record, interval
 
 
 class Cell(NamedTuple):

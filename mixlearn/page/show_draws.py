@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import (
     AMBER,

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
 from mixlearn.page.picture import Picture
-from mixlearn.page.style import (
-    MUTED,
-    PAPER,
-    WIDTH,
-    canvas,
-    fit,
-    place,
-    style,
-    write,
-)
+from mixlearn.page.style import MUTED, PAPER, WIDTH, canvas, fit, place, style, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

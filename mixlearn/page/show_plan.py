@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from mixlearn.core.mixed import Mixed
-from mixlearn.core.plan import MixPlan
-from mixlearn.lab.extras import array, need
+from mixlearn.core.extras import array, need
+from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.page.picture import Picture
 from mixlearn.page.show_images import pixels, share_bar, tile
 from mixlearn.page.style import (

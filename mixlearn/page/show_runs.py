@@ -6,21 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlearn.lab.intervals import Interval, interval
-from mixlearn.lab.runs import Record
 from mixlearn.page.picture import Picture
-from mixlearn.page.style import (
-    COLOURS,
-    LINES,
-    MARKERS,
-    WIDTH,
-    canvas,
-    fit,
-    number,
-    place,
-    spread,
-    style,
-)
+from mixlearn.page.style import COLOURS, LINES, MARKERS, WIDTH, canvas, fit, number, place, spread, style
+from mixlearn.train.records import Interval, Record, interval
 
 _SHARES = {"accuracy", "mixed_accuracy", "ece", "gap"}  # shown in hundredths
 _TITLES = {

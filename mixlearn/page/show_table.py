@@ -7,8 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixlearn.lab.intervals import Interval
-from mixlearn.lab.runs import Record, load, names
+from mixlearn.train.records import Interval, Record, load, names
 
 SEEDS = 3  # a record of fewer says nothing yet
 

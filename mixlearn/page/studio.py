@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data.sets import ImageSet
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
+from mixlearn.data.sets import ImageSet
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_methods import Method, method_masks, normalised, scored, shipped_methods
 from mixlearn.page.studio_net import studio_bytes, studio_facts

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.mixed import Mixed
+from mixlearn.core.plan import Mixed
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gridmix import gridmix

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mixlearn.lab.nets import ResNet, resnet
-from mixlearn.lab.nets.blocks import Basic
+from mixlearn.nets.resnet import Basic, ResNet, resnet
 from mixlearn.page.halves import read, written
 
 FILE = Path(__file__).parent / "assets" / "studio_net.bin"  # written by data/make_studio_net.py

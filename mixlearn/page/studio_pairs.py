@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.lab.data.sets import ImageSet
-from mixlearn.lab.extras import array
+from mixlearn.core.extras import array
+from mixlearn.data.sets import ImageSet
 from mixlearn.page.host import picture_url
 from mixlearn.page.studio_net import studio_facts
 
@@ -21,7 +21,7 @@ PAIRS = ((630, 621), (792, 741), (1007, 363), (69, 902), (716, 516))  # of the t
 @cache
 def designers() -> ImageSet:
     """The test images by designers not seen in training, read once."""
-    from mixlearn.lab.data import load
+    from mixlearn.data import load
 
     return load("emoji").tests["designers"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mixlearn.lab.extras import need
+from mixlearn.core.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

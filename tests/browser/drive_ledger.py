@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from mixlearn.lab.learners.mixskd import TERMS
+from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.ledger import arrows, learning
 from mixlearn.page.ledger_effects import WAYS
 from mixlearn.page.ledger_net import PARTS, VALUES

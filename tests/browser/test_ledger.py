@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import mixlearn as ml
-from mixlearn.lab.intervals import interval
 from mixlearn.page.ledger_effects import WAYS, Effect
+from mixlearn.train.records import interval
 from tests.browser.alone import OpenPage, bare, with_kernel
 from tests.browser.drive_ledger import check_ledger, state_of
 

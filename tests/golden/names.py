@@ -25,14 +25,15 @@ def public() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in ml.__all__:
         value = getattr(ml, name)
-        found |= _of(name, value)
+        found |= of(name, value)
         if isinstance(value, ModuleType):
             for part in getattr(value, "__all__", ()):
-                found |= _of(f"{name}.{part}", getattr(value, part))
+                found |= of(f"{name}.{part}", getattr(value, part))
     return found
 
 
-def _of(name: str, value: Any) -> dict[str, list[str]]:
+def of(name: str, value: Any) -> dict[str, list[str]]:
+    """The parameters of one name, and of its methods and attributes."""
     found = {name: _parameters(value)}
     if inspect.isclass(value):
         own = {key for part in value.__mro__ if part.__module__.startswith("mixlearn") for key in vars(part)}

@@ -17,9 +17,8 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.environment import device_name
-from mixlearn.lab.examine.features import examine_features
-from mixlearn.lab.named import named
+from experiments.command import device_name, named
+from experiments.examine.features import examine_features
 
 FILE = Path(__file__).with_name("runs.json")
 RUNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data.scenes import Scenes
+from mixlearn.data.scenes import Scenes
 from tests.seeds import seeded
 
 NAMES = ("red", "green")

@@ -12,8 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import mixlearn as ml
-from mixlearn.lab import learners
-from mixlearn.lab.augment import contrastive_view, crop_and_flip
+from experiments import rivals
+from mixlearn.methods import learners
+from mixlearn.methods.augment import contrastive_view, crop_and_flip
 from tests.accelerator import alone, counted, on_cpu, on_device
 from tests.seeds import seeded
 
@@ -32,14 +33,14 @@ def vit() -> nn.Module:
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "AutoMix": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8)),
     "AutoMix, joint": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8, joint=True)),
-    "Averaged": (resnet, lambda net: learners.Averaged(net, ml.mixup)),
-    "BYOT": (resnet, learners.BYOT),
-    "CSKD": (resnet, lambda net: learners.CSKD()),
+    "Averaged": (resnet, lambda net: rivals.Averaged(net, ml.mixup)),
+    "BYOT": (resnet, rivals.BYOT),
+    "CSKD": (resnet, lambda net: rivals.CSKD()),
     "DDGSD": (resnet, lambda net: learners.DDGSD(crop_and_flip)),
     "Guided": (resnet, lambda net: learners.Guided(ml.saliencymix, num_classes=4)),
     "Guided, PuzzleMix": (resnet, lambda net: learners.Guided(ml.puzzlemix, num_classes=4)),
-    "MaskedImages": (vit, learners.MaskedImages),
-    "MixCo": (resnet, lambda net: learners.MixCo(net, predictor=8, **SMALL)),
+    "MaskedImages": (vit, rivals.MaskedImages),
+    "MixCo": (resnet, lambda net: rivals.MixCo(net, predictor=8, **SMALL)),
     "MixSKD": (resnet, learners.MixSKD),
     "Mixing": (resnet, lambda net: learners.Mixing(ml.cutmix, 4, 0.1)),
     "Mixing, RandomMix": (
@@ -51,7 +52,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
         lambda net: learners.MixingInside({"input": ml.mixup, "stage2": ml.alignmix}, num_classes=4),
     ),
     "MoCo": (resnet, lambda net: learners.MoCo(net, predictor=8, **SMALL)),
-    "PSKD": (resnet, lambda net: learners.PSKD(net, epochs=2)),
+    "PSKD": (resnet, lambda net: rivals.PSKD(net, epochs=2)),
     "PatchMix": (
         vit,
         lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL),
@@ -59,8 +60,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "Plain": (resnet, lambda net: learners.Plain(smoothing=0.1)),
     "SAMix": (resnet, lambda net: learners.SAMix(net, stage="stage2", image_size=8, adjust=1.0)),
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),
-    "SimSiam": (resnet, lambda net: learners.SimSiam(net, predictor=2, **SMALL)),
-    "TFKD": (resnet, lambda net: learners.TFKD()),
+    "SimSiam": (resnet, lambda net: rivals.SimSiam(net, predictor=2, **SMALL)),
+    "TFKD": (resnet, lambda net: rivals.TFKD()),
     "TransMixing": (vit, lambda net: learners.TransMixing(ml.cutmix, num_classes=4)),
 }
 

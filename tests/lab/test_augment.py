@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mixlearn.lab.augment import crop_and_flip, random_crop, random_flip
+from mixlearn.methods.augment import crop_and_flip, random_crop, random_flip
 
 
 def _generator(seed: int = 0) -> torch.Generator:

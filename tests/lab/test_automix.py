@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.experiments import automix
-from mixlearn.lab.learners import AutoMix, Averaged
-from mixlearn.lab.learners.twin import Twin, slow_down
-from mixlearn.lab.nets.taps import WithHead
+from experiments import recipes
+from experiments.chapters import automix
+from experiments.rivals import Averaged
+from mixlearn.methods.learners import AutoMix
+from mixlearn.methods.twin import Twin, slow_down
+from mixlearn.nets.taps import WithHead
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -244,7 +246,7 @@ def test_trains_on_several_networks(net, stage):
 
 
 def test_the_recipe_builds_it_and_measures_who_predicts():
-    result = ml.recipes.fashion(
+    result = recipes.fashion(
         partial(AutoMix, stage="stage2", momentum=0.9),
         images=64,
         epochs=1,

@@ -14,10 +14,11 @@ import torchvision
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab import processes
-from mixlearn.lab.learners import AutoMix, SAMix
-from mixlearn.lab.nets.taps import pooled, staged
-from mixlearn.lab.parts import block_apart
+from experiments.nets import resnext, wide_resnet
+from experiments.training import block_apart
+from mixlearn.core import processes
+from mixlearn.methods.learners import AutoMix, SAMix
+from mixlearn.nets.taps import pooled, staged
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 from tests.seeds import seeded
@@ -25,8 +26,8 @@ from tests.seeds import seeded
 NETS = {
     "resnet": (partial(ml.nets.resnet, 18, 4, width=2), "stage3"),
     "preact": (partial(ml.nets.preact_resnet, 18, 4, width=2), "stage3"),
-    "resnext": (partial(ml.nets.resnext, 50, 4, groups=2, group_width=1, width=2), "stage3"),
-    "wrn": (partial(ml.nets.wide_resnet, 10, 4, width=1), "stage2"),
+    "resnext": (partial(resnext, 50, 4, groups=2, group_width=1, width=2), "stage3"),
+    "wrn": (partial(wide_resnet, 10, 4, width=1), "stage2"),
     "pyramid": (partial(ml.nets.pyramidnet, 11, 4, alpha=6), "stage2"),
     "vit": (partial(ml.nets.vit, 4, size=16, dim=12, depth=2), "block1"),
     "torchvision": (partial(ml.nets.torchvision_resnet, "resnet18", 4, weights=None), "stage2"),

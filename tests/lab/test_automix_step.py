@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.learners import AutoMix, Averaged, SAMix
+from experiments import recipes
+from experiments.rivals import Averaged
+from mixlearn.methods.learners import AutoMix, SAMix
 from tests.seeds import seeded
 
 IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
@@ -110,12 +112,12 @@ def test_samix_adjusts_as_often_as_it_says():
 def test_a_learner_that_was_built_before_is_refused_by_recipes():
     net, learner = made()
     with pytest.raises(TypeError, match="give the class, or a partial of it"):
-        ml.recipes.fashion(learner, images=20, epochs=1, progress=False)
+        recipes.fashion(learner, images=20, epochs=1, progress=False)
 
 
 def test_a_twin_of_sixteen_bits_is_refused():
     with pytest.raises(TypeError, match=r"32 bits .* got torch\.bfloat16"):
-        ml.lab.learners.twin.Twin({"layer": nn.Linear(2, 2).bfloat16()})
+        ml.methods.twin.Twin({"layer": nn.Linear(2, 2).bfloat16()})
 
 
 @pytest.mark.parametrize(

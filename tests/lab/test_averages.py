@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mixlearn.lab.averages import WeightAverage
-from mixlearn.lab.learners import Plain
+from mixlearn.methods.learners import Plain
+from mixlearn.train.averages import WeightAverage
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 

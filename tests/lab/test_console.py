@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mixlearn import data as data_room
 from mixlearn.__main__ import main
-from mixlearn.lab import data as data_room
-from mixlearn.lab import runs
+from mixlearn.train import records as runs
 from tests.lab.sets import Blobs
 
 
@@ -71,7 +71,7 @@ def test_what_was_measured_by_a_judge_is_named_and_what_was_not_is_kept(
     judged = {"knn": {"k=20": 0.6}, "linear": {"accuracy": 0.7, "nll": 1.0}}
     for final, left in ((judged, []), ({}, ["pretrain-0.pt"])):
         monkeypatch.setattr(
-            "mixlearn.lab.recipes.contrast.examine_features", lambda net, data, final=final: final
+            "experiments.recipes.contrast.examine_features", lambda net, data, final=final: final
         )
         assert main([*told, *places, "--again"]) == 0
         assert [file.name for file in (small / "checkpoints").iterdir()] == left

@@ -10,11 +10,11 @@ import torch
 from torch.utils.data import TensorDataset
 
 import mixlearn as ml
+from experiments.command import trained
+from experiments.training import fine_tune
+from mixlearn import data as data_room
 from mixlearn.__main__ import main
-from mixlearn.lab import data as data_room
-from mixlearn.lab.probe import linear_layer
-from mixlearn.lab.trained import trained
-from mixlearn.lab.tuning import fine_tune
+from mixlearn.train.finetune import linear_layer
 from tests.lab.sets import Blobs
 
 TRAIN = ["train", "fashion", "--epochs", "2", "--images", "16", "--width", "4", "--accelerator", "cpu"]
@@ -90,7 +90,7 @@ def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch, how
         name="read", train=part, test=part, tests={"test": part}, classes=whole.classes, sha256=""
     )
     monkeypatch.setitem(SETS, "read", read)
-    monkeypatch.setattr("mixlearn.lab.console_probe.WORKERS", 0)
+    monkeypatch.setattr("experiments.command.WORKERS", 0)
     words = ["--data", "read", "--how", how, "--epochs", "1", "--batch-size", "8"]
     assert main([*PROBE, *words]) == 0
     said = capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch, how
 
 def test_the_network_is_the_trained_one(small: Path) -> None:
     torch.manual_seed(0)
-    state = ml.lab.checkpoints.load(FILE)["model"]
+    state = ml.train.checkpoints.load(FILE)["model"]
     assert all(torch.equal(value, state[name]) for name, value in network().state_dict().items())
 
 
@@ -133,9 +133,9 @@ def test_a_mistake_is_one_line(words: list[str], answer: str, small: Path, capsy
 
 
 def test_a_run_that_is_not_finished(small: Path, capsys, monkeypatch) -> None:
-    state = ml.lab.checkpoints.load(FILE)
+    state = ml.train.checkpoints.load(FILE)
     state["place"]["epoch"] = 1
-    ml.lab.checkpoints.save("half.pt", {key: value for key, value in state.items() if key != "format"})
+    ml.train.checkpoints.save("half.pt", {key: value for key, value in state.items() if key != "format"})
     assert main(["probe", "fashion", "half.pt"]) == 1
     assert "half.pt has done 1 of 2 epochs; finish it" in capsys.readouterr().err
 

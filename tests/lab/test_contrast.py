@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.learners import Contrast, MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
-from mixlearn.lab.learners.contrast import rising
-from mixlearn.lab.learners.pairs import dealt, interleaved
-from mixlearn.lab.learners.perceptron import perceptron
-from mixlearn.lab.training import train as train_all
+from experiments.rivals import MaskedImages, MixCo, SimSiam, hidden_patches
+from experiments.training import train as train_all
+from mixlearn.methods.contrast import perceptron, rising
+from mixlearn.methods.learner import dealt, interleaved
+from mixlearn.methods.learners import Contrast, MoCo, PatchMix, SimCLR
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 from tests.seeds import seeded
@@ -177,9 +177,7 @@ def test_hidden_patches_are_predicted_from_the_others(kind):
     ours = gradients(terms["pixels"], net, learner)
     g = seeded(3)
     view = CROP(IMAGES, generator=g)
-    hidden = ml.lab.learners.contrast_masked.hidden_patches(
-        6, 4, ratio=learner.ratio, block=learner.block, generator=g
-    )
+    hidden = hidden_patches(6, 4, ratio=learner.ratio, block=learner.block, generator=g)
     rows = []
     for image, where in zip(view, hidden, strict=True):  # one image, one patch at a time
         patches = net.embed(image[None]).flatten(2).mT[0]
@@ -397,13 +395,13 @@ def test_recipes_build_them_from_the_class():
     data = Blobs(12, channels=3)
     kind = partial(PatchMix, predictor=16, **SMALL)
     net = NETS["vit"](generator=seeded())
-    outcome = train_all(net, data, kind, network="tiny", epochs=1, batch_size=6, optimizer=ml.lab.fit.sgd,
+    outcome = train_all(net, data, kind, network="tiny", epochs=1, batch_size=6, optimizer=ml.train.fit.sgd,
                         schedule=None, accelerator="cpu", progress=False)  # fmt: skip
     assert outcome.settings["mix"] == "PatchMix(predictor=16, hidden=16, outside=8)"
     assert outcome.model is not net and torch.equal(outcome.model.head.weight, net.head.weight)
     assert list(outcome.history.last)[1:4] == ["origin", "mix_to_origin", "mix_to_mix"]
     with pytest.raises(ValueError, match="PatchMix reads no labels; smoothing must be 0, got 0.1"):
-        train_all(net, data, kind, network="tiny", epochs=1, batch_size=6, optimizer=ml.lab.fit.sgd,
+        train_all(net, data, kind, network="tiny", epochs=1, batch_size=6, optimizer=ml.train.fit.sgd,
                   schedule=None, smoothing=0.1)  # fmt: skip
 
 

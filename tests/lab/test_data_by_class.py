@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import mixlearn as ml
-from mixlearn.lab import recipes
+from experiments import recipes
 
 COUNTS = {"train": 3, "test": 2}
 

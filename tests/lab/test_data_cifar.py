@@ -14,7 +14,7 @@ import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 import mixlearn as ml
-from mixlearn.lab.data.files import DamagedFile
+from mixlearn.data.files import DamagedFile
 from tests.lab.host import Host, md5
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchvision import datasets
 
-from mixlearn.lab.data.dense import VOC_CLASSES, ade20k, coco, voc
-from mixlearn.lab.data.files import DamagedFile
+from experiments.dense.sets import VOC_CLASSES, ade20k, coco, voc
+from mixlearn.data.files import DamagedFile
 from tests.lab.dense_sets import HEIGHT, WIDTH, fake_ade, fake_coco, fake_voc, picture, write
 
 

@@ -10,8 +10,8 @@ import pytest
 from torchvision.datasets import FashionMNIST
 
 import mixlearn as ml
-from mixlearn.lab.data import fashion as data_fashion
-from mixlearn.lab.data.files import DamagedFile, fetch, unpack
+from mixlearn.data import fashion as data_fashion
+from mixlearn.data.files import DamagedFile, fetch, unpack
 from tests.lab.host import Host, md5
 
 CONTENT = bytes(range(256)) * 40

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data.emoji import tight_boxes
-from mixlearn.lab.data.sets import Data, ImageSet
+from mixlearn.data.emoji import tight_boxes
+from mixlearn.data.sets import Data, ImageSet
 from tests.lab.shipped import DATA
 
 

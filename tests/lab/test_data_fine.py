@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision import datasets
 
 import mixlearn as ml
-from mixlearn.lab.data import fine as data_fine
+from experiments import data as data_fine
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

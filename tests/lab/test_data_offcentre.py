@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 import mixlearn as ml
-from mixlearn.lab.data import offcentre as made_here
-from mixlearn.lab.data.offcentre import PHOTOGRAPHS, SHA256, SIDES, backgrounds, compose
-from mixlearn.lab.data.sets import Data, ImageSet, channel_statistics
+from mixlearn.data import offcentre as made_here
+from mixlearn.data.offcentre import PHOTOGRAPHS, SHA256, SIDES, backgrounds, compose
+from mixlearn.data.sets import Data, ImageSet, channel_statistics
 from tests.lab.shipped import DATA
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data.photos import NAMES
+from mixlearn.data.photos import NAMES
 
 
 def test_photographs_and_masks() -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mixlearn.lab.data.dense_set import DenseSet
-from mixlearn.lab.data.files import DamagedFile
-from mixlearn.lab.data.folders import PictureSet, whole
-from mixlearn.lab.data.pictures import decode
+from experiments.data import PictureSet, whole
+from experiments.dense.sets import DenseSet
+from mixlearn.data.files import DamagedFile
+from mixlearn.data.photos import decode
 
 
 def bomb(path: Path, side: int) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from mixlearn.lab.data.sets import Data, ImageSet, channel_statistics
+from mixlearn.data.sets import Data, ImageSet, channel_statistics
 
 
 def make(count: int = 40, channels: int = 3, classes: int = 4, seed: int = 0) -> ImageSet:

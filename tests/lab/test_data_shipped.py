@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import mixlearn as ml
-from mixlearn.lab.data import files as data_files
-from mixlearn.lab.data.emoji import FILES
-from mixlearn.lab.data.fashion import SHA256, read_fashion
-from mixlearn.lab.data.files import digest, read_sums
+from mixlearn.data import files as data_files
+from mixlearn.data.emoji import FILES
+from mixlearn.data.fashion import SHA256, read_fashion
+from mixlearn.data.files import digest, read_sums
 from tests.lab.shipped import DATA
 
 

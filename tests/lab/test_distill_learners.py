@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab import recipes
-from mixlearn.lab.learners import BYOT, CSKD, DDGSD, PSKD, TFKD, Averaged, Mixing, Plain
-from mixlearn.lab.learners.base import told
+from experiments import recipes
+from experiments.rivals import BYOT, CSKD, PSKD, TFKD, Averaged
+from experiments.training import told
 from mixlearn.methods.distill import same_class
+from mixlearn.methods.learners import DDGSD, Mixing, Plain
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 from tests.seeds import seeded

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mixlearn.lab import nets
-from mixlearn.lab.nets.drops import ShakeDrop, StochasticDepth, survivals
+from mixlearn import nets
+from mixlearn.nets.drops import ShakeDrop, StochasticDepth, survivals
 
 BOTH = pytest.mark.parametrize("make", [StochasticDepth, ShakeDrop])
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data.sets import Data
-from mixlearn.lab.examine.features import examine_features
-from mixlearn.lab.probe import linear_layer
-from mixlearn.lab.schedules import cosine
-from mixlearn.lab.training import train
-from mixlearn.lab.tuning import fine_tune
+from experiments.examine.features import examine_features
+from experiments.training import fine_tune, train
+from mixlearn.data.sets import Data
+from mixlearn.train.finetune import linear_layer
+from mixlearn.train.schedules import cosine
 from tests.seeds import seeded
 
 measure = ml.measure
@@ -32,7 +31,7 @@ def shipped():
 def few(monkeypatch, shipped):
     """A few images, which are examined in place of the whole data set."""
     asked.clear()
-    monkeypatch.setattr("mixlearn.lab.examine.features.load", lambda name: (asked.append(name), shipped)[1])
+    monkeypatch.setattr("experiments.examine.features.load", lambda name: (asked.append(name), shipped)[1])
     return shipped
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.data.sets import Data
-from mixlearn.lab.examine.quality import examine_quality
-from mixlearn.lab.nets.taps import WithHead
-from mixlearn.lab.schedules import cosine
-from mixlearn.lab.training import train
+from experiments.examine.quality import examine_quality
+from experiments.training import train
+from mixlearn.data.sets import Data
+from mixlearn.nets.taps import WithHead
+from mixlearn.train.schedules import cosine
 from tests.seeds import seeded
 
 measure = ml.measure
@@ -27,7 +27,7 @@ def shipped():
 def few(monkeypatch, shipped):
     """A few images, which are examined in place of the whole test set."""
     some = shipped.test.subset(60, generator=seeded())
-    monkeypatch.setattr("mixlearn.lab.examine.quality.load", lambda name: SimpleNamespace(test=some))
+    monkeypatch.setattr("experiments.examine.quality.load", lambda name: SimpleNamespace(test=some))
     return some
 
 
@@ -56,7 +56,7 @@ def test_the_first_test_set_is_looked_at(monkeypatch, few, name):
     asked = []
     parts = {"first": few, "second": few.take([0, 1])}
     whole = Data(name, ("",) * 10, few, parts, few.mean, few.std, "")
-    monkeypatch.setattr("mixlearn.lab.examine.quality.load", lambda name: (asked.append(name), whole)[1])
+    monkeypatch.setattr("experiments.examine.quality.load", lambda name: (asked.append(name), whole)[1])
     net = ml.nets.resnet(8, 10, width=4, channels=1, generator=seeded())
     found = examine_quality(net, data=name, pairs=2)
     assert asked == [name]

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.examine.robust import examine_robust
-from mixlearn.lab.nets.taps import WithHead
+from experiments import recipes
+from experiments.examine.robust import examine_robust
+from mixlearn.nets.taps import WithHead
 from tests.seeds import seeded
 
 
 def test_every_measure_is_there_and_attacks_hurt_more_the_further_they_go():
     net = ml.nets.resnet(8, 10, width=4, channels=1, generator=seeded())
-    outcome = ml.recipes.fashion(images=500, epochs=8, width=4, progress=False)
+    outcome = recipes.fashion(images=500, epochs=8, width=4, progress=False)
     found = examine_robust(outcome.model, data="fashion", images=60)
     assert set(found) == {"corrupted", "attacked"} and len(found["corrupted"]) == 16
     hit = found["attacked"]
@@ -28,7 +29,7 @@ def test_located_where_boxes_are_known_and_by_another_head_too(monkeypatch):
     whole = ml.data.load("emoji")
     few = {name: part.subset(200, generator=seeded()) for name, part in whole.tests.items()}
     some = replace(whole, tests=few)
-    monkeypatch.setattr("mixlearn.lab.examine.robust.load", lambda name: some)
+    monkeypatch.setattr("experiments.examine.robust.load", lambda name: some)
     net = ml.nets.resnet(8, 10, width=4, generator=seeded())
     found = examine_robust(net, data="emoji", images=10)
     other = WithHead(net, torch.nn.Linear(net.features, 10))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.lab.fit import sgd
-from mixlearn.lab.learners import Mixing, Plain
-from mixlearn.lab.schedules import cosine
+from mixlearn.methods.learners import Mixing, Plain
+from mixlearn.train.fit import sgd
+from mixlearn.train.schedules import cosine
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 

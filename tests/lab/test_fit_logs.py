@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.learners import Mixing
-from mixlearn.lab.logs import Files, TensorBoard, image_grid
+from mixlearn.methods.learners import Mixing
+from mixlearn.train.logs import Files, TensorBoard, image_grid
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs
 

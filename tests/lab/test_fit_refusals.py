@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.lab.learners import Plain
+from mixlearn.methods.learners import Plain
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 

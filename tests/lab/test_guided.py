@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab import experiments
-from mixlearn.lab.recipes.vit import small_vit
+from experiments import chapters as experiments
+from experiments.recipes.vit import small_vit
 
 
 def seeded(seed=0):

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.experiments import dense, mixskd
-from mixlearn.lab.learners import BYOT
-from mixlearn.lab.learners.branches import Branch, branch_points, stages_of
-from mixlearn.lab.learners.mixskd import TERMS, MixSKD
-from mixlearn.methods.mixskd import Views, mixskd_terms
+from experiments.chapters import dense, mixskd
+from experiments.nets import wide_resnet
+from experiments.rivals import BYOT
+from mixlearn.methods.mixskd import TERMS, Branch, MixSKD, Views, branch_points, mixskd_terms, stages_of
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 from tests.seeds import seeded
@@ -22,7 +21,7 @@ NETS = {
     "resnet": partial(ml.nets.resnet, 8, 4, width=4),
     "bottleneck": partial(ml.nets.resnet, 50, 4, width=2),
     "preact": partial(ml.nets.preact_resnet, 18, 4, width=2),
-    "wide": partial(ml.nets.wide_resnet, 10, 4, width=1),
+    "wide": partial(wide_resnet, 10, 4, width=1),
     "torchvision": partial(ml.nets.torchvision_resnet, "resnet18", 4, weights=None),
     "vit": partial(ml.nets.vit, 4, size=16, patch=4, dim=12, depth=4, heads=2),
 }

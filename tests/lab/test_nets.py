@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from mixlearn.lab import nets
+from mixlearn import nets
 
 
 def _published(depth: int) -> nn.Module:

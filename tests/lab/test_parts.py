@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.learners import AutoMix
-from mixlearn.lab.parts import block_apart, optimizer_apart, schedule_apart
-from mixlearn.lab.schedules import WithDecay, cosine
+from experiments.training import block_apart, optimizer_apart, schedule_apart
+from mixlearn.methods.learners import AutoMix
+from mixlearn.train.schedules import WithDecay, cosine
 from tests.lab.sets import Blobs
 from tests.seeds import seeded
 

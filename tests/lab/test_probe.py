@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mixlearn.lab.probe import linear_layer
+from mixlearn.train.finetune import linear_layer
 from tests.seeds import seeded
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mixlearn.lab import nets
-from mixlearn.lab.nets.drops import ShakeDrop, survivals
+from mixlearn import nets
+from mixlearn.nets.drops import ShakeDrop, survivals
 
 
 def _images(*shape: int) -> torch.Tensor:

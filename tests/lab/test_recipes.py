@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab import experiments, recipes
-from mixlearn.lab.nets.drops import ShakeDrop
-from mixlearn.lab.training import Outcome, in_words
+from experiments import chapters as experiments
+from experiments import recipes
+from experiments.training import Outcome, in_words
+from mixlearn.nets.drops import ShakeDrop
 from tests.lab.sets import Blobs
 
 

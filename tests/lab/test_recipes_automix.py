@@ -10,14 +10,16 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab import experiments, recipes
-from mixlearn.lab.console import _chosen
-from mixlearn.lab.data.folders import PictureSet
-from mixlearn.lab.learners import AutoMix, Averaged, SAMix
-from mixlearn.lab.learners.twin import slow_down
-from mixlearn.lab.recipes.automix import _CIFAR, _told
-from mixlearn.lab.schedules import cosine
-from mixlearn.lab.training import _side
+from experiments import chapters as experiments
+from experiments import recipes
+from experiments.command import _chosen
+from experiments.data import PictureSet
+from experiments.recipes.automix import _CIFAR, _told
+from experiments.rivals import Averaged
+from experiments.training import _side
+from mixlearn.methods.learners import AutoMix, SAMix
+from mixlearn.methods.twin import slow_down
+from mixlearn.train.schedules import cosine
 from tests.lab.sets import Blobs
 
 
@@ -222,7 +224,7 @@ def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> N
     for file in files:
         Image.new("RGB", (40, 40)).save(file)
     part = PictureSet(files, torch.arange(4) % 2, ml.data.random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
-    data = ml.lab.data.sets.Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
+    data = ml.data.sets.Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
     before = torch.get_rng_state()
     assert _side(part) == 32 and torch.equal(before, torch.get_rng_state())
     outcome = recipes.imagenet(
@@ -246,7 +248,7 @@ def test_weights_of_imagenet_are_taken_for_birds_alone(monkeypatch: pytest.Monke
         asked.append((name, weights))
         return ml.nets.resnet(18, classes, width=2)
 
-    monkeypatch.setattr("mixlearn.lab.recipes.automix.torchvision_resnet", make)
+    monkeypatch.setattr("experiments.recipes.automix.torchvision_resnet", make)
     for name in ("cub200", "aircraft", "inaturalist2018"):
         given = {"epochs": 1, "batch_size": 6, "workers": 0, "progress": False, "accelerator": "cpu"}
         recipes.fine_grained(name=name, data=Tiny(), **given)
@@ -261,7 +263,7 @@ def test_training_views_show_what_is_published(monkeypatch: pytest.MonkeyPatch) 
         asked[name] = (list(crop.size), crop.scale, options["root"])
         return Tiny()
 
-    monkeypatch.setattr("mixlearn.lab.data.load", load)
+    monkeypatch.setattr("mixlearn.data.load", load)
     for name in ("aircraft", "places205"):
         recipes.fine_grained(name=name, root="here", dry=True, workers=0)
     recipes.tiny_imagenet(root="there", dry=True, workers=0)

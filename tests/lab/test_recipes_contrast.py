@@ -5,14 +5,17 @@ from functools import partial
 import pytest
 import torch
 
-from mixlearn.lab import experiments, recipes
-from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.examine.features import examine_features
-from mixlearn.lab.learners import MaskedImages, MixCo, MoCo, PatchMix, SimCLR, SimSiam
-from mixlearn.lab.nets import resnet, vit
-from mixlearn.lab.recipes.contrast import told
-from mixlearn.lab.training import train
+from experiments import chapters as experiments
+from experiments import recipes
+from experiments.examine.features import examine_features
+from experiments.recipes.contrast import told
+from experiments.rivals import MaskedImages, MixCo, SimSiam
+from experiments.training import train
+from mixlearn.methods.augment import crop_and_flip
+from mixlearn.methods.learners import MoCo, PatchMix, SimCLR
 from mixlearn.methods.mixup import mixup
+from mixlearn.nets import vit
+from mixlearn.nets.resnet import resnet
 from tests.lab.sets import Blobs
 
 COLOUR = Blobs(12, channels=3, size=32)
@@ -153,7 +156,7 @@ def test_no_setting_holds_an_address_in_memory():
 )
 def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, decay):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes.contrast_full.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("experiments.recipes.contrast_full.train", lambda **given: kept.update(given))
     recipes.patchmix_cifar(size=size, data=COLOUR)
     net, schedule = kept["net"], kept["schedule"]
     assert (net.features, net.patch, len(net.layers), net.layers[0].heads) == (dim, 2, 12, heads)
@@ -176,7 +179,7 @@ def test_the_published_settings_of_cifar(monkeypatch, size, dim, heads, rate, de
 
 def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
     kept = {}
-    monkeypatch.setattr("mixlearn.lab.recipes.contrast_full.train", lambda **given: kept.update(given))
+    monkeypatch.setattr("experiments.recipes.contrast_full.train", lambda **given: kept.update(given))
     large = Blobs(4, channels=3, size=224)
     recipes.patchmix_imagenet(data=large, batch_size=2, workers=0)
     assert (kept["net"].patch, kept["net"].size, kept["epochs"]) == (16, 224, 300)
@@ -196,7 +199,7 @@ def test_imagenet_sees_two_views_of_whole_size(monkeypatch):
 
 def test_the_full_recipe_trains_where_there_is_time(monkeypatch):
     monkeypatch.setattr(
-        "mixlearn.lab.recipes.contrast_full.vit",
+        "experiments.recipes.contrast_full.vit",
         lambda classes, **options: vit(classes, **options | {"depth": 1, "dim": 12, "heads": 2}),
     )
     mix = partial(PatchMix, hidden=8, outside=4, predictor=8)

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.checkpoints import CheckpointError
-from mixlearn.lab.data.dense import ade20k, coco, voc
-from mixlearn.lab.dense import models as dense_models
-from mixlearn.lab.dense.models import STAGES, FeaturePyramid, Stages, deeplab, dilate, faster_rcnn, taken
-from mixlearn.lab.dense.training import Steps, train_steps
-from mixlearn.lab.dense.views import cut_out, listed, mirrored, scaled
-from mixlearn.lab.nets.blocks import imagenet_stem
-from mixlearn.lab.nets.tapped import Tapped, torchvision_resnet
-from mixlearn.lab.recipes import dense as recipes_dense
-from mixlearn.lab.recipes.dense import detect_pictures, polynomial, segment_pictures
+from experiments.dense import models as dense_models
+from experiments.dense.models import STAGES, FeaturePyramid, Stages, deeplab, dilate, faster_rcnn, taken
+from experiments.dense.sets import ade20k, coco, voc
+from experiments.dense.training import Steps, train_steps
+from experiments.dense.views import cut_out, listed, mirrored, scaled
+from experiments.recipes import dense as recipes_dense
+from experiments.recipes.dense import detect_pictures, polynomial, segment_pictures
+from mixlearn.nets.resnet import imagenet_stem
+from mixlearn.nets.taps import Tapped, torchvision_resnet
+from mixlearn.train.checkpoints import CheckpointError
 from tests.lab.dense_sets import fake_ade, fake_coco, fake_voc
 from tests.lab.sets import weights
 from tests.seeds import seeded

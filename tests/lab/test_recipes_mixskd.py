@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from mixlearn.lab import recipes
-from mixlearn.lab.augment import crop_and_flip
-from mixlearn.lab.learners import DDGSD, MixSKD
-from mixlearn.lab.schedules import cosine
+from experiments import recipes
+from mixlearn.methods.augment import crop_and_flip
+from mixlearn.methods.learners import DDGSD, MixSKD
+from mixlearn.train.schedules import cosine
 from tests.lab.sets import Blobs
 
 TINY = Blobs(12, channels=3, size=32)
@@ -31,7 +31,7 @@ def test_the_rate_rises_for_five_epochs_and_falls_a_hundred_and_a_hundred_and_fi
         outcome["schedule"] = schedule
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mixlearn.lab.recipes.mixskd.train", keep)
+        patch.setattr("experiments.recipes.mixskd.train", keep)
         recipes.mixskd_cifar100(data=TINY)
     rate = [outcome["schedule"](step, 205) for step in range(205)]
     assert rate[:5] == [0.2, 0.4, 0.6, 0.8, 1.0] and set(rate[5:105]) == {1.0}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
-from mixlearn.lab import results, runs
-from mixlearn.lab.environment import environment
-from mixlearn.lab.intervals import interval, t_cdf, t_quantile
-from mixlearn.lab.runs import Record, RecordError
+from experiments.command import environment
+from mixlearn.train import records as results
+from mixlearn.train import records as runs
+from mixlearn.train.records import Record, RecordError, interval, t_cdf, t_quantile
 
 
 def _run(seed: int, accuracy: float, **more) -> dict:

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.data.scenes import SEEN, SIDES, Scenes, _composed, _filled, _taken_apart, emoji_scenes
-from mixlearn.lab.data.sets import ImageSet
+from mixlearn.data.scenes import SEEN, SIDES, Scenes, _composed, _filled, _taken_apart, emoji_scenes
+from mixlearn.data.sets import ImageSet
 from tests.seeds import seeded
 
 
@@ -72,7 +72,7 @@ def test_each_pixel_shows_the_object_of_its_mask() -> None:
 
 def test_every_object_stays_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Solid squares: what is seen of one is at least its share of the square it was."""
-    from mixlearn.lab.data import scenes as data_scenes
+    from mixlearn.data import scenes as data_scenes
 
     cuts: list[int] = []
 

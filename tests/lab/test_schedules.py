@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from mixlearn.lab.fit import fit
-from mixlearn.lab.learners import Plain
-from mixlearn.lab.pace import Pace
-from mixlearn.lab.schedules import WithDecay, constant, cosine, one_cycle, steps
+from mixlearn.methods.learners import Plain
+from mixlearn.train.fit import fit
+from mixlearn.train.pace import Pace
+from mixlearn.train.schedules import WithDecay, constant, cosine, one_cycle, steps
 
 
 def test_cosine_is_torchs() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab import experiments
-from mixlearn.lab.examine.boxes import examine
+from experiments import chapters as experiments
+from experiments.examine.boxes import examine
 
 
 def seeded(seed=0):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import mixlearn as ml
-from mixlearn.lab.data.scenes import Scenes
-from mixlearn.lab.dense.segmenter import Segmenter, overlap, pixel_labels, scene_overlap, segmenter
-from mixlearn.lab.dense.transfer_segment import segment
-from mixlearn.lab.dense.transfer_training import learn
-from mixlearn.lab.examine import transfer as examine_transfer
+from experiments.dense.segmenter import Segmenter, overlap, pixel_labels, scene_overlap, segmenter
+from experiments.dense.transfer_segment import segment
+from experiments.dense.transfer_training import learn
+from experiments.examine import transfer as examine_transfer
+from mixlearn.data.scenes import Scenes
 from tests.lab.sets import weights
 from tests.lab.squares import squares
 from tests.seeds import seeded
@@ -28,7 +28,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Where models are put that would otherwise be measured."""
     kept: list[Any] = []
     monkeypatch.setattr(
-        "mixlearn.lab.dense.transfer_segment.scene_overlap", lambda model, scenes: kept.append(model) or {}
+        "experiments.dense.transfer_segment.scene_overlap", lambda model, scenes: kept.append(model) or {}
     )
     return kept
 

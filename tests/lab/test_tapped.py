@@ -11,9 +11,10 @@ import torch
 import torchvision
 
 import mixlearn as ml
-from mixlearn.lab import learners, nets
-from mixlearn.lab.learners import AutoMix
-from mixlearn.lab.nets.taps import headed, staged
+from mixlearn import nets
+from mixlearn.methods import learners
+from mixlearn.methods.learners import AutoMix
+from mixlearn.nets.taps import headed, staged
 from tests.seeds import seeded
 
 VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}

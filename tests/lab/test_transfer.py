@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import mixlearn as ml
-from mixlearn.lab.data.scenes import Scenes
-from mixlearn.lab.dense.detector import Pyramid, average_precision, detector, moved, precision
-from mixlearn.lab.dense.transfer import detect, localize_scenes
-from mixlearn.lab.dense.transfer_training import flipped
-from mixlearn.lab.examine.transfer import examine_transfer
+from experiments.dense.detector import Pyramid, average_precision, detector, moved, precision
+from experiments.dense.transfer import detect, localize_scenes
+from experiments.dense.transfer_training import flipped
+from experiments.examine.transfer import examine_transfer
+from mixlearn.data.scenes import Scenes
 from tests.lab.sets import weights
 from tests.lab.squares import squares
 from tests.seeds import seeded
@@ -43,7 +43,7 @@ def precise(backbone: nn.Module, seed: int, options: dict[str, Any]) -> Tensor:
         return {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mixlearn.lab.dense.transfer.precision", note)
+        patch.setattr("experiments.dense.transfer.precision", note)
         detect(backbone, seed=seed, **options)
     return kept[0]
 
@@ -56,7 +56,7 @@ def test_the_network_is_left_as_it_was_and_its_copy_is_trained_or_not(
     before, state = weights(backbone), torch.random.get_rng_state()
     ends: list[Any] = []
     monkeypatch.setattr(
-        "mixlearn.lab.dense.transfer.precision", lambda model, scenes: ends.append(model) or {}
+        "experiments.dense.transfer.precision", lambda model, scenes: ends.append(model) or {}
     )
     detect(
         backbone, train=squares(8, 1), test=squares(2, 1), frozen=frozen, epochs=1, batch_size=4, channels=32

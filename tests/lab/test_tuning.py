@@ -12,12 +12,12 @@ import torchvision
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.layer_decay import LayerDecay
-from mixlearn.lab.learners.twin import Twin
-from mixlearn.lab.nets.tapped import Tapped
-from mixlearn.lab.nets.taps import WithHead
-from mixlearn.lab.schedules import cosine
-from mixlearn.lab.tuning import fine_tune, layer_groups, with_new_head
+from experiments.nets import wide_resnet
+from experiments.training import fine_tune
+from mixlearn.methods.twin import Twin
+from mixlearn.nets.taps import Tapped, WithHead
+from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
+from mixlearn.train.schedules import cosine
 from tests.lab.sets import Blobs
 from tests.seeds import seeded
 
@@ -64,7 +64,7 @@ def test_layers_of_a_transformer(decay: float) -> None:
     [
         (small, 3, {"stem"}, {"head"}),
         (partial(ml.nets.preact_resnet, 18, 4, width=2), 4, {"stem"}, {"head"}),
-        (partial(ml.nets.wide_resnet, 10, 4, width=1), 3, {"stem"}, {"head"}),
+        (partial(wide_resnet, 10, 4, width=1), 3, {"stem"}, {"head"}),
         (partial(ml.nets.pyramidnet, 11, 4, alpha=6), 3, {"stem"}, {"head"}),
         (foreign, 4, {"net.conv1", "net.bn1"}, {"net.fc"}),
     ],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.views import GREY, contrastive_view, random_resized_crop
+from mixlearn.methods.augment import GREY, contrastive_view, random_resized_crop
 from tests.seeds import seeded
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

@@ -7,8 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from mixlearn.lab import nets
-from mixlearn.lab.nets.taps import stage_channels
+from experiments.nets import resnext, wide_resnet
+from mixlearn import nets
+from mixlearn.nets.taps import stage_channels
 from tests.seeds import seeded
 
 
@@ -18,7 +19,7 @@ from tests.seeds import seeded
 )
 def test_parameters_are_the_papers(depth: int, width: int, millions: float) -> None:
     with torch.device("meta"):
-        net = nets.wide_resnet(depth, 10, width=width)
+        net = wide_resnet(depth, 10, width=width)
     assert round(nets.parameter_count(net) / 1e6, 1) == millions
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
@@ -29,20 +30,20 @@ def test_parameters_are_the_papers(depth: int, width: int, millions: float) -> N
 
 def test_resnext_has_torchvisions_parameters_and_logits() -> None:
     theirs = torchvision.models.resnext50_32x4d(num_classes=100).eval()
-    ours = nets.resnext(50, 100, stem=nets.imagenet_stem).eval()
+    ours = resnext(50, 100, stem=nets.imagenet_stem).eval()
     assert nets.parameter_count(ours) == nets.parameter_count(theirs)
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
     images = torch.randn(2, 3, 64, 64, generator=seeded())
     torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
     with torch.device("meta"):
-        small, deep = nets.resnext(50, 100), nets.resnext(101, 100, group_width=8, stem=nets.imagenet_stem)
+        small, deep = resnext(50, 100), resnext(101, 100, group_width=8, stem=nets.imagenet_stem)
         large = torchvision.models.resnext101_32x8d(num_classes=100)
     assert nets.parameter_count(deep) == nets.parameter_count(large)
     assert nets.parameter_count(small) == nets.parameter_count(theirs) - (49 - 9) * 3 * 64
 
 
 def test_a_wide_block_by_hand() -> None:
-    net = nets.wide_resnet(10, 4, width=1, generator=seeded()).eval()
+    net = wide_resnet(10, 4, width=1, generator=seeded()).eval()
     block, x = net.groups[1][0], torch.randn(2, 16, 6, 6, generator=seeded(1))
     ready = block.first_norm(x).relu()
     hidden = block.second(block.second_norm(block.first(ready)).relu())
@@ -54,8 +55,8 @@ def test_a_wide_block_by_hand() -> None:
 @pytest.mark.parametrize(
     ("make", "sizes"),
     [
-        (lambda: nets.wide_resnet(10, 5, width=2, channels=1), (12, 6, 3)),
-        (lambda: nets.resnext(50, 5, groups=2, group_width=1, width=2, channels=1), (12, 6, 3, 2)),
+        (lambda: wide_resnet(10, 5, width=2, channels=1), (12, 6, 3)),
+        (lambda: resnext(50, 5, groups=2, group_width=1, width=2, channels=1), (12, 6, 3, 2)),
     ],
 )
 def test_taps_come_in_the_order_of_stages_and_may_replace(make, sizes: tuple[int, ...]) -> None:
@@ -73,19 +74,19 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(make, sizes: tuple[int
 
 def test_where_a_mix_block_looks_has_the_published_channels() -> None:
     found = [
-        stage_channels(nets.resnext(50, 100), "stage3", 32),
-        stage_channels(nets.wide_resnet(28, 100), "stage2", 32),
+        stage_channels(resnext(50, 100), "stage3", 32),
+        stage_channels(wide_resnet(28, 100), "stage2", 32),
         stage_channels(nets.resnet(18, 100), "stage3", 32),
     ]
     assert found == [1024, 256, 256]
 
 
 @pytest.mark.parametrize(
-    "make", [nets.wide_resnet, lambda *a, **k: nets.resnext(50, 10, groups=2, group_width=1, width=2, **k)]
+    "make", [wide_resnet, lambda *a, **k: resnext(50, 10, groups=2, group_width=1, width=2, **k)]
 )
 def test_weights_follow_the_generator_and_leave_the_default_one_alone(make) -> None:
     before = torch.get_rng_state()
-    make = make if make is not nets.wide_resnet else lambda **k: nets.wide_resnet(10, 10, width=1, **k)
+    make = make if make is not wide_resnet else lambda **k: wide_resnet(10, 10, width=1, **k)
     first, second, third = (
         torch.cat([p.flatten() for p in make(generator=g).parameters()])
         for g in (seeded(1), seeded(1), seeded(2))
@@ -97,7 +98,7 @@ def test_weights_follow_the_generator_and_leave_the_default_one_alone(make) -> N
 
 
 def test_zero_init_makes_each_grouped_block_the_identity_at_first() -> None:
-    net = nets.resnext(50, 4, groups=2, group_width=1, width=2, zero_init=True).eval()
+    net = resnext(50, 4, groups=2, group_width=1, width=2, zero_init=True).eval()
     block, x = net.groups[0][1], torch.randn(2, 8, 6, 6, generator=seeded()).relu()
     assert torch.equal(block(x), x)
 
@@ -105,11 +106,11 @@ def test_zero_init_makes_each_grouped_block_the_identity_at_first() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: nets.wide_resnet(27), r"depth must be 6n \+ 4 .* got 27"),
-        (lambda: nets.wide_resnet(4), "got 4"),
-        (lambda: nets.wide_resnet(10, width=0), "width must be a positive integer, got 0"),
-        (lambda: nets.resnext(34), "depth must be 50 or 101, got 34"),
-        (lambda: nets.resnext(50, groups=0), "groups must be a positive integer, got 0"),
+        (lambda: wide_resnet(27), r"depth must be 6n \+ 4 .* got 27"),
+        (lambda: wide_resnet(4), "got 4"),
+        (lambda: wide_resnet(10, width=0), "width must be a positive integer, got 0"),
+        (lambda: resnext(34), "depth must be 50 or 101, got 34"),
+        (lambda: resnext(50, groups=0), "groups must be a positive integer, got 0"),
     ],
 )
 def test_errors_say_what_came(make, words: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.measure import label_noise, visible
+from mixlearn.measure import mixtures as label_noise
+from mixlearn.measure import visible
 
 
 def seeded(seed=0):

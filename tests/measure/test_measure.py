@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mixlearn.measure import calibration, evaluate, predict
+from mixlearn.measure import evaluate, predict
+from mixlearn.measure import metrics as calibration
 
 
 def some(n=500, classes=7, scale=2.0, seed=0):

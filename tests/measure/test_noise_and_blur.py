@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from mixlearn import measure
-from mixlearn.measure import warp
+from mixlearn.measure import corruptions as warp
 from tests.measure.arrays import pixels
 from tests.seeds import seeded
 

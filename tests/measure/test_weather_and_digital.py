@@ -9,8 +9,8 @@ from PIL import Image
 from scipy import ndimage
 
 from mixlearn import measure
-from mixlearn.measure import warp
-from mixlearn.measure.weather_and_digital import affine
+from mixlearn.measure import corruptions as warp
+from mixlearn.measure.corruptions import affine
 from tests.measure.arrays import pixels
 from tests.seeds import seeded
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 import mixlearn as ml
 from mixlearn.methods.alignmix import sinkhorn
 from mixlearn.methods.graph_cut import cut
-from mixlearn.methods.puzzle_energy import puzzle_energy
-from mixlearn.methods.transport import transport
+from mixlearn.methods.puzzlemix import puzzle_energy, transport
 from tests.accelerator import alone, counted, on_cpu, on_device
 from tests.seeds import seeded
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.methods.cell_choice import CoEnergy, choose_cells, shares
-from mixlearn.methods.comixup import CellPlan
+from mixlearn.methods.comixup import CellPlan, CoEnergy, choose_cells, shares
 
 
 def seeded(seed=0):

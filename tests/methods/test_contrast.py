@@ -6,10 +6,9 @@ import pytest
 import torch
 
 import mixlearn as ml
+from experiments.rivals import hidden_patches, masked_pixel_loss
 from mixlearn.methods.contrast import mixco_terms, moco_loss, nt_xent, simsiam_loss
-from mixlearn.methods.masked_images import hidden_patches, masked_pixel_loss
-from mixlearn.methods.patchmix import patchmix
-from mixlearn.methods.patchmix_terms import Encoded, crop_terms, patchmix_terms
+from mixlearn.methods.patchmix import Encoded, crop_terms, patchmix, patchmix_terms
 from tests.seeds import seeded
 
 

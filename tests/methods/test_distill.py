@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from mixlearn.methods.ddgsd import ddgsd_terms
-from mixlearn.methods.distill import past_targets, same_class, virtual_teacher
+from mixlearn.methods.distill import ddgsd_terms, past_targets, same_class, virtual_teacher
 from tests.seeds import seeded
 
 B, CLASSES, C = 5, 4, 6

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from mixlearn.methods.graph_cut import cut, mask_energy
-from mixlearn.methods.puzzle_energy import Energy, colour_seams, puzzle_energy
+from mixlearn.methods.puzzlemix import Energy, colour_seams, puzzle_energy
 
 
 def seeded(seed=0):

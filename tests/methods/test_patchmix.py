@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.patches import five_steps
-from mixlearn.core.patch_plan import PatchPlan
+from mixlearn.core.patches import PatchPlan
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.patchmix import contrastive_loss, patchmix
+from mixlearn.methods.contrast import contrastive_loss
+from mixlearn.methods.patchmix import patchmix
 from tests.seeds import seeded
 
 

@@ -8,7 +8,7 @@ import torch
 
 import mixlearn as ml
 from mixlearn.methods.graph_cut import mask_energy
-from mixlearn.methods.puzzle_energy import colour_seams, puzzle_energy
+from mixlearn.methods.puzzlemix import colour_seams, puzzle_energy
 
 LABELS = (0.0, 0.5, 1.0)
 

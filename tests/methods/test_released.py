@@ -9,11 +9,11 @@ from scipy import integrate, special
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab.experiments import mixskd
+from experiments.chapters import mixskd
 from mixlearn.methods.alignmix import sinkhorn
+from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
-from mixlearn.methods.patchmix import contrastive_loss
-from mixlearn.methods.patchmix_terms import Encoded, crop_terms, patchmix_terms
+from mixlearn.methods.patchmix import Encoded, crop_terms, patchmix_terms
 from tests.seeds import seeded
 
 

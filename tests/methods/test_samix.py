@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import mixlearn as ml
-from mixlearn.lab.learners import SAMix
+from mixlearn.methods.learners import SAMix
 from mixlearn.methods.samix import SAMixBlock, adjusted, bent
 
 

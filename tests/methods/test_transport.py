@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from mixlearn.methods.transport import assignment, grid_distance, transport
+from mixlearn.methods.puzzlemix import assignment, grid_distance, transport
 
 
 def seeded(seed=0):

@@ -7,8 +7,8 @@ import math
 import pytest
 
 import mixlearn as ml
-from mixlearn.lab.runs import Record
 from mixlearn.page.figures import Cell
+from mixlearn.train.records import Record
 from tests.page.figure_cases import CELLS, EPOCHS
 
 figures = ml.figures
@@ -44,7 +44,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("kind", ["record", "history", "histories"])
     def test_whatever_holds_epochs(self, kind: str) -> None:
-        from mixlearn.lab.fit import History
+        from mixlearn.train.fit import History
 
         runs = {
             "record": record("a-plain", [0.5, 0.7]),

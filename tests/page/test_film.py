@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.lab.nets import resnet
-from mixlearn.lab.nets.taps import staged
+from mixlearn.nets.resnet import resnet
+from mixlearn.nets.taps import staged
 from mixlearn.page.film import FILE, RecordedBlock, film_facts, packed_film, recorded_block, unpacked_film
 from mixlearn.page.halves import read, written
 from mixlearn.page.studio_net import folded

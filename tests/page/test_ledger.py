@@ -10,16 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.lab import runs
-from mixlearn.lab.experiments.chapter_6 import mixskd
-from mixlearn.lab.learners.mixskd import TERMS
+from experiments.chapters.chapter_6 import mixskd
 from mixlearn.methods import mixskd as method
-from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
+from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.page import widget_live
 from mixlearn.page.host import bundle
 from mixlearn.page.ledger import arrows, learning
 from mixlearn.page.ledger_effects import WAYS, effects
 from mixlearn.page.ledger_net import PARTS, VALUES, parts_of
+from mixlearn.train import records as runs
 from tests.lab.test_runs import _record, _run
 from tests.seeds import seeded
 

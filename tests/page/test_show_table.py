@@ -3,8 +3,7 @@
 import pytest
 
 import mixlearn as ml
-from mixlearn.lab.intervals import interval
-from mixlearn.lab.runs import Record, write
+from mixlearn.train.records import Record, interval, write
 
 PLAIN, BETTER, LIKE = (0.80, 0.82, 0.81), (0.83, 0.85, 0.84), (0.79, 0.85, 0.80)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from mixlearn.lab.nets import resnet
+from mixlearn.nets.resnet import resnet
 from mixlearn.page.studio_net import FILE, folded, mask_score, packed, studio_facts, studio_net, unpacked
 
 

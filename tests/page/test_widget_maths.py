@@ -7,7 +7,7 @@ import torch
 from scipy import integrate, stats
 
 import mixlearn as ml
-from mixlearn.core.geometry import box_area, boxes_to_masks
+from mixlearn.core.boxes import box_area, boxes_to_masks
 from tests.page import node
 
 ALPHAS = [0.05, 0.2, 0.4, 1.0, 2.0, 8.0]

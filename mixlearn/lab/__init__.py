@@ -1,1 +1,0 @@
-"""The laboratory: data, networks, training, run records, and mixing inside loops and loaders."""

@@ -1,0 +1,267 @@
+"""Calibration: does a network that says 80 % turn out right in 80 % of the cases?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.checks import as_count, check_predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What `calibration` found. Fractions are in [0, 1].
+
+    Args:
+        ece: expected calibration error, Σ_b (n_b / n) · |accuracy_b − confidence_b|.
+        gap: mean confidence minus accuracy. Positive: the network promises more than it keeps.
+        confidence, accuracy: (bins,), the mean of each in a bin; NaN where a bin is empty.
+        count: (bins,) int64, the predictions in each bin.
+    """
+
+    ece: float
+    gap: float
+    confidence: Tensor
+    accuracy: Tensor
+    count: Tensor
+
+
+def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
+    """Sort predictions into bins of equal width by confidence, and compare it with accuracy in each.
+
+    Bin b holds the confidences in (b/bins, (b+1)/bins]. Every bin is weighed by its own count, so neither
+    their order nor an empty one matters.
+
+    Args:
+        logits: (N, C), before the softmax.
+        labels: (N,) integer class ids.
+        bins: how many, at least 1.
+
+    Returns:
+        A `Calibration`.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: shapes that disagree, no predictions, logits that are not finite, labels outside 0…C−1,
+            bins < 1.
+
+    Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017, equation 3.
+
+    >>> found = calibration(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.tensor([1, 1]))
+    >>> f"{found.ece:.3f} {found.gap:+.3f}"          # sure of itself, right once in two
+    '0.500 +0.500'
+    """
+    check_predictions(logits, labels)
+    bins = as_count(bins, "bins", 1)
+    sure, said = logits.double().softmax(1).max(1)
+    right = (said == labels).double()
+    inner = torch.arange(1, bins, dtype=torch.float64, device=sure.device) / bins
+    which = torch.bucketize(sure, inner)  # right edge belongs to the bin
+    count = torch.bincount(which, minlength=bins)
+    size = count.double()
+    confidence = torch.bincount(which, sure, minlength=bins) / size
+    accuracy = torch.bincount(which, right, minlength=bins) / size
+    share = size / size.sum()
+    ece = (share * (accuracy - confidence).abs()).nan_to_num(0.0).sum()
+    gap = sure.mean() - right.mean()
+    return Calibration(float(ece), float(gap), confidence.float(), accuracy.float(), count)
+
+
+class Multilabel(NamedTuple):
+    """What `multilabel` found; all in [0, 1].
+
+    Args:
+        mean_average_precision: mean of `average_precision` over the classes that some image has.
+        subset_accuracy: share of images of which every class is told right, the absent ones too.
+        f1: harmonic mean of precision and recall over all images and classes together (micro F1).
+        average_precision: (C,) float64, the area under the precision-recall steps of each class; NaN for a
+            class that no image has.
+    """
+
+    mean_average_precision: float
+    subset_accuracy: float
+    f1: float
+    average_precision: Tensor
+
+
+def multilabel(logits: Tensor, targets: Tensor, *, threshold: float = 0.5) -> Multilabel:
+    """How well one sigmoid a class finds the classes of images that show several.
+
+    Average precision ranks images by their logit and needs no threshold: Σ (R_k − R_{k−1}) · P_k over the
+    distinct logits of a class, with recall R and precision P of all images at or above.
+
+    Args:
+        logits: (N, C), before the sigmoid.
+        targets: (N, C), 1 for each class that an image shows and 0 for the others, of any type.
+        threshold: probability from which a class counts as named, in (0, 1).
+
+    Returns:
+        A `Multilabel`.
+
+    Raises:
+        ValueError: shapes that differ, no predictions, logits that are not finite, targets but 0 and 1.
+
+    >>> logits = torch.tensor([[3., -1.], [-2., 2.], [1., -3.]])
+    >>> found = multilabel(logits, torch.tensor([[1, 0], [0, 1], [0, 0]]))
+    >>> found.mean_average_precision, round(found.subset_accuracy, 3), found.f1
+    (1.0, 0.667, 0.8)
+    """
+    if logits.dim() != 2 or logits.shape != targets.shape or not logits.numel():
+        raise ValueError(
+            "logits and targets must both have shape (N, C), N ≥ 1, got "
+            f"{tuple(logits.shape)} and {tuple(targets.shape)}"
+        )
+    if not bool(logits.isfinite().all()):
+        raise ValueError("logits must be finite, got NaN or infinity")
+    truth = targets == 1
+    if not bool((truth | (targets == 0)).all()):
+        raise ValueError(
+            f"targets must be 0 or 1, got {float(targets.min()):g} to {float(targets.max()):g}; "
+            "measure on images that are not mixed"
+        )
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
+    logits = logits.detach().double()
+    named = logits.sigmoid() >= threshold
+    each = torch.stack([_average_precision(*pair) for pair in zip(logits.T, truth.T, strict=True)])
+    hits = int((named & truth).sum())
+    return Multilabel(
+        float(each.nanmean()),
+        float((named == truth).all(1).double().mean()),
+        2 * hits / max(int(named.sum() + truth.sum()), 1),
+        each.cpu(),
+    )
+
+
+def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
+    """Of one class: scores (N,) and truth (N,)."""
+    scores, order = scores.sort(descending=True)
+    last = torch.ones_like(truth)
+    last[:-1] = scores[1:] != scores[:-1]  # equal scores are one step
+    right = truth[order].double().cumsum(0)[last]
+    seen = torch.arange(1, len(scores) + 1, device=scores.device)[last]
+    gained = torch.diff(right, prepend=right.new_zeros(1))
+    return (gained * right / seen).sum() / right[-1]  # 0 / 0 where no image has the class
+
+
+class Quality(NamedTuple):
+    """What `prediction_quality` found. Without a mistake all but `true` and `mistakes` are NaN.
+
+    Args:
+        true: mean probability of the true class, over all images.
+        said: mean probability of the class that was named, over the mistakes. A better network is less sure
+            of what is wrong.
+        missed: mean probability of the true class, over the mistakes.
+        log_said, log_missed: the same means of log-probabilities, in nats.
+        mistakes: how many images the four means are over.
+    """
+
+    true: float
+    said: float
+    missed: float
+    log_said: float
+    log_missed: float
+    mistakes: int
+
+
+def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = None) -> Quality:
+    """How probable a network finds the true class, and what it says where it is wrong.
+
+    Networks differ in which images they get wrong, and the one with fewer mistakes is left with the harder
+    images. To compare networks, look at the images that all of them get wrong: `common_mistakes`.
+
+    Args:
+        logits: (N, C), before the softmax.
+        labels: (N,) integer class ids.
+        among: (M,) indices of misclassified images, the only ones whose mistakes count; None takes all that
+            this network gets wrong. Where there are none, the means over mistakes are NaN.
+
+    Returns:
+        A `Quality`.
+
+    Raises:
+        TypeError: labels or indices that are no integers.
+        ValueError: shapes that disagree, no predictions, logits that are not finite, labels or indices out of
+            range, indices of images that the network gets right.
+
+    Source: Yun et al., *Regularizing Class-wise Predictions via Self-knowledge Distillation*, CVPR 2020,
+    and Yang et al., *MixSKD*, ECCV 2022, which draw these log-probabilities.
+
+    >>> logits = torch.tensor([[0.8, 0.2], [0.6, 0.4]]).log()
+    >>> found = prediction_quality(logits, torch.tensor([0, 1]))
+    >>> f"{found.true:.2f}, {found.said:.2f} against {found.missed:.2f} in {found.mistakes} mistake"
+    '0.60, 0.60 against 0.40 in 1 mistake'
+    """
+    check_predictions(logits, labels)
+    logits, labels = logits.detach().cpu().double(), labels.detach().cpu().long()
+    log_p = logits.log_softmax(1)
+    said = logits.argmax(1)
+    of_true = log_p.gather(1, labels[:, None])[:, 0]
+    of_said = log_p.gather(1, said[:, None])[:, 0]
+    wrong = said != labels
+    which = wrong.nonzero()[:, 0] if among is None else _chosen(among, wrong)
+    log_said, log_missed = of_said[which], of_true[which]  # without a mistake their means are NaN
+    return Quality(
+        true=float(of_true.exp().mean()),
+        said=float(log_said.exp().mean()),
+        missed=float(log_missed.exp().mean()),
+        log_said=float(log_said.mean()),
+        log_missed=float(log_missed.mean()),
+        mistakes=len(which),
+    )
+
+
+def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The images that every one of several networks gets wrong.
+
+    Args:
+        logits: of each network, (N, C), over the same images in the same order.
+        labels: (N,) integer class ids.
+
+    Returns:
+        (M,) int64 indices in rising order, on the CPU; empty where each image is right in some network.
+
+    Raises:
+        TypeError, ValueError: no networks, and as for `prediction_quality`.
+
+    Source: as for `prediction_quality`.
+
+    >>> one = torch.tensor([[1., 0.], [1., 0.], [0., 1.]])
+    >>> other = torch.tensor([[0., 1.], [1., 0.], [1., 0.]])
+    >>> common_mistakes([one, other], torch.tensor([0, 1, 1]))
+    tensor([1])
+    """
+    if isinstance(logits, Tensor) or not len(logits):
+        raise ValueError(
+            "logits must hold (N, C) for each of several networks, got "
+            + (f"one tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else "none")
+        )
+    for one in logits:
+        check_predictions(one, labels)
+    truth = labels.cpu()
+    wrong = torch.stack([one.detach().cpu().argmax(1) != truth for one in logits]).all(0)
+    return wrong.nonzero()[:, 0]
+
+
+def _chosen(among: Tensor, wrong: Tensor) -> Tensor:
+    """The indices that were given, where the network is indeed wrong."""
+    if among.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"among must hold integer indices, got {among.dtype}")
+    which = among.detach().cpu().long()
+    if which.dim() != 1:
+        raise ValueError(f"among must have shape (M,), got {tuple(which.shape)}")
+    if len(which) and not 0 <= int(which.min()) <= int(which.max()) < len(wrong):
+        raise ValueError(
+            f"among must lie in 0…{len(wrong) - 1}, got {int(which.min())} to {int(which.max())}"
+        )
+    right = which[~wrong[which]]
+    if len(right):
+        raise ValueError(
+            f"among must be images that the network gets wrong, got {len(right)} that it gets right, such as "
+            f"{int(right[0])}"
+        )
+    return which

@@ -1,0 +1,44 @@
+"""Learners: how a batch becomes named loss terms. `fit` adds the terms up, logs each and can leave any out.
+
+A learner is any `learner(model, images, labels, *, generator)` that returns a dict of scalar tensors,
+their weights already in. One that is an `nn.Module` has its own parameters trained and saved too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mixlearn.core.extras import moved
+from mixlearn.methods.automix import AutoMix
+from mixlearn.methods.contrast import Contrast, MoCo, SimCLR
+from mixlearn.methods.distill import DDGSD
+from mixlearn.methods.guided import Guided
+from mixlearn.methods.learner import Learner, Mixing, Plain
+from mixlearn.methods.manifold import MixingInside
+from mixlearn.methods.mixskd import MixSKD
+from mixlearn.methods.patchmix import PatchMix
+from mixlearn.methods.samix import SAMix
+from mixlearn.methods.transmix import TransMixing
+
+_RIVALS = ("Averaged", "BYOT", "CSKD", "MaskedImages", "MixCo", "PSKD", "SimSiam", "TFKD")
+
+__all__ = [
+    "AutoMix",
+    "Contrast",
+    "DDGSD",
+    "Guided",
+    "Learner",
+    "MixSKD",
+    "Mixing",
+    "MixingInside",
+    "MoCo",
+    "PatchMix",
+    "Plain",
+    "SAMix",
+    "SimCLR",
+    "TransMixing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    return moved(name, __name__, dict.fromkeys(_RIVALS, "experiments.rivals"))

@@ -1,0 +1,87 @@
+"""Mixing inside a network: features at a stage, rather than images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.extras import in_words
+from mixlearn.core.plan import Mixed
+from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.nets.taps import Only, bare, check_taps
+
+
+class MixingInside(Mixing):
+    """Soft cross-entropy with features mixed at one stage of the network, chosen anew for each batch.
+
+    With `cutmix` this is Feature CutMix, with `mixup` Manifold Mixup. The plan is drawn at the stage, at the
+    size of its features.
+
+    Args:
+        mix: as for `Mixing`; or for each stage a method of its own, as in
+            `{"input": ml.mixup, "stage3": ml.alignmix}`, which is AlignMix.
+        stages: names of the network's taps, such as ("input", "stage1"); each has the same chance. Not needed
+            where `mix` names them.
+        num_classes, smoothing, loss: as for `Mixing`.
+
+    Raises:
+        TypeError: a network without taps.
+        ValueError: no stages, or one that the network does not have.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, section 4.1.2; Verma et al., *Manifold Mixup*, ICML 2019;
+    Venkataramanan et al., *AlignMixup*, CVPR 2022.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4, channels=1)
+    >>> learner = MixingInside(ml.cutmix, ("stem", "stage1"), num_classes=4)
+    >>> list(learner(net, torch.zeros(2, 1, 8, 8), torch.tensor([0, 3])))
+    ['mixed_labels']
+    """
+
+    def __init__(
+        self,
+        mix: Callable[..., Mixed] | Mapping[str, Callable[..., Mixed]],
+        stages: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        smoothing: float = 0.0,
+        loss: Loss | None = None,
+    ) -> None:
+        if isinstance(mix, Mapping):
+            if stages is not None:
+                raise ValueError(f"stages are named by mix already, {list(mix)}; got {stages!r} besides")
+            stages, ways = list(mix), dict(mix)
+        else:
+            ways = {}
+        if isinstance(stages, str) or not stages:
+            raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
+        super().__init__(ways[stages[0]] if isinstance(mix, Mapping) else mix, num_classes, smoothing, loss)
+        self.stages = tuple(stages)
+        self.ways = {stage: ways.get(stage, self.mix) for stage in self.stages}
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        check_taps(model, "MixingInside")
+        there = getattr(bare(model), "stages", self.stages)
+        for stage in self.stages:
+            if stage not in there:
+                raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
+        chosen = self.stages[int(torch.randint(len(self.stages), (), generator=generator))]
+        found: list[Tensor] = []
+
+        def tap(stage: str, features: Tensor) -> Tensor:
+            mixed, targets = self.mixed(self.ways[stage], features, labels, generator)
+            found.append(targets)
+            return mixed.images
+
+        logits = model(images, tap=Only(chosen, tap))
+        if not found:
+            raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
+        return {"mixed_labels": self.loss(logits, self.smoothed(found[0]))}
+
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())
+        return f"MixingInside({ways})"

@@ -1,0 +1,1 @@
+"""Training: one loop, schedules, loaders that mix, Lightning, fine-tuning, run records."""

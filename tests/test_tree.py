@@ -1,0 +1,63 @@
+"""The shape of the code: arrows go one way, functions and lines are short, a method can be lifted out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import tree
+
+PACKAGE = tree.files("mixlearn")
+GRAPH = tree.arrows(PACKAGE)
+
+
+def test_no_circle_and_no_arrow_upwards() -> None:
+    assert tree.cycle(GRAPH) == [] and tree.upward(GRAPH) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "wrong"),
+    [
+        ("mixlearn/core/plan.py", "from mixlearn.methods.mixup import mixup", "core.plan → mixlearn.methods"),
+        ("mixlearn/nets/vit.py", "def f():\n    from mixlearn.train import fit", "nets.vit → mixlearn.train"),
+        ("mixlearn/methods/mixup.py", "import mixlearn.data.sets", "methods.mixup → mixlearn.data.sets"),
+        ("mixlearn/data/sets.py", "from mixlearn.methods.mixup import mixup", "data.sets → mixlearn.methods"),
+        ("mixlearn/measure/attacks.py", "import mixlearn", "measure.attacks → mixlearn"),
+    ],
+)
+def test_an_arrow_upwards_is_found(tmp_path: Path, where: str, line: str, wrong: str) -> None:
+    """Each of these lines added to the package as it is."""
+    graph = changed(tmp_path, where, line)
+    assert any(wrong in arrow for arrow in tree.upward(graph)), tree.upward(graph)
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    graph = changed(tmp_path, "mixlearn/core/checks.py", "from mixlearn.core.plan import MixPlan")
+    assert {"mixlearn.core.checks", "mixlearn.core.plan"} <= set(tree.cycle(graph))
+
+
+def changed(folder: Path, where: str, line: str) -> dict[str, set[str]]:
+    """The graph of a copy of the package in which one file has one more line."""
+    for path in PACKAGE:
+        copy = folder / path.relative_to(tree.ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    target = folder / where
+    target.write_text(f"{target.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
+    return tree.arrows(sorted(folder.rglob("*.py")), folder)
+
+
+@pytest.mark.parametrize("room", ["core", "nets", "methods"])
+def test_mixing_needs_torch_alone(room: str) -> None:
+    import ast
+    import sys
+
+    for path in tree.files(f"mixlearn/{room}"):
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+        assert found - {"mixlearn", "torch"} <= sys.stdlib_module_names, path
