@@ -116,7 +116,6 @@ __all__ = [
     "PatchPlan",
     "puzzlemix",
     "RandomMix",
-    "recipes",
     "resizemix",
     "runs",
     "saliencymix",

@@ -50,14 +50,10 @@ def changed(folder: Path, where: str, line: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("room", ["core", "nets", "methods"])
 def test_mixing_needs_torch_alone(room: str) -> None:
-    import ast
-    import sys
-
     for path in tree.files(f"mixlearn/{room}"):
-        found = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.partition(".")[0])
-        assert found - {"mixlearn", "torch"} <= sys.stdlib_module_names, path
+        assert tree.outside(path) - {"mixlearn", "torch"} == set(), path
+
+
+def test_the_package_imports_nothing_of_the_repository_around_it() -> None:
+    around = {"experiments", "tests", "benchmarks", "data", "book"}
+    assert not [path for path in PACKAGE if tree.outside(path) & around]

@@ -51,6 +51,17 @@ def arrows(paths: Iterable[Path], root: Path = ROOT) -> dict[str, set[str]]:
     return found
 
 
+def outside(path: Path) -> set[str]:
+    """What a file imports from outside the standard library: the first words of the modules' names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
 def cycle(graph: dict[str, set[str]]) -> list[str]:
     """The modules of one circle of imports; none if there is none."""
     try:

@@ -43,7 +43,7 @@ def test_every_run_was_kept() -> None:
 def test_no_public_name_or_keyword_has_gone() -> None:
     kept, now = json.loads(names.FILE.read_text(encoding="utf-8")), names.public()
     assert set(ml.__all__) <= set(kept), "new names: run python -m tests.golden.names"
-    for name in {name.split(".")[0] + "." + name.split(".")[1] for name in kept if "." in name} - set(now):
+    for name in {".".join(name.split(".")[:2]) for name in kept} - set(now):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # moved, which another test looks at
             now |= names.of(name, operator.attrgetter(name)(ml))
