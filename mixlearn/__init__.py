@@ -48,7 +48,7 @@ from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
 
 if TYPE_CHECKING:
-    from mixlearn import data, measure, nets, recipes
+    from mixlearn import data, measure, nets
     from mixlearn.methods import augment, learners
     from mixlearn.methods.random_mix import RandomMix
     from mixlearn.page import figures, widgets
