@@ -57,3 +57,8 @@ def test_mixing_needs_torch_alone(room: str) -> None:
 def test_the_package_imports_nothing_of_the_repository_around_it() -> None:
     around = {"experiments", "tests", "benchmarks", "data", "book"}
     assert not [path for path in PACKAGE if tree.outside(path) & around]
+
+
+def test_a_batch_passes_through_few_files() -> None:
+    """From the loader to the loss and the optimiser's step: every file of the package that `fit` enters."""
+    assert len(tree.entered()) <= 14, sorted(tree.entered())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[1]
 RANK = {"core": 0, "nets": 1, "methods": 2, "data": 2, "measure": 3, "train": 4, "page": 5}
@@ -99,6 +100,29 @@ def needs(graph: dict[str, set[str]], name: str) -> set[str]:
     return found
 
 
+def entered() -> set[str]:
+    """The files of the package that a short `fit` with CutMix enters."""
+    import torch
+
+    import mixlearn as ml
+
+    data = torch.utils.data.TensorDataset(torch.rand(8, 3, 8, 8), torch.arange(8) % 4)
+    net, learner = ml.nets.resnet(8, 4, width=4), ml.learners.Mixing(ml.cutmix, num_classes=4)
+    found: set[str] = set()
+
+    def see(frame: FrameType, event: str, argument: object) -> None:
+        name = frame.f_globals.get("__name__", "")
+        if event == "call" and name.startswith("mixlearn") and frame.f_code.co_name != "<module>":
+            found.add(name)
+
+    sys.setprofile(see)
+    try:
+        ml.fit(net, data, learner, epochs=1, batch_size=4, progress=False)
+    finally:
+        sys.setprofile(None)
+    return found
+
+
 def long_bodies(paths: Iterable[Path], most: int = 50) -> list[str]:
     """Functions whose bodies, without docstring, have more than `most` lines."""
     found = []
@@ -168,6 +192,7 @@ def main() -> None:
     for name in ("cutmix", "automix", "mixskd", "patchmix"):
         found = needs(graph, f"mixlearn.methods.{name}")
         print(f"to lift out {name}: {len(found)} modules")
+    print(f"files that a batch passes through in fit: {len(entered())}")
     print(f"a circle of imports: {cycle(graph) or 'none'}; arrows upwards: {upward(graph) or 'none'}")
 
 
