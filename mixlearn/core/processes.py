@@ -25,7 +25,7 @@ class Shared:
     """
 
     def __init__(self, model: nn.Module, rank: int, world: int) -> None:
-        self.model, self.rank, self.world = model, rank, world
+        self.module, self.rank, self.world = model, rank, world
 
     def __call__(self, images: Tensor, *args: Any, tap: Callable[[str, Tensor], Tensor] | None = None) -> Any:
         sizes = [len(part) for part in images.tensor_split(self.world)]
@@ -45,11 +45,11 @@ class Shared:
             return tap(name, whole(features)).tensor_split(self.world)[self.rank]
 
         more: dict[str, Any] = {} if tap is None else {"tap": shared_tap}
-        output = self.model(images.tensor_split(self.world)[self.rank], *args, **more)
+        output = self.module(images.tensor_split(self.world)[self.rank], *args, **more)
         return _each(output, whole)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
+        return getattr(self.module, name)
 
 
 class _Gather(torch.autograd.Function):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import mixlearn as ml
-from mixlearn.core.boxes import check_boxes
+from mixlearn.core.checks import check_boxes
 
 
 def test_boxes_and_masks_are_inverse():

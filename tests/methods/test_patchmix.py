@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.patches import five_steps
-from mixlearn.core.patches import PatchPlan
-from mixlearn.core.plan import MixPlan
+from mixlearn.core.plan import MixPlan, PatchPlan
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.patchmix import patchmix
 from tests.seeds import seeded
