@@ -67,17 +67,15 @@ def quick_sum(values: Tensor, sources: Tensor, shares: Tensor, pair: bool = Fals
     written once. It has no second derivative, so it is not for gradients. A `pair` whose shares sum to 1 is
     one interpolation.
     """
-    graph, batch = wants_graph(values, shares), len(values)
+    graph = wants_graph(values, shares)
     if not graph and shares.numel() == sources.numel():
         last = channels_last(values)
         rows = values.permute(0, 2, 3, 1) if last else values
         starts = torch.arange(0, sources.numel(), len(sources), device=values.device)
         weights = shares.view(sources.shape).T.to(values.dtype).reshape(-1)  # (B K,)
-        ids = sources.T.reshape(-1)  # (B K,)
-        bags = torch.embedding_bag(rows.reshape(batch, -1), ids, starts, mode=0, per_sample_weights=weights)[
-            0
-        ]
-        return bags.view(rows.shape).permute(0, 3, 1, 2) if last else bags.view(rows.shape)
+        table, ids = rows.reshape(len(values), -1), sources.T.reshape(-1)  # (B, C H W), (B K,)
+        sums = torch.embedding_bag(table, ids, starts, mode=0, per_sample_weights=weights)[0]
+        return sums.view(rows.shape).permute(0, 3, 1, 2) if last else sums.view(rows.shape)
     if not pair:
         return None
     other, share = take(values, sources[1]), shares[0].to(values.dtype)
@@ -171,7 +169,7 @@ def paste(values: Tensor, partner: Tensor, boxes: Tensor, corners: Sequence[int]
 
 
 def shift_patches(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
-    """Each pixel from the image g further on in the batch, counted round; `groups` (H, W) holds its g < parts.
+    """Each pixel from the image g further on in the batch, counted round; `groups` (H, W) holds g < parts.
 
     Groups are constant over patches. Pixels are copied bit by bit, those that are not finite too.
     """

@@ -2,7 +2,7 @@
 
 A `MixPlan` says who (sources s), where (masks M) and how much (weights w). Random draws make a plan; a
 plan applied to images, labels, features or logits is deterministic. `BoxPlan` and `PatchPlan` keep a box or
-the patches in place of masks; what a plan keeps is set once, and what follows from it is made when it is read.
+the patches in place of masks. What a plan keeps is set once; what follows from it is made when it is read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,7 @@ Plan = TypeVar("Plan", bound="MixPlan")
 
 
 def weighted_sum(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
-    """Σₖ shareₖ ⊙ v[sₖ], the formula: values (B, …), sources (K, B), shares (K, B, …) → (B, …).
-
-    >>> weighted_sum(torch.tensor([0.0, 8.0]), torch.tensor([[0, 1], [1, 0]]), torch.full((2, 2), 0.5))
-    tensor([4., 4.])
-    """
+    """Σₖ shareₖ ⊙ v[sₖ], the formula: values (B, …), sources (K, B), shares (K, B, …) → (B, …)."""
     shares = shares.to(values.dtype)
     total = shares[0] * take(values, sources[0])  # (B, …)
     for share, source in zip(shares[1:], sources[1:], strict=True):
@@ -52,9 +48,6 @@ class MixPlan:
     >>> plan.mix(torch.tensor([[0.], [8.]]))
     tensor([[2.],
             [4.]])
-    >>> plan.soften(torch.tensor([0, 2]), 3)
-    tensor([[0.7500, 0.0000, 0.2500],
-            [0.5000, 0.0000, 0.5000]])
     >>> plan.describe(0, ["cat", "dog"])
     '75 % cat + 25 % dog'
     """
@@ -107,10 +100,6 @@ class MixPlan:
             partner: (B,) int64, the partner of each image.
             masks: (B, 1, H, W), each image's own share of each pixel; (1, 1, H, W) is one for all.
             lam_asked: (B,) or (1,), the λ that was drawn or given; None is the mean.
-
-        >>> plan = MixPlan.masked(torch.tensor([1, 0]), torch.tensor([1., 0., 0., 0.]).view(1, 1, 2, 2))
-        >>> plan.lam, plan.masks.shape
-        (tensor([0.2500, 0.2500]), torch.Size([2, 2, 1, 2, 2]))
         """
         batch, lam = partner.shape[0], masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
@@ -177,10 +166,6 @@ class MixPlan:
 
         Returns:
             A new tensor of the same shape, type and memory format. `images` is left as it was.
-
-        Raises:
-            ValueError: batch or pixels differ from the plan's; a fill that the type cannot hold.
-            TypeError: integer values under masks between 0 and 1, or under masks that overlap.
         """
         self._check_pixels(images)
         size = (*(1,) * (images.dim() - 3), *self.masks.shape[-2:])[: images.dim() - 1]
@@ -231,14 +216,11 @@ class MixPlan:
         return matrix.scatter_add_(1, self.sources.T, self.weights.T)
 
     def describe(self, i: int, names: Sequence[str] | None = None) -> str:
-        """Mixture i in one sentence, for captions, alternative text and screen readers.
+        """Mixture i in one sentence, such as "63 % cat + 37 % dog, box x 8–20, y 4–16".
 
         Args:
             i: which mixture, 0…B−1.
             names: one name for each image of the batch; None says "image 3".
-
-        Returns:
-            For example "63 % cat + 37 % dog, box x 8–20, y 4–16".
         """
         if not -len(self) <= i < len(self):
             raise IndexError(f"i must lie in 0…{len(self) - 1} for {len(self)} mixtures, got {i}")
@@ -278,9 +260,6 @@ def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes
 
 class BoxPlan(MixPlan):
     """A plan of two parts whose masks are a box: the partner inside it, the image itself outside.
-
-    A box is four numbers, its mask H × W of them, so the box is what is kept. `mix` copies the images and
-    then pastes the box alone.
 
     Args:
         partner: (B,) int64, whom each image takes its box from.
@@ -460,12 +439,7 @@ class PatchPlan(MixPlan):
 
 
 class EachPlan(MixPlan):
-    """A plan in which image i is mixed as `plans[chosen[i]]` says; plans of any kinds, for the whole batch.
-
-    >>> plans = [MixPlan.identity(2), MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.75]))]
-    >>> EachPlan(plans, torch.tensor([0, 1])).mix(torch.tensor([[0.0], [8.0]])).tolist()
-    [[0.0], [6.0]]
-    """
+    """A plan in which image i is mixed as `plans[chosen[i]]` says; plans of any kinds, for the whole batch."""
 
     plans: tuple[MixPlan, ...]
     chosen: Tensor

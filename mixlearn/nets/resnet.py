@@ -1,4 +1,4 @@
-"""Residual networks for small images: ResNet, pre-activation ResNet and PyramidNet; torchvision's, with taps."""
+"""Residual networks for small images: ResNet, pre-activation ResNet, PyramidNet; and torchvision's."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def check_taps(model: Any, who: str) -> None:
 
 
 class Only:
-    """A tap that looks at some stages; processes that share a batch then gather the features of those alone."""
+    """A tap of some stages; processes that share a batch then gather the features of those alone."""
 
     def __init__(self, stages: str | tuple[str, ...], tap: Tap) -> None:
         self.only, self.tap = (stages,) if isinstance(stages, str) else stages, tap
@@ -174,7 +174,7 @@ def pooled(model: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
 
 
 def headed(model: Any, head: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
-    """What another linear head, perhaps of another precision, says of what the network's own would be given."""
+    """What another head, perhaps of another precision, says of what the network's own would be given."""
     logits: Tensor = head(pooled(model, images, tap).to(head.weight.dtype))
     return logits
 

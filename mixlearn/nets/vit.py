@@ -35,7 +35,7 @@ class Layer(nn.Module):
 
 
 class ViT(nn.Module):
-    """A vision transformer: square patches, a class token, learnt positions, pre-normalised layers; `vit` too.
+    """A vision transformer: square patches, a class token, learnt positions, pre-normalised layers.
 
     Its taps are the image, the tokens (B, 1 + patches, dim) before the first and after every layer, and the
     class token (B, dim) under "pool". `size=224, patch=16, dim=384, depth=12, heads=6` is ViT-S/16.
