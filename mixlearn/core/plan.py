@@ -439,7 +439,7 @@ class PatchPlan(MixPlan):
 
 
 class EachPlan(MixPlan):
-    """A plan in which image i is mixed as `plans[chosen[i]]` says; plans of any kinds, for the whole batch."""
+    """A plan in which image i is mixed as `plans[chosen[i]]` says; of any kinds, for the whole batch."""
 
     plans: tuple[MixPlan, ...]
     chosen: Tensor
