@@ -72,8 +72,7 @@ def unpatchify(patches: Tensor, height: int, width: int) -> Tensor:
     count, patch = patches.shape[1], patches.shape[3]
     rows, columns = height // patch, width // patch
     if rows * columns != count or rows * patch != height or columns * patch != width:
-        raise ValueError(
-            f"{count} patches of {patch} pixels do not make an image of {height} × {width} pixels"
-        )
+        image = f"an image of {height} × {width} pixels"
+        raise ValueError(f"{count} patches of {patch} pixels do not make {image}")
     grid = patches.unflatten(1, (rows, columns)).permute(0, 3, 1, 4, 2, 5)  # (B, C, rows, p, columns, p)
     return grid.flatten(4, 5).flatten(2, 3)  # (B, C, H, W)

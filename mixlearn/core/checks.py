@@ -18,8 +18,8 @@ from torch import Tensor
 def as_number(value: Any, name: str) -> float:
     """A real number of any kind as a float: Python's, NumPy's, or a tensor or array without dimensions.
 
-    >>> as_number(torch.tensor(0.5), "alpha"), as_number(2, "alpha")
-    (0.5, 2.0)
+    >>> as_number(torch.tensor(0.5), "alpha")
+    0.5
     """
     if type(value) is float:
         return value
@@ -30,11 +30,7 @@ def as_number(value: Any, name: str) -> float:
 
 
 def as_count(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number of any kind, at least `least`, as an int; one on an accelerator is waited for.
-
-    >>> as_count(torch.tensor([0, 4, 2]).max() + 1, "num_classes")
-    5
-    """
+    """A whole number of any kind, at least `least`, as an int; one on an accelerator is waited for."""
     if type(value) is not int:
         try:
             value = operator.index(None if _is_boolean(value) or getattr(value, "ndim", None) else value)
@@ -79,10 +75,8 @@ def _outside(ids: Tensor, count: int) -> int | None:
 def in_words(function: Any) -> str:
     """A function, or one with options set by `partial`, as it would be written.
 
-    >>> in_words(partial(map, func=partial(sum, start=0.1)))
-    'map(func=sum(start=0.1))'
-    >>> in_words(partial(map, mean=(0.123456789, 0.5)))
-    'map(mean=(0.1235, 0.5))'
+    >>> in_words(partial(map, func=partial(sum, start=0.1), mean=(0.123456789, 0.5)))
+    'map(func=sum(start=0.1), mean=(0.1235, 0.5))'
     """
     if isinstance(function, partial):
         options = ", ".join(f"{name}={_value(value)}" for name, value in function.keywords.items())
@@ -125,12 +119,12 @@ def check_alpha(alpha: float) -> float:
 
 def check_generator(generator: torch.Generator | None) -> None:
     """All draws are made on the CPU, so that one seed gives one plan on every device."""
-    if generator is not None and not hasattr(generator, "device"):
+    if generator is None:
+        return
+    if not hasattr(generator, "device"):
         raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
-    if generator is not None and generator.device.type != "cpu":
-        raise ValueError(
-            f"generator must live on the CPU (plans are drawn there, then moved), got {generator.device}"
-        )
+    if generator.device.type != "cpu":
+        raise ValueError(f"generator must live on the CPU, where plans are drawn, got {generator.device}")
 
 
 def check_images(images: Tensor) -> None:
@@ -138,14 +132,11 @@ def check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a torch.Tensor, got {type(images).__name__}{_to_stack(images)}")
     if images.dim() < 2 or images.shape[0] == 0:
-        raise ValueError(
-            f"images must have shape (B, …) with B ≥ 1, usually (B, C, H, W), got {tuple(images.shape)}"
-        )
+        shape = tuple(images.shape)
+        raise ValueError(f"images must have shape (B, …) with B ≥ 1, usually (B, C, H, W), got {shape}")
     if not images.is_floating_point():
-        raise TypeError(
-            f"images must be floating point, got {images.dtype}; "
-            "convert first, for example images.float() / 255"
-        )
+        way = "convert first, for example images.float() / 255"
+        raise TypeError(f"images must be floating point, got {images.dtype}; {way}")
 
 
 def _to_stack(images: Any) -> str:
@@ -156,19 +147,16 @@ def _to_stack(images: Any) -> str:
     if len(sizes) < 2:
         return "; make one tensor of the list with torch.stack(images)"
     some = ", ".join(map(str, sizes[:3])) + (", …" if len(sizes) > 3 else "")
-    return (
-        f" of {len(images)} images of different sizes: {some}; "
-        "resize or crop them to one size, then torch.stack(images)"
-    )
+    way = "resize or crop them to one size, then torch.stack(images)"
+    return f" of {len(images)} images of different sizes: {some}; {way}"
 
 
 def check_pixels(images: Tensor) -> tuple[int, int]:
     """(H, W) of images (B, …, H, W)."""
     check_images(images)
     if images.dim() < 3 or not images.shape[-1] or not images.shape[-2]:
-        raise ValueError(
-            f"images must have rows and columns, (B, …, H, W) with H, W ≥ 1, got {tuple(images.shape)}"
-        )
+        shape = tuple(images.shape)
+        raise ValueError(f"images must have rows and columns, (B, …, H, W) with H, W ≥ 1, got {shape}")
     check_layout(images)
     return images.shape[-2], images.shape[-1]
 
@@ -187,10 +175,8 @@ def check_layout(images: Tensor) -> None:
         return
     looks = f"got {tuple(images.shape)}, which looks like (B, H, W, C); use images.permute(0, 3, 1, 2)"
     if last == 3 or first == second:
-        raise ValueError(
-            f"images must have shape (B, C, H, W), {looks} (or, if they do have {last} columns, "
-            "images[:, None], which has five dimensions)"
-        )
+        way = f"(or, if they do have {last} columns, images[:, None], which has five dimensions)"
+        raise ValueError(f"images must have shape (B, C, H, W), {looks} {way}")
     warnings.warn(f"images should have shape (B, C, H, W), {looks}", stacklevel=4)
 
 
@@ -206,10 +192,8 @@ def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> No
     """Whether images (B, …, H, W) are as many, and as high and wide, as a plan's masks, boxes or patches."""
     check_batch(images, batch, "images")
     if images.dim() < 3 or tuple(images.shape[-2:]) != tuple(size):
-        raise ValueError(
-            f"images must have shape ({batch}, …, {size[0]}, {size[1]}) to go with the {what}, "
-            f"got {tuple(images.shape)}"
-        )
+        shape = f"({batch}, …, {size[0]}, {size[1]})"
+        raise ValueError(f"images must have shape {shape} to go with the {what}, got {tuple(images.shape)}")
 
 
 def check_patch(patch: int, height: int, width: int) -> tuple[int, int]:
@@ -239,38 +223,31 @@ def check_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
 def check_labels(labels: Tensor, batch: int, num_classes: int | None, ignore_index: int | None = None) -> int:
     """The number of classes of integer ids (B,) or soft labels (B, C)."""
     if not isinstance(labels, Tensor):
-        raise TypeError(
-            f"labels must be a torch.Tensor, got {type(labels).__name__}; "
-            "convert them first, for example with torch.as_tensor(labels)"
-        )
+        way = "convert them first, for example with torch.as_tensor(labels)"
+        raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}; {way}")
     shape, integer = tuple(labels.shape), not (labels.is_floating_point() or labels.is_complex())
     if len(shape) not in (1, 2) or shape[0] != batch:
-        raise ValueError(
-            f"labels must have shape ({batch},) or ({batch}, C) to go with {batch} images, got {shape}"
-            + ("; maps of labels are mixed like images: plan.mix(maps)" if len(shape) > 2 else "")
-        )
-    if num_classes is not None:
-        if not is_count(num_classes):
-            raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
-        num_classes = as_count(num_classes, "num_classes")
+        way = "; maps of labels are mixed like images: plan.mix(maps)" if len(shape) > 2 else ""
+        expected = f"({batch},) or ({batch}, C) to go with {batch} images"
+        raise ValueError(f"labels must have shape {expected}, got {shape}{way}")
+    if num_classes is not None and not is_count(num_classes):
+        raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
+    num_classes = None if num_classes is None else int(num_classes)
     if len(shape) == 2:
         if integer and shape[1] == 1 and num_classes != 1:
-            raise ValueError(
-                f"class ids must have shape ({batch},), got {shape}; drop the last axis: labels.squeeze(1)"
-            )
+            way = "drop the last axis: labels.squeeze(1)"
+            raise ValueError(f"class ids must have shape ({batch},), got {shape}; {way}")
         if integer:
+            way = "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
             raise TypeError(
-                f"soft labels (B, C) must be floating point, got {labels.dtype} of shape {shape}; "
-                "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
+                f"soft labels (B, C) must be floating point, got {labels.dtype} of {shape}; {way}"
             )
         if num_classes is not None and num_classes != shape[1]:
             raise ValueError(f"soft labels have {shape[1]} columns but num_classes is {num_classes}")
         return shape[1]
     if not is_integer(labels):
-        raise TypeError(
-            f"labels of shape (B,) must be integer class ids, got {labels.dtype}; "
-            "use labels.long() if they are ids; soft labels have shape (B, C)"
-        )
+        way = "use labels.long() if they are ids; soft labels have shape (B, C)"
+        raise TypeError(f"labels of shape (B,) must be integer class ids, got {labels.dtype}; {way}")
     if num_classes is None:
         raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")
     check_ids(labels, num_classes, ignore_index)
@@ -287,10 +264,8 @@ def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None)
     wrong = _outside(ids, num_classes) if ids.numel() else None
     if wrong is not None:
         leave = "; plan.soften and the losses take ignore_index=, the id of what is not to count"
-        raise ValueError(
-            f"labels must lie in 0…{num_classes - 1} (num_classes={num_classes}), got {wrong}"
-            + (leave if wrong in (-100, -1, 255) and wrong != ignore_index else "")
-        )
+        way = leave if wrong in (-100, -1, 255) and wrong != ignore_index else ""
+        raise ValueError(f"labels must lie in 0…{num_classes - 1} ({num_classes=}), got {wrong}{way}")
 
 
 def as_ids(labels: Tensor) -> Tensor:
@@ -301,10 +276,9 @@ def as_ids(labels: Tensor) -> Tensor:
 def check_predictions(logits: Tensor, labels: Tensor) -> None:
     """Whether logits (N, C) and class ids (N,) belong together, as measures need them."""
     if logits.dim() != 2 or labels.dim() != 1 or logits.shape[0] != labels.shape[0]:
-        raise ValueError(
-            f"expected logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
-            + ("; drop the last axis: labels.squeeze(1)" if tuple(labels.shape[1:]) == (1,) else "")
-        )
+        way = "; drop the last axis: labels.squeeze(1)" if tuple(labels.shape[1:]) == (1,) else ""
+        shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"expected logits (N, C) and labels (N,), got {shapes}{way}")
     if logits.shape[0] == 0:
         raise ValueError("expected at least one prediction, got none")
     if not is_integer(labels):
@@ -324,9 +298,8 @@ def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
     if values.dim() > 1 or (values.dim() == 1 and values.shape[0] not in (1, batch)):
-        raise ValueError(
-            f"lam must be one number or {batch} numbers for {batch} images, got shape {tuple(values.shape)}"
-        )
+        shape = tuple(values.shape)
+        raise ValueError(f"lam must be one number or {batch} numbers for {batch} images, got shape {shape}")
     if readable(values):
         inside = (values >= 0) & (values <= 1)
         if not bool(inside.all()):

@@ -114,9 +114,9 @@ def as_fill(fill: Fill, values: Tensor) -> Tensor:
     if made.dim() == 1 and values.dim() > 3 and len(made) == values.shape[-3]:
         made = made.view(-1, 1, 1)
     elif made.dim():
+        shapes = f"{tuple(made.shape)} for {tuple(values.shape)}"
         raise ValueError(
-            f"fill must be one number, or one for each channel of (B, C, H, W), got shape "
-            f"{tuple(made.shape)} for {tuple(values.shape)}"
+            f"fill must be one number, or one for each channel of (B, C, H, W), got shape {shapes}"
         )
     return made.to(values.device, non_blocking=True)
 

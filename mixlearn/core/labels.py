@@ -230,10 +230,8 @@ def _promoted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         way = "class ids become targets by plan.soften(labels, num_classes)"
         if logits.dim() > 2 and targets.dim() == logits.dim() - 1:
             way = "maps of class ids become targets by ml.one_hot(maps, num_classes), then plan.mix"
-        raise ValueError(
-            f"logits and targets must both have shape (B, C), or (B, C, H, W) for maps, got "
-            f"{tuple(logits.shape)} and {tuple(targets.shape)}; {way}"
-        )
+        shapes = f"(B, C), or (B, C, H, W) for maps, got {tuple(logits.shape)} and {tuple(targets.shape)}"
+        raise ValueError(f"logits and targets must both have shape {shapes}; {way}")
     dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
     return logits.to(dtype), targets.to(dtype)
 
@@ -266,9 +264,8 @@ def _class_weights(weight: Weights, ignore_index: int | None, logits: Tensor) ->
     classes = logits.shape[1]
     each = torch.as_tensor([1.0] * classes if weight is None else weight).to(logits)
     if tuple(each.shape) != (classes,):
-        raise ValueError(
-            f"weight must hold one number for each of {classes} classes, got shape {tuple(each.shape)}"
-        )
+        shape = tuple(each.shape)
+        raise ValueError(f"weight must hold one number for each of {classes} classes, got shape {shape}")
     if readable(each) and not bool(((each >= 0) & each.isfinite()).all()):
         raise ValueError(f"weight must be finite and at least 0, got {each.tolist()[:8]}")
     if ignore_index is not None and 0 <= ignore_index < classes:

@@ -380,9 +380,8 @@ class PatchPlan(MixPlan):
     def __init__(self, groups: Tensor, batch: int, patch: int, size: tuple[int, int], parts: int) -> None:
         rows, columns = check_patch(patch, *size)
         if tuple(groups.shape) != (rows * columns,):
-            raise ValueError(
-                f"groups must have shape ({rows * columns},), one a patch, got {tuple(groups.shape)}"
-            )
+            shape = tuple(groups.shape)
+            raise ValueError(f"groups must have shape ({rows * columns},), one a patch, got {shape}")
         low, high = (int(group) for group in torch.aminmax(groups))
         if low < 0 or high >= parts:
             raise ValueError(f"groups must lie in 0…{parts - 1}, got {low} to {high}")

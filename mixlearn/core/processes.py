@@ -48,6 +48,10 @@ class Shared:
         more = {} if tap is None else {"tap": shared_tap}
         return tree_map_only(Tensor, whole, self.module(parts[self.rank], *args, **more))
 
+    def alongside(self, other: nn.Module) -> Shared:
+        """Another network, such as a slow copy of this one, whose work is shared in the same way."""
+        return Shared(other, self.rank, self.world)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
 

@@ -246,7 +246,7 @@ def resnet(
         depth: layers with weights.
         num_classes: length of the logits.
         width: channels of the first stage; None takes 64 for 18, 34, 50 and 101, otherwise 16.
-        channels: channels of the images, 1 for grey and 3 for colour.
+        channels: channels of the images.
         stem: `cifar_stem`, `strided_stem` (3×3, stride 2), `imagenet_stem` (7×7, stride 2, max-pool), or any
             function of (channels, width).
         zero_init: start every block as the identity.
@@ -267,9 +267,9 @@ def resnet(
         block, counts, default = Basic, ((depth - 2) // 6,) * 3, 16
     else:
         raise ValueError(f"depth must be 18, 34, 50, 101 or 6n + 2 (8, 14, 20, …), got {depth!r}")
-    width, drops = default if width is None else width, {"drop": drop, "drop_survival": drop_survival}
-    options: dict[str, Any] = {"stem": stem, "zero_init": zero_init, "generator": generator, **drops}
-    return ResNet(block, counts, num_classes, width=width, channels=channels, **options)
+    options: dict[str, Any] = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
+    options |= {"width": default if width is None else width, "channels": channels, "stem": stem}
+    return ResNet(block, counts, num_classes, zero_init=zero_init, **options)
 
 
 def preact_resnet(
@@ -296,9 +296,9 @@ def preact_resnet(
     """
     if depth not in (18, 34):
         raise ValueError(f"depth must be 18 or 34, got {depth!r}")
-    counts, width = _PUBLISHED[depth][1], 64 if width is None else width
     options: dict[str, Any] = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
-    return ResNet(PreActivation, counts, num_classes, width=width, channels=channels, stem=stem, **options)
+    options |= {"width": 64 if width is None else width, "channels": channels, "stem": stem}
+    return ResNet(PreActivation, _PUBLISHED[depth][1], num_classes, **options)
 
 
 class PyramidNet(Residual):

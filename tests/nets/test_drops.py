@@ -102,9 +102,8 @@ def test_shape_and_precision_stay(make, dtype: torch.dtype) -> None:
 def test_each_block_has_its_survival_and_one_generator_serves_all(make, build) -> None:
     images, outs = torch.randn(4, 3, 8, 8, generator=seeded()), []
     for seed in (0, 0, 1):
-        net = build(
-            drop=lambda p, g=seeded(seed): make(p, generator=g), drop_survival=0.2, generator=seeded()
-        )
+        drop = partial(make, generator=seeded(seed))
+        net = build(drop=drop, drop_survival=0.2, generator=seeded())
         chances = [m.survival for m in net.modules() if isinstance(m, make)]
         outs.append(net(images))
     assert chances == survivals(len(chances), 0.2) and len(chances) in (6, 8)
