@@ -46,28 +46,6 @@ def test_mix_is_the_formula_and_leaves_its_input(case, dtype):
     assert torch.allclose(mixed.double(), naive(plan, images.double()), atol=within)
 
 
-@given(plans())
-def test_masks_and_weights_sum_to_one(case):
-    plan, _, _ = case
-    for sums in (plan.masks.sum(0), plan.weights.sum(0), plan.source_matrix().sum(1)):
-        assert torch.allclose(sums, torch.ones(()), atol=1e-6)
-
-
-@given(plans())
-def test_mixing_is_linear(case):
-    plan, (batch, height, width), g = case
-    a, b = (torch.randn(batch, 2, height, width, generator=g) for _ in "ab")
-    assert torch.allclose(plan.mix(a) + plan.mix(3 * b), plan.mix(a + 3 * b), atol=1e-5)
-
-
-@given(plans())
-def test_constant_images_return_the_weights(case):
-    """Image j is 1 in channel j and 0 elsewhere: the mean of the mixture's channel j is j's share."""
-    plan, (batch, height, width), _ = case
-    images = torch.eye(batch)[:, :, None, None].expand(batch, batch, height, width).contiguous()
-    assert torch.allclose(plan.mix(images).mean((2, 3)), plan.source_matrix(), atol=1e-5)
-
-
 @given(plans(), st.integers(1, 6))
 def test_soften_is_the_two_loss_form(case, classes):
     plan, (batch, _, _), g = case
