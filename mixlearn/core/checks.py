@@ -33,7 +33,9 @@ def as_count(value: Any, name: str, least: int | None = None) -> int:
     """A whole number of any kind, at least `least`, as an int; one on an accelerator is waited for."""
     if type(value) is not int:
         try:
-            value = operator.index(None if _is_boolean(value) or getattr(value, "ndim", None) else value)
+            if _is_boolean(value) or getattr(value, "ndim", None):
+                raise TypeError
+            value = operator.index(value)
         except TypeError:
             raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if least is not None and value < least:
