@@ -126,7 +126,8 @@ def check_generator(generator: torch.Generator | None) -> None:
     if not hasattr(generator, "device"):
         raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     if generator.device.type != "cpu":
-        raise ValueError(f"generator must live on the CPU, where plans are drawn, got {generator.device}")
+        why = "(plans are drawn there, then moved)"
+        raise ValueError(f"generator must live on the CPU {why}, got {generator.device}")
 
 
 def check_images(images: Tensor) -> None:
