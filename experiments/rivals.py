@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.training import told
+from mixlearn.core.boxes import patchify
 from mixlearn.core.checks import check_generator, is_count, readable
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
-from mixlearn.core.patches import patchify
 from mixlearn.core.plan import Mixed
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.contrast import Contrast, mixco_terms, rising, simsiam_loss

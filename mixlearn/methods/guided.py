@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.extras import in_words, takes
+from mixlearn.core.checks import in_words, takes
 from mixlearn.core.plan import Mixed
 from mixlearn.methods.learner import Loss, Mixing
 from mixlearn.methods.random_mix import RandomMix

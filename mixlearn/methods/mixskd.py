@@ -18,8 +18,7 @@ from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.distill import distillation
 from mixlearn.methods.learner import interleaved, parted
 from mixlearn.methods.mixup import mixup
-from mixlearn.nets.resnet import initialise
-from mixlearn.nets.taps import Only, Tapped, check_taps
+from mixlearn.nets.taps import Only, Tapped, check_taps, initialise
 
 
 class Views(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.learner import Loss, Mixing
 from mixlearn.methods.saliency import normalised
@@ -36,7 +36,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
 
-    >>> from mixlearn.core.boxes import BoxPlan
+    >>> from mixlearn.core.plan import BoxPlan
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 2, 4]]), (4, 4))
     >>> looks_right = torch.tensor([[0.1, 0.9], [0.1, 0.9]]).expand(2, 2, 2)
     >>> transmix(plan, looks_right).lam
