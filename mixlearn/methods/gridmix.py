@@ -29,23 +29,15 @@ def gridmix(
 
     Args:
         images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
+        labels, num_classes, partner, generator: as for `mixup`.
         alpha: λ is drawn from Beta(α, α).
         cells: least and most cells across the window.
         window: least and most share of each of the image's sides that the window takes.
         lam: λ in [0, 1], the share that each cell keeps, one for the batch or (B,), instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
         per_image: draw λ, the window and the grid for each image rather than once for the batch.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
         `Mixed(images, targets, plan)`; λ is the mean of the mask, which the pixels outside the window raise.
-
-    Raises:
-        TypeError: integer images, float class ids, partners that are no integers.
-        ValueError: α not positive, λ outside [0, 1], cells that are reversed or below 1, a window outside
-            (0, 1], shapes that disagree.
 
     Source: Baek, Bang & Shim, *GridMix: Strong Regularization through Local Context Mapping*, Pattern
     Recognition 109, 2021; the mask in the form that the public code for it uses, without its loss on patches.
@@ -61,22 +53,22 @@ def gridmix(
     height, width = check_pixels(images)
     _check_range("cells", cells, 1, None)
     _check_range("window", window, 0, 1)
-    partner, asked = given_or_drawn(lam, partner, images.shape[0], alpha, per_image, generator)
-    asked = asked.cpu()  # where masks are made, so a λ given on an accelerator is read once
-    n = len(asked)
+    partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
+    share = share.cpu()  # where masks are made, so a λ given on an accelerator is read once
+    n = len(share)
     count = torch.randint(cells[0], cells[1] + 1, (n,), generator=generator)
-    share = window[0] + (window[1] - window[0]) * torch.rand(2, n, generator=generator)
+    side = window[0] + (window[1] - window[0]) * torch.rand(2, n, generator=generator)
     place = torch.rand(2, n, generator=generator)
     sizes = torch.tensor([[height], [width]])
-    length = (share * sizes).round().clamp_(min=1)  # (2, n), of the window
+    length = (side * sizes).round().clamp_(min=1)  # (2, n), of the window
     start = (place * (sizes - length + 1)).floor()
     cell = (length[1] / count).ceil()  # square, as many across as `count` says
-    hole = ((1 - asked).sqrt() * cell).round()
+    hole = ((1 - share).sqrt() * cell).round()
     down, across = (
         _in_holes(size, start[k], length[k], cell, hole) for k, size in enumerate((height, width))
     )
-    masks = 1 - (down[:, :, None] & across[:, None, :]).float()[:, None]
-    return apply_plan(MixPlan.masked(partner, masks, asked), images, labels, num_classes)
+    masks = 1 - (down[:, :, None] & across[:, None, :]).float()[:, None]  # (n, 1, H, W)
+    return apply_plan(MixPlan.masked(partner, masks, share), images, labels, num_classes)
 
 
 def _in_holes(size: int, start: Tensor, length: Tensor, cell: Tensor, hole: Tensor) -> Tensor:

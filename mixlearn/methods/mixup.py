@@ -42,7 +42,7 @@ def mixup(
 
     Raises:
         TypeError: integer images, float class ids, a partner that is no integer.
-        ValueError: α not positive, λ outside [0, 1], labels or partners out of range, shapes that disagree.
+        ValueError: arguments outside their ranges, shapes that disagree.
 
     Source: Zhang, Cisse, Dauphin & Lopez-Paz, *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, eq. 1.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
 from mixlearn.core.modes import evaluation
+from mixlearn.nets.taps import bare, staged
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -39,9 +39,6 @@ def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> 
     Returns:
         (B, 1, H, W), at least 0, each summing to 1.
 
-    Raises:
-        TypeError, ValueError: images that are not floating point (B, C, H, W).
-
     Source: Hou & Zhang, *Saliency Detection: A Spectral Residual Approach*, CVPR 2007.
 
     >>> image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -55,7 +52,7 @@ def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> 
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
     small = (min(size, height), min(size, width))
     grey = F.interpolate(images.float().mean(1, keepdim=True), size=small, mode="bilinear", antialias=True)
-    spectrum = torch.fft.fft2(grey)
+    spectrum = torch.fft.fft2(grey)  # (B, 1, h, w)
     level = spectrum.abs().clamp_min(1e-8).log()
     residual = level - F.avg_pool2d(F.pad(level, (1, 1, 1, 1), mode="circular"), 3, stride=1)
     map_ = torch.fft.ifft2(torch.polar(residual.exp(), spectrum.angle())).abs().square()
@@ -70,7 +67,7 @@ def gradient_saliency(
 ) -> Tensor:
     """Saliency by a network: the size of the loss's gradient at each pixel.
 
-    A network is put into evaluation mode for the pass and back; its weights' gradients are left as they were.
+    The network is in evaluation mode for the pass; its weights' gradients are left as they were.
     Under autocast to float16, in which small gradients become 0, the pass is made in full precision.
 
     Args:
@@ -90,15 +87,12 @@ def gradient_saliency(
     tensor([[0., 1., 0.]])
     """
     check_pixels(images)
-    kind = images.device.type
-    half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
-    with (
-        evaluation(model),
-        torch.enable_grad(),
-        torch.autocast(kind, enabled=False) if half else nullcontext(),
-    ):
-        given = images.detach().clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(model(given), as_ids(labels)), given)
+    device = images.device.type
+    half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    full = torch.autocast(device, enabled=False) if half else nullcontext()
+    with evaluation(model), torch.enable_grad(), full:
+        inputs = images.detach().clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(loss(model(inputs), as_ids(labels)), inputs)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 
@@ -130,40 +124,19 @@ def feature_attention(
     torch.Size([2, 1, 32, 32])
     """
     size = check_pixels(images)
-    inner: Any = getattr(model, "module", model)
-    if stage not in (known := getattr(inner, "stages", ())):
-        if not known:
-            raise TypeError(
-                f"feature_attention needs a network with taps, got {type(inner).__name__}; networks made "
-                "elsewhere get them by ml.nets.Tapped(net)"
-            )
-        raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
-    kept: list[Tensor] = []
-
-    def tap(name: str, features: Tensor) -> Tensor:
-        if name == stage:
-            kept.append(features)
-        return features
-
     with evaluation(model), torch.no_grad():
-        model(images, tap=tap)
-    features = kept[0].float()
+        features = staged(model, images, stage).float()  # (B, channels, h, w)
     if labels is None:
         maps = features.mean(1, keepdim=True)
     else:
-        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight.detach()[labels.long()].float())[
-            :, None
-        ]
+        of_class = bare(model).head.weight.detach()[labels.long()].float()  # (B, channels)
+        maps = torch.einsum("bchw,bc->bhw", features, of_class)[:, None]
     lowest = maps.amin((1, 2, 3), keepdim=True)
     return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
 
 
 def normalised(maps: Tensor) -> Tensor:
-    """(B, 1, H, W) maps scaled to sum to 1 each; a map of zeros becomes even.
-
-    >>> normalised(torch.tensor([1., 3.]).view(1, 1, 1, 2)).flatten().tolist()
-    [0.25, 0.75]
-    """
+    """(B, 1, H, W) maps scaled to sum to 1 each; a map of zeros becomes even."""
     total = maps.sum((1, 2, 3), keepdim=True)
     even = torch.full_like(maps, 1 / (maps.shape[-1] * maps.shape[-2]))
     return torch.where(total > 0, maps / torch.where(total > 0, total, 1), even)

@@ -30,9 +30,6 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     Returns:
         A plan of the same kind with the same sources and masks; no gradient flows through its weights.
 
-    Raises:
-        ValueError: attention of another shape or below 0, a share outside [0, 1].
-
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
 
@@ -63,13 +60,11 @@ class TransMixing(Mixing):
 
     Args:
         mix: as for `Mixing`; its plans need masks, as those of `ml.cutmix` do.
-        share: how much the attention counts beside the pixels, in [0, 1].
+        share: as for `transmix`.
         num_classes, smoothing, loss: as for `Mixing`.
 
     Raises:
         TypeError: a network that shows no attention.
-
-    Source: Chen et al., *TransMix*, CVPR 2022.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1)
@@ -95,8 +90,7 @@ class TransMixing(Mixing):
         inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
-                f"TransMix needs a network with class_attention, such as ml.nets.vit, "
-                f"got {type(inner).__name__}"
+                f"TransMix needs a network with class_attention, as ml.nets.vit, got {type(inner).__name__}"
             )
         mixed, targets = self.mixed(self.mix, images, labels, generator)
         kept: list[Tensor] = []
