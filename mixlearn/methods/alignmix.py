@@ -16,11 +16,9 @@ from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AlignPlan(MixPlan):
-    """A plan of two parts of which one is aligned with the other first.
+    """A plan of two parts of which one is aligned with the other first: the partner's, or the image's own.
 
-    Attributes:
-        alignment: (B, r, r), rows sum to 1: which of the r positions of one part go to each of the other's.
-        moves_partner: whether the partner's features move, or the image's own.
+    `alignment` (B, r, r), rows summing to 1: which of the r positions of one go to each of the other's.
     """
 
     alignment: Tensor
@@ -71,15 +69,12 @@ def alignmix(
         moves_partner: True aligns the partner with the image, False the image with its partner; None tosses
             a coin for each batch, as the paper does.
 
-    Returns:
-        `Mixed(features, targets, plan)`. No gradient flows through the alignment, one does through features.
-
-    Source: Venkataramanan et al., *AlignMixup: Improving Representations By Interpolating Aligned Features*,
-    CVPR 2022, section 3.
+    Returns `Mixed(features, targets, plan)`. No gradient flows through the alignment, one does through
+    features. Source: Venkataramanan et al., *AlignMixup: Improving Representations By Interpolating Aligned
+    Features*, CVPR 2022, section 3.
 
     >>> features = torch.tensor([[9., 0., 0.], [0., 0., 9.]]).view(2, 1, 1, 3)
-    >>> mixed = alignmix(features, lam=0.5, partner=[1, 0], moves_partner=True)
-    >>> mixed.images[0, 0, 0].round()                          # the partner's 9 came to meet the own
+    >>> alignmix(features, lam=0.5, partner=[1, 0], moves_partner=True).images[0, 0, 0].round()
     tensor([9., 0., 0.])
     """
     check_pixels(features)
@@ -103,15 +98,10 @@ def alignmix(
 def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
     """The entropic transport plan between even masses for costs (B, r, r), scaled so that its rows sum to 1.
 
-    It stops where the potentials change by less than a tenth of ε on average. An accelerator does all steps,
-    so that the host need not wait; those after that change nothing. In logarithms, so nothing underflows.
-
-    Source: Cuturi, *Sinkhorn Distances*, NeurIPS 2013. The code of AlignMixup goes on longer, until the
-    changes *sum* to less than 0.1 over the positions, in units of the cost, and scales columns last.
-
-    >>> sinkhorn(torch.tensor([[[0., 1.], [1., 0.]]]), 0.1).round(decimals=2)
-    tensor([[[1., 0.],
-             [0., 1.]]])
+    It stops where the potentials, logarithms so that nothing underflows, change by less than a tenth of ε on
+    average. An accelerator does all steps, so that the host need not wait; later ones change nothing. The
+    code of AlignMixup goes on longer, until the changes *sum* to less than 0.1 over the positions, in units
+    of the cost, and scales columns last. (Cuturi, *Sinkhorn Distances*, NeurIPS 2013.)
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be positive, got {epsilon}")

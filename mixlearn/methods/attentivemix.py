@@ -31,27 +31,20 @@ def attentivemix(
     """Paste the partner's most salient cells, a share 1 − λ of a grid, at their own places.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
-        alpha: λ is drawn from Beta(α, α).
+        images, labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
         grid: cells along a side, at most the image's own pixels. The paper has 7, the last features of a
             network on 224 pixels.
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
-            features of a network trained on ImageNet (`feature_attention`).
-        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
-        per_image: draw λ for each image rather than once for the batch; cells differ either way.
+        saliency: as for `saliencymix`. The paper takes the features of a network trained on ImageNet
+            (`feature_attention`).
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one kept.
-
-    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for each
-    batch is OpenMixup's (Li et al., 2022).
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one
+    kept. Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for
+    each batch is OpenMixup's (Li et al., 2022).
 
     >>> maps = torch.tensor([0., 0., 0., 9.]).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
     >>> mixed = attentivemix(torch.rand(2, 3, 2, 2), grid=2, saliency=maps, lam=0.75, partner=[1, 0])
-    >>> mixed.plan.masks[1, 0, 0]
-    tensor([[0., 0.],
-            [0., 1.]])
+    >>> mixed.plan.masks[1, 0, 0].tolist()
+    [[0.0, 0.0], [0.0, 1.0]]
     """
     height, width = check_pixels(images)
     batch, grid = len(images), as_count(grid, "grid", 1)

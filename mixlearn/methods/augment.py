@@ -195,7 +195,11 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
 def crop_and_flip(
     images: Tensor, *, padding: int = 4, mode: str = "constant", generator: torch.Generator | None = None
 ) -> Tensor:
-    """The ordinary augmentation of CIFAR: `random_crop` of images, padding, mode and generator; `random_flip`."""
+    """The ordinary augmentation of CIFAR: `random_flip` after `random_crop`, of the same arguments.
+
+    Args:
+        images, padding, mode, generator: as for `random_crop`.
+    """
     cropped = random_crop(images, padding=padding, mode=mode, generator=generator)
     return random_flip(cropped, generator=generator)
 

@@ -32,12 +32,9 @@ class CoEnergy(NamedTuple):
     where that exceeds a threshold of τ images. So the batch may show each source about once for free; what
     goes beyond that is penalised.
 
-    >>> energy = CoEnergy(beta=0.0, gamma=1.0, threshold=0.5)
-    >>> cost = -torch.tensor([[[[0.2, 0.8]], [[0.9, 0.1]]]])
-    >>> energy.of(torch.tensor([[[[1, 0]], [[1, 0]]]]), cost)            # each half is shown twice: free
-    tensor([-3.4000])
-    >>> energy.of(torch.tensor([[[[0, 0]], [[0, 0]]]]), cost)            # the same image twice: 2 · 2 cells
-    tensor([2.])
+    >>> energy, cost = CoEnergy(beta=0.0, gamma=1.0, threshold=0.5), torch.zeros(1, 2, 1, 2)
+    >>> [energy.of(torch.tensor([[[cells], [cells]]]), cost).item() for cells in ([1, 0], [0, 0])]
+    [0.0, 4.0]
     """
 
     beta: float
@@ -121,14 +118,11 @@ def _best_rows(cost: Tensor, border: float) -> Tensor:
 
 
 class CellPlan(MixPlan):
-    """A plan that keeps, for each cell of a coarse grid, which image it shows.
+    """A plan that keeps, for each cell (B, n, m) of a coarse grid, which image of the batch it shows.
 
     How many sources a mixture has depends on the cells, so `sources`, `weights` and `masks` are made when
-    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator.
-
-    Attributes:
-        cells: (B, n, m) int64, indices into the batch.
-        size: (H, W) of the images, in pixels; n and m divide them.
+    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator. `size` is
+    (H, W) of the images, in pixels; n and m divide them.
     """
 
     cells: Tensor
@@ -150,11 +144,9 @@ class CellPlan(MixPlan):
         """(K, B): the image itself first, seen or not, then the others by what is seen of them."""
         own = torch.arange(len(self), device=self.device)
         shown = shares(self.cells, len(self))  # (B, B)
-        order = shown.clone()
-        order[own, own] += 2
-        parts = int((order > 0).sum(1).max())
-        order = order.argsort(dim=1, descending=True, stable=True)[:, :parts].T  # (K, B)
-        return torch.where(shown.gather(1, order.T).T > 0, order, own)
+        rank = shown + 2 * torch.eye(len(self), device=self.device)
+        order = rank.argsort(dim=1, descending=True, stable=True)[:, : int((rank > 0).sum(1).max())]  # (B, K)
+        return torch.where(shown.gather(1, order) > 0, order, own[:, None]).T
 
     @cached_property
     def weights(self) -> Tensor:
@@ -174,9 +166,8 @@ class CellPlan(MixPlan):
     ) -> Tensor:
         """Each source's label by its share of the cells: (B, C); see `MixPlan.soften`."""
         classes = check_labels(labels, len(self), num_classes, ignore_index)
-        return self.blend(
-            labels if labels.dim() == 2 else one_hot(labels, classes, ignore_index=ignore_index)
-        )
+        soft = labels if labels.dim() == 2 else one_hot(labels, classes, ignore_index=ignore_index)
+        return self.blend(soft)
 
     def blend(self, values: Tensor) -> Tensor:
         """Values (B, …) by the shares of the cells; see `MixPlan.blend`."""
@@ -223,28 +214,24 @@ def comixup(
     cells come from the same image, and the part shows no image much more than once.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels, num_classes, generator: as for `mixup`.
+        images, labels, num_classes, generator: as for `mixup`.
         alpha: of the Dirichlet distribution, drawn for each part, that says which images are preferred.
         grid: cells along a side; it divides H and W. The paper has 4.
         part: images that are mixed among themselves. The authors' code has 20.
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
-            gradient of the training loss (`gradient_saliency`).
+        saliency: as for `saliencymix`. The paper takes the gradient of the training loss
+            (`gradient_saliency`).
         beta: the cost of two neighbouring cells from different images, in units of a cell's mean saliency.
         gamma: the cost of showing an image that others show; 0 lets all mixtures choose the same.
         threshold: how many copies of an image the others may show before it costs.
         eta: weight of the preferences.
         sweeps: how often each mixture chooses its cells.
 
-    Returns:
-        `Mixed(images, targets, plan)`; weights are the shares of the cells, `plan.cells` (B, n, n) tells
-        whose each is.
-
-    Source: Kim, Choo, Jeong & Song, *Co-Mixup: Saliency Guided Joint Mixup with Supermodular Diversity*, ICLR
-    2021, eq. 3–4 and algorithm 1. The authors' code differs in three ways: from the second sweep on, a cell
-    may be half and half of two images; mixtures with the same sources are pushed apart once; and an image's
-    mass counts a little for images with similar features (ω = 0.001). It cuts a graph where this function
-    chooses whole rows and columns, and sweeps four times.
+    Returns `Mixed(images, targets, plan)`; weights are the shares of the cells, `plan.cells` (B, n, n) tells
+    whose each is. Source: Kim, Choo, Jeong & Song, *Co-Mixup: Saliency Guided Joint Mixup with Supermodular
+    Diversity*, ICLR 2021, eq. 3–4 and algorithm 1. The authors' code cuts a graph where this function chooses
+    whole rows and columns, and sweeps four times. From the second sweep on, a cell may be half and half of
+    two images; mixtures with the same sources are pushed apart once; and an image's mass counts a little for
+    images with similar features (ω = 0.001).
 
     >>> maps = torch.zeros(2, 1, 4, 4); maps[0, 0, :2] = maps[1, 0, 2:] = 1 / 8
     >>> g = torch.Generator().manual_seed(0)

@@ -35,36 +35,23 @@ def cutmix(
     and λ becomes 1 − box / image: the share of its own pixels that the image keeps.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
-        alpha: λ is drawn from Beta(α, α). The paper takes 1 everywhere.
+        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
         lam: λ in [0, 1] that the box is asked to leave, one for the batch or (B,), instead of a draw.
         boxes: (x0, y0, x1, y1) in pixels, half-open, inside the image: one for the batch or (B, 4),
             instead of a draw.
-        per_image: draw λ and the box for each image rather than once for the batch.
         label_from: "pixels" weighs labels by the pixels that are seen; "asked" by the λ that was asked,
             clipped box or not, as the first published code did. For study.
         fold: use max(λ, 1 − λ) for λ, as some released code does, not the paper. For study.
 
-    Returns:
-        `Mixed(images, targets, plan)`. `plan.boxes` holds the boxes, `plan.lam` the label's own share,
-        `plan.lam_asked` the λ before clipping and rounding.
-
-    Raises:
-        ValueError: both `lam` and `boxes`, unless labels come from "asked"; what `mixup` raises.
-
-    Source: Yun et al., *CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
-    Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not rounded down as in the authors' code, see
-    `sample_boxes`.
+    Returns `Mixed(images, targets, plan)`. `plan.boxes` holds the boxes, `plan.lam` the label's own share,
+    `plan.lam_asked` the λ before clipping and rounding. Source: Yun et al., *CutMix: Regularization Strategy
+    to Train Strong Classifiers with Localizable Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not
+    rounded down, see `sample_boxes`.
 
     >>> images, labels = torch.tensor([0., 8.]).view(2, 1, 1, 1).expand(2, 1, 2, 4), torch.tensor([0, 1])
     >>> mixed = cutmix(images, labels, num_classes=2, boxes=[0, 0, 1, 2], partner=[1, 0])
-    >>> mixed.images[0, 0]
-    tensor([[8., 0., 0., 0.],
-            [8., 0., 0., 0.]])
-    >>> mixed.targets
-    tensor([[0.7500, 0.2500],
-            [0.2500, 0.7500]])
+    >>> mixed.images[0, 0].tolist(), mixed.targets[0].tolist()
+    ([[8.0, 0.0, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0]], [0.75, 0.25])
     """
     size = check_pixels(images)
     if label_from not in ("pixels", "asked"):

@@ -45,28 +45,19 @@ def cutout(
     the pixels are lost, the label stays whole.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W), normalised. Not changed.
-        labels, num_classes, generator: as for `mixup`; no label changes.
+        images (B, …, H, W), labels, num_classes, generator: as for `mixup`.
         size: side of a square in pixels. The paper takes 16 on CIFAR-10 and 8 on CIFAR-100.
         holes: squares an image, where they are drawn.
         boxes: (x0, y0, x1, y1) to erase instead of a draw: one for the batch or (B, 4).
         fill: what erased pixels become: a number, or one for each channel, in the units of `images`. To erase
             maps of class ids alike: `plan.mix(maps, fill=255)`, with the id that the loss ignores.
 
-    Returns:
-        `Mixed(images, targets, plan)`; the targets are the labels as they were, as (B, C).
-
-    Raises:
-        ValueError: several holes besides boxes, a fill for another number of channels; what `mixup` raises.
-
-    Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
+    Returns `Mixed(images, targets, plan)`; the targets are the labels as they were, as (B, C). Source:
+    DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
     >>> mixed = cutout(torch.ones(1, 1, 2, 4), torch.tensor([1]), num_classes=2, boxes=[0, 0, 1, 2])
-    >>> mixed.images[0, 0]
-    tensor([[0., 1., 1., 1.],
-            [0., 1., 1., 1.]])
-    >>> mixed.targets
-    tensor([[0., 1.]])
+    >>> mixed.images[0, 0].tolist(), mixed.targets.tolist()
+    ([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]], [[0.0, 1.0]])
     """
     height, width = check_pixels(images)
     batch = images.shape[0]

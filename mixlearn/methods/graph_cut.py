@@ -4,20 +4,16 @@ A mask z gives each block of an n × m grid the share 0, ½ or 1. Its energy is
 
     E(z) = Σ_p u_p(z_p) + Σ_{p~q} c_pq (z_p − z_q)²,
 
-what each block costs at each label, and what neighbours pay that differ. The costs u_p that PuzzleMix has
-are convex in the label, and so is the second term. Straight lines between the three labels then make a convex
-function on [0, 1]^{n×m} whose least value is reached where every z_p is a label again: no graph is needed,
-and no rounding is lost (Murota, *Discrete Convex Analysis*, 2003). Steps that all blocks take at the same time
-find it (Chambolle & Pock, *A First-Order Primal-Dual Algorithm for Convex Problems*, 2011), which is what a
-batch on an accelerator wants.
-
-`unary` (B, 3, n, m) holds u at 0, ½ and 1; `down` (B, n − 1, m) and `across` (B, n, m − 1) hold c of each block
-and the one below it or to its right.
+what each block costs at each label, and what neighbours pay that differ: `unary` (B, 3, n, m) holds u at 0, ½
+and 1; `down` (B, n − 1, m) and `across` (B, n, m − 1) hold c of each block and the one below or to its right.
+The costs u_p that PuzzleMix has are convex in the label, and so is the second term. Straight lines between
+the three labels then make a convex function on [0, 1]^{n×m} whose least value is reached where every z_p is a
+label again: no graph is needed, and no rounding is lost (Murota, *Discrete Convex Analysis*, 2003). Steps
+that all blocks take at the same time find it (Chambolle & Pock, *A First-Order Primal-Dual Algorithm for
+Convex Problems*, 2011), which is what a batch on an accelerator wants.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -25,7 +21,7 @@ from torch.nn.functional import softshrink
 
 from mixlearn.core.checks import readable
 
-LOOKS = (8, 32, 128)  # steps after which an accelerator is asked whether it is done
+LOOKS = (8, 32, 128)  # steps after which the host waits for an accelerator to see whether it is done
 
 
 def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -43,6 +39,7 @@ def mask_energy(labels: Tensor, unary: Tensor, down: Tensor, across: Tensor) -> 
     return own + vertical + horizontal
 
 
+@torch.no_grad()
 def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance: float = 1e-2) -> Tensor:
     """The masks of least energy, (B, n, m) in {0, ½, 1}.
 
@@ -50,23 +47,8 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
     the tensions between blocks prove: whatever they are, they bound it from below.
 
     >>> unary = torch.tensor([[0., .1, .2], [.2, .1, 0.]]).T.reshape(1, 3, 1, 2)
-    >>> cut(unary, torch.zeros(1, 0, 2), torch.tensor([[[0.01]]])).tolist(), "neighbours who hardly care"
-    ([[[0.0, 1.0]]], 'neighbours who hardly care')
-    >>> cut(unary, torch.zeros(1, 0, 2), torch.tensor([[[9.]]])).diff().item(), "and who do"
-    (0.0, 'and who do')
-    """
-    return next(masks for masks, done in cuts(unary, down, across, steps, tolerance) if bool(done))
-
-
-@torch.no_grad()
-def cuts(
-    unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance: float = 1e-2
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What `cut` has after some of its steps, and whether these are its masks; the last are in any case.
-
-    On an accelerator the host waits to see whether the masks are good enough, after 8 steps, when they mostly
-    are, and if need be after 32 and 128; a caller who must read values anyway can look at both for one wait.
-    On a CPU only the last come. Masks that are done no longer change.
+    >>> [cut(unary, torch.zeros(1, 0, 2), torch.tensor([[[c]]])).diff().item() for c in (0.01, 9.0)]
+    [1.0, 0.0]
     """
     if readable(unary) and not all(bool(part.isfinite().all()) for part in (unary, down, across)):
         raise ValueError("costs must be finite, got values that are not")
@@ -75,13 +57,11 @@ def cuts(
     reads = unary.device.type == "cpu" or torch.compiler.is_compiling()
     for count in range(1, steps + 1):
         blocks.step()
-        if count % 8 == 0 and count < steps:
+        if count % 8 == 0:  # an accelerator is seldom asked; meanwhile masks that are done no longer change
             masks, done = torch.where(done, masks, blocks.follow), done | blocks.within(tolerance)
-            if reads and bool(done):
+            if (reads or count in LOOKS) and bool(done):
                 break
-            if not reads and count in LOOKS:
-                yield blocks.rounded(masks), done
-    yield blocks.rounded(torch.where(done, masks, blocks.follow)), torch.ones_like(done)
+    return blocks.rounded(torch.where(done, masks, blocks.follow))
 
 
 class _Blocks:
@@ -89,8 +69,8 @@ class _Blocks:
 
     Blocks follow their own cost and the tensions around them; each tension follows the difference of its two
     blocks. The batch comes last, so that neighbours are whole rows of memory. All pairs lie in one tensor, so
-    that one operation is enough for both directions; each row and column of blocks begins and ends with a pair
-    of no strength, so that every block has two sides.
+    that one operation does for both directions; each row and column of blocks begins and ends with a pair of
+    no strength, so that every block has two sides.
     """
 
     def __init__(self, unary: Tensor, down: Tensor, across: Tensor) -> None:
@@ -104,8 +84,8 @@ class _Blocks:
         vertical, horizontal = self.split(self.pairs)
         vertical[1:-1] = down.permute(1, 2, 0)
         horizontal[:, 1:-1] = across.permute(1, 2, 0)
-        # (z_p − z_q)² in straight lines has slope ±½ up to a difference of ½, then ±1½. The tension is counted
-        # in units of c; its steps are 0.4, and a block's are what convergence then allows.
+        # (z_p − z_q)² in straight lines has slope ±½ up to a difference of ½, then ±1½. The tension is in
+        # units of c; its steps are 0.4, and a block's are what convergence then allows.
         around = (vertical[:n] + horizontal[:, :m]) + (vertical[1:] + horizontal[:, 1:])
         self.rate = 0.99 / (2 * 0.4 * around).clamp_min(1e-12)
         self.low, self.high = self.rate * self.first, self.rate * self.second
@@ -164,7 +144,7 @@ class _Blocks:
         ).all()
 
     def rounded(self, z: Tensor) -> Tensor:
-        """Labels (B, n, m). Cut at a random threshold z costs the same on average: the best of a few is no dearer."""
+        """Labels (B, n, m): the best of three thresholds. One at random costs as much as z on average."""
         at = torch.arange(-1, 2, device=z.device).to(z.dtype).view(3, 1, 1, 1) / 4
         labels = ((2 * z > at - 0.5).to(z.dtype) + (2 * z > at + 0.5)) / 2  # (3, n, m, B)
         best = self.energy(labels - 0.5).argmin(0)

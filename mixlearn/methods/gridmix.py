@@ -28,27 +28,19 @@ def gridmix(
     """Cut a random window into square cells; in each, a hole of share 1 − λ shows the partner.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
-        alpha: λ is drawn from Beta(α, α).
+        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
         cells: least and most cells across the window.
-        window: least and most share of each of the image's sides that the window takes.
+        window: least and most share of each of the image's sides that the window takes, in (0, 1].
         lam: λ in [0, 1], the share that each cell keeps, one for the batch or (B,), instead of a draw.
-        per_image: draw λ, the window and the grid for each image rather than once for the batch.
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask, which the pixels outside the window raise.
-
-    Source: Baek, Bang & Shim, *GridMix: Strong Regularization through Local Context Mapping*, Pattern
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, which the pixels outside the window
+    raise. Source: Baek, Bang & Shim, *GridMix: Strong Regularization through Local Context Mapping*, Pattern
     Recognition 109, 2021; the mask in the form that the public code for it uses, without its loss on patches.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> mixed = gridmix(torch.rand(2, 1, 8, 8), lam=0.75, cells=(2, 2), window=(1, 1), generator=g)
-    >>> mixed.plan.masks[1, 0, 0, :4].int()                              # four holes of 2 × 2 pixels
-    tensor([[1, 1, 0, 0, 1, 1, 0, 0],
-            [1, 1, 0, 0, 1, 1, 0, 0],
-            [0, 0, 0, 0, 0, 0, 0, 0],
-            [0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
+    >>> mixed.plan.masks[1, 0, 0, 1:3].int().tolist()                         # four holes of 2 × 2 pixels
+    [[1, 1, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
     """
     height, width = check_pixels(images)
     _check_range("cells", cells, 1, None)

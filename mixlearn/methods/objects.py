@@ -123,7 +123,7 @@ def _seen(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
 
 
 def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The tight box around what a mask (H, W) shows of each box (n, 4), and the mean of the mask over the box."""
+    """The tight box around what a mask (H, W) shows of each box (n, 4), and the mean of the mask over it."""
     low, high = torch.aminmax(mask)
     if low == high:  # the same all over
         return boxes, mask.flatten()[:1].expand(len(boxes))
@@ -148,7 +148,7 @@ def _covered(ends: Tensor, size: int) -> Tensor:
     return (torch.minimum(ends[:, 1:], pixel + 1) - torch.maximum(ends[:, :1], pixel)).clamp(min=0)
 
 
-# -------------------------------------------------------------------------------------- boxes as users have them
+# ----------------------------------------------------------------------------------- boxes as users have them
 def _checked(
     boxes: Sequence[Tensor], labels: Sequence[Tensor], count: int, size: tuple[int, int] | None
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -185,10 +185,8 @@ def _as_corners(given: Any, i: int, size: tuple[int, int] | None) -> Tensor:
         getattr(getattr(given, "format", None), "name", "XYXY"),
     )
     plain = given.as_subclass(Tensor)
-    if not plain.is_floating_point():  # a type that holds areas
-        plain = plain.long()
-    elif plain.dtype.itemsize < 4:
-        plain = plain.float()
+    roomy = torch.promote_types(plain.dtype, torch.float32) if plain.is_floating_point() else torch.int64
+    plain = plain.to(roomy)  # a type that holds areas
     if canvas is not None and size is not None and tuple(canvas) != tuple(size):
         raise ValueError(
             f"image {i}: boxes are for an image of (H, W) = {tuple(canvas)}, the mixed images have "

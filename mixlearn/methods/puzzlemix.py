@@ -14,10 +14,8 @@ from mixlearn.core.checks import check_batch, check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, fetched, laid_out_as, pick, sent
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
-from mixlearn.methods.graph_cut import cuts, mask_energy
+from mixlearn.methods.graph_cut import cut, mask_energy
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
-
-LEVELS = (0.0, 0.5, 1.0)
 
 
 # ------------------------------------------------------------------------------------ the energy of the masks
@@ -51,7 +49,7 @@ def puzzle_energy(
     lam = sent(lam, own.device).to(own.dtype).double().clamp(1e-6, 1 - 1e-6)
     chance = torch.stack([(1 - lam) ** 2, 2 * lam * (1 - lam), lam**2])  # (3, B), of 0, 1 and 2 heads
     prior = (-eta / (n * m) * chance.log()).to(own.dtype).T[:, :, None, None]
-    unary = torch.stack([own + z * (other - own) for z in LEVELS], 1) + prior  # (B, 3, n, m)
+    unary = torch.stack([own + z * (other - own) for z in (0, 0.5, 1)], 1) + prior  # (B, 3, n, m)
     down, across = own.new_full((batch, n - 1, m), scale), own.new_full((batch, n, m - 1), scale)
     if seams is None:
         return Energy(unary, down, across)
@@ -63,7 +61,7 @@ def puzzle_energy(
         second += (same + other_own - own_other - neither) / 2
         surplus = (own_other + other_own - same - neither).clamp_min(0)  # c of a cut must not be below 0
         pairs += gamma * scale / 2 * surplus
-    unary += gamma * scale * torch.stack([z * tilt for z in LEVELS], 1)
+    unary += gamma * scale * torch.stack([z * tilt for z in (0, 0.5, 1)], 1)
     return Energy(unary, down, across)
 
 
@@ -94,11 +92,11 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     """Move salient blocks to where they are seen: (B, n·m), for each place the block that stands there.
 
     A block that stands at p and came from q gains its saliency s_q if p is seen, and pays `cost` · d(p, q),
-    the squared distance in units of the grid's sides. `saliency` and `seen`, which is above 0 where the mask
-    shows the image, are (B, n, m). It is worked out on the CPU: an accelerator would wait at each exchange.
+    the squared distance in units of the grid's sides. `saliency` and `seen`, above 0 where the mask shows the
+    image, are (B, n, m). It is worked out on the CPU: an accelerator would wait at each exchange.
 
-    This is the optimum of Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7. The released code does not return
-    a permutation: a block that is displaced vanishes at no cost. So more blocks move, and hidden places end up
+    This is the optimum of Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7. The released code returns no
+    permutation: a block that is displaced vanishes at no cost, so more blocks move, and hidden places end up
     empty. At the paper's cost, 0.8, the two hardly differ where the image is seen.
 
     >>> saliency = torch.tensor([[[0.1, 0.1, 0.8]]])
@@ -113,8 +111,8 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
         raise ValueError("saliency must be finite, got values that are not")
     batch, n, m = saliency.shape
     hidden = ~(seen > 0)
-    # What a block gains at the nearest place where it would be seen, less the way there. At these prices every
-    # seen place is content with its own block; a hidden one may hold what is dear, and near a bargain.
+    # A block's price is what it gains at the nearest place where it would be seen, less the way there. Every
+    # seen place is then content with its own block; a hidden one may hold an expensive one near a cheap one.
     last = (1, 2, 0)  # the batch last, so that the least over a row is taken of whole rows of memory
     way = _nearest(hidden.permute(last) * 1e9, cost)
     price = (saliency.permute(last) - way).clamp_min_(0)  # (n, m, B)
@@ -144,14 +142,12 @@ def grid_distance(n: int, m: int) -> Tensor:
 
 
 def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
-    """The block of each place, (B, N), one to one and of greatest total profit, for many tables at once.
+    """The block of each place, (B, N), one to one and of greatest total profit, for B tables (B, N, N).
 
-    `profit` (B, N, N), finite, is that of place p with block q. Every place starts with its own block. Where
-    prices (B, N) can be found at which all are content, that is the optimum. Where not, each place that is not
-    finds the cheapest chain of exchanges that makes it so, by Dijkstra's search; all tables search together.
-
-    Source: the shortest augmenting paths of Jonker & Volgenant, *A Shortest Augmenting Path Algorithm for
-    Dense and Sparse Linear Assignment Problems*, Computing 38, 1987.
+    `profit` is that of place p with block q, and finite. Every place starts with its own block. Where prices
+    (B, N) can be found at which all are content, that is the optimum; each place that is not then finds the
+    cheapest chain of exchanges that makes it so. (Jonker & Volgenant, *A Shortest Augmenting Path Algorithm
+    for Dense and Sparse Linear Assignment Problems*, Computing 38, 1987.)
 
     >>> assignment(torch.tensor([[[1., 5., 0.], [0., 4., 3.], [0., 0., 0.]]])).tolist()
     [[1, 2, 0]]
@@ -163,54 +159,36 @@ def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
     content = profit.diagonal(dim1=1, dim2=2) - price >= best - slack
     own = torch.arange(count, device=profit.device).expand(batch, count)
     block_of, place_of = (torch.where(content, own, -1) for _ in range(2))
-    state = (best, price, block_of, place_of)
-    tables = (~content).any(1).nonzero()[:, 0]
-    while len(tables):
-        after = _exchange(profit[tables], *(part[tables] for part in state))
-        for whole, part in zip(state, after, strict=True):
-            whole[tables] = part
-        tables = tables[(block_of[tables] < 0).any(1)]
+    for k, start in (~content).nonzero().tolist():
+        _exchange(profit[k], best[k], price[k], block_of[k], place_of[k], start)
     return block_of
 
 
 def _exchange(
-    profit: Tensor, best: Tensor, price: Tensor, block_of: Tensor, place_of: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """In each table, give the first place without a block one, by the cheapest chain of exchanges."""
-    tables, count, _ = profit.shape
-    each = torch.arange(tables, device=profit.device)
-    start = (block_of < 0).long().argmax(1)
-    # What block q costs at the end of the cheapest chain that reaches it, and the place before it.
-    chain = best[each, start][:, None] + price - profit[each, start]
-    before = start[:, None].expand(-1, count).clone()
+    profit: Tensor, best: Tensor, price: Tensor, block_of: Tensor, place_of: Tensor, start: int
+) -> None:
+    """Give the place `start` of one table a block, in place, by Dijkstra's search for the cheapest chain."""
+    chain = best[start] + price - profit[start]  # what each block costs at the end of its cheapest chain
+    before = torch.full_like(place_of, start)  # and the place before it
     done = torch.zeros_like(chain, dtype=torch.bool)
-    running = torch.ones_like(each, dtype=torch.bool)
-    last, total = torch.zeros_like(each), torch.zeros_like(chain[:, 0])
     while True:
-        reached, q = chain.masked_fill(done, torch.inf).min(1)
-        place = place_of[each, q]
-        free = running & (place < 0)
-        last, total = torch.where(free, q, last), torch.where(free, reached, total)
-        running = running & ~free
-        if not bool(running.any()):
+        reached, end = chain.masked_fill(done, torch.inf).min(0)
+        place = int(place_of[end])
+        if place < 0:
             break
-        done[each, q] |= running
-        place = place.clamp_min(0)
-        longer = (reached + best[each, place])[:, None] + price - profit[each, place]
-        better = (longer < chain) & ~done & running[:, None]
-        chain, before = torch.where(better, longer, chain), torch.where(better, place[:, None], before)
-    spare = torch.where(done, total[:, None] - chain, 0.0)  # the new prices keep all others content
-    best = best.scatter_add(1, place_of.clamp_min(0), -spare * (place_of >= 0))
-    best[each, start] -= total
-    q, left = last, torch.ones_like(each, dtype=torch.bool)
-    while bool(left.any()):
-        place = before[each, q]
-        given_up = block_of[each, place]
-        place_of[each[left], q[left]] = place[left]
-        block_of[each[left], place[left]] = q[left]
-        left = left & (place != start)
-        q = torch.where(left, given_up, q)
-    return best, price + spare, block_of, place_of
+        done[end] = True
+        longer = reached + best[place] + price - profit[place]
+        better = (longer < chain) & ~done
+        chain, before = torch.where(better, longer, chain), before.masked_fill(better, place)
+    spare = (reached - chain)[done]
+    price[done] += spare  # the new prices keep all others content
+    best[place_of[done]] -= spare
+    best[start] -= reached
+    block, place = int(end), -1
+    while place != start:
+        place = int(before[block])
+        place_of[block] = place
+        block, block_of[place] = int(block_of[place]), block
 
 
 # ------------------------------------------------------------------------------------------------ the method
@@ -218,10 +196,8 @@ def _exchange(
 class PuzzlePlan(MixPlan):
     """A plan of two parts under masks, whose blocks may stand elsewhere than they did.
 
-    Attributes:
-        order: (2, B, n·m) int64: which block of each part stands at each place of an n × m grid, or None.
-        grid: (n, m) of `order`.
-        energy: (B,) of the masks.
+    `order` (2, B, n·m) is the block of each part that stands at each place of an n × m `grid`, or None;
+    `energy` (B,) is that of the masks.
     """
 
     order: Tensor | None
@@ -237,8 +213,8 @@ class PuzzlePlan(MixPlan):
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The moved blocks of both under the masks; (B, …, H, W) of any float type.
 
-        Class ids are taken over pixel by pixel, which needs masks of only 0 and 1. Where a mask has ½, as
-        PuzzleMix's often has, mix one-hot maps instead: `F.one_hot(maps, C).movedim(-1, 1).float()`.
+        Class ids need masks of only 0 and 1. Where a mask has ½, as PuzzleMix's often has, mix one-hot maps
+        instead: `F.one_hot(maps, C).movedim(-1, 1).float()`.
         """
         self._check_pixels(images)
         own, other = self.parts(images)
@@ -278,30 +254,25 @@ def puzzlemix(
 ) -> Mixed:
     """Give each block to the image that is salient there, then move salient blocks to where they are seen.
 
-    The images are cut into n × n blocks, n drawn anew for each batch. Each gets the share 0, ½ or 1 that makes
-    the energy of `puzzle_energy` least; then `transport` moves blocks of both images, on a grid of its own,
-    of at most 8 × 8 blocks (16 × 16 in the released code).
-
-    On an accelerator the host waits, once as a rule: both searches end when the values say so.
+    The images are cut into n × n blocks, n drawn anew for each batch. Each gets the share 0, ½ or 1 that
+    makes the energy of `puzzle_energy` least; then `transport` moves blocks of both images, on a grid of its
+    own, of at most 8 × 8 blocks (16 × 16 in the released code). On an accelerator the host waits,
+    twice as a rule: both searches end when the values say so.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
+        images, labels, num_classes, partner, per_image, generator: as for `mixup`.
         alpha: the prior's λ is drawn from Beta(α, α).
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
-            gradient of the training loss (`gradient_saliency`).
+        saliency: as for `saliencymix`. The paper takes the gradient of the training loss
+            (`gradient_saliency`).
         blocks: the n to draw from; each divides H and W. None takes those from 2 to 16 that do.
         beta, gamma, eta: weights of smoothness, of seams in colour and of the prior.
         move: what moving a block costs, ε of the transport; None leaves blocks where they are.
         lam: the prior's λ in [0, 1], one for the batch or (B,), instead of a draw.
-        per_image: draw λ for each image rather than once for the batch; masks differ either way.
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask, `plan.lam_asked` the prior's. `plan.energy`
-        (B,) is what the masks cost, `plan.order` tells which blocks moved.
-
-    Source: Kim, Choo & Song, *Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup*, ICML
-    2020; the values from the authors' code, without its adversarial noise and its gradient of clean images.
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, `plan.lam_asked` the prior's.
+    `plan.energy` (B,) is what the masks cost, `plan.order` tells which blocks moved. Source: Kim, Choo &
+    Song, *Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup*, ICML 2020; the values from
+    the authors' code, without its adversarial noise and its gradient of clean images.
 
     >>> maps = torch.zeros(2, 1, 8, 8); maps[0, 0, :, :4] = maps[1, 0, :, 4:] = 1 / 32
     >>> plan = puzzlemix(torch.rand(2, 1, 8, 8), saliency=maps, blocks=[4], lam=0.5, partner=[1, 0]).plan
@@ -311,7 +282,13 @@ def puzzlemix(
     height, width = check_pixels(images)
     if images.dim() != 4:
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
-    sizes = _sizes(height, width, blocks)
+    known = range(2, 17) if blocks is None else [int(n) for n in blocks]
+    sizes = [n for n in known if n >= 1 and height % n == width % n == 0]
+    if not sizes or (blocks is not None and len(sizes) < len(known)):
+        raise ValueError(
+            f"blocks must be one or more numbers that divide {height} × {width} pixels, got {list(known)}"
+            + ("; resize the images" if blocks is None else "")
+        )
     partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
     n = sizes[int(torch.randint(len(sizes), (), generator=generator))]
     tiles = max(k for k in range(1, 9) if not height % k and not width % k)
@@ -321,17 +298,11 @@ def puzzlemix(
         coarse, fine = (normalised(F.adaptive_avg_pool2d(maps, k))[:, 0] for k in (n, tiles))  # (B, k, k)
         seams = colour_seams(images, images[partner], n, n) if gamma else None
         terms = puzzle_energy(coarse, coarse[partner], share, seams, beta=beta, gamma=gamma, eta=eta)
-        order = None
-        for shares, done in cuts(*terms):
-            masks, tables = F.interpolate(shares[:, None], size=(height, width), mode="nearest"), []
-            if move is not None:
-                seen = F.adaptive_max_pool2d(torch.cat([masks, 1 - masks]), tiles)[:, 0]
-                tables = [torch.cat([fine, fine[partner]]), seen]  # (2B, k, k) each
-            done, *tables = fetched(done, *tables)  # one wait for all that is read
-            if bool(done):
-                break
+        shares, order = cut(*terms), None  # (B, n, n)
+        masks = F.interpolate(shares[:, None], size=(height, width), mode="nearest")  # (B, 1, H, W)
         if move is not None:
-            order = sent(transport(*tables, move), images.device).unflatten(0, (2, len(images)))
+            seen = F.adaptive_max_pool2d(torch.cat([masks, 1 - masks]), tiles)[:, 0]
+            order = transport(torch.cat([fine, fine[partner]]), seen, move).unflatten(0, (2, -1))
     pair = MixPlan.masked(partner, masks, sent(share, images.device))
     plan = PuzzlePlan(
         *(pair.sources, pair.masks, pair.weights, None, pair.lam_asked),
@@ -340,18 +311,3 @@ def puzzlemix(
         energy=mask_energy(shares, *terms),
     )
     return apply_plan(plan, images, labels, num_classes)
-
-
-def _sizes(height: int, width: int, blocks: Sequence[int] | None) -> list[int]:
-    """The numbers of blocks to draw from."""
-    sizes = [int(n) for n in (range(2, 17) if blocks is None else blocks)]
-    fitting = [n for n in sizes if n >= 1 and height % n == width % n == 0]
-    if blocks is None and not fitting:
-        raise ValueError(
-            f"no number of blocks from 2 to 16 divides {height} × {width} pixels; resize the images"
-        )
-    if blocks is not None and (not sizes or fitting != sizes):
-        raise ValueError(
-            f"blocks must be one or more numbers that divide {height} × {width}, got {list(blocks)}"
-        )
-    return fitting

@@ -17,11 +17,7 @@ from mixlearn.methods.cutmix import as_boxes
 
 
 class ResizePlan(BoxPlan):
-    """A plan whose boxes hold a box of the partner, resized by nearest neighbour.
-
-    Attributes:
-        taken: (1, 4) or (B, 4) int64, the boxes that are cut from the partners; by default the whole images.
-    """
+    """A plan whose boxes hold boxes of the partners, `taken` (1, 4) or (B, 4), resized to the nearest pixel."""
 
     taken: Tensor
     _stay: ClassVar[tuple[str, ...]] = (*BoxPlan._stay, "taken")
@@ -46,7 +42,7 @@ class ResizePlan(BoxPlan):
         return torch.stack([torch.ones_like(scale), scale])
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The images with their partners, or boxes of them, resized into their boxes; (B, …, H, W), any type."""
+        """The images with what is taken of their partners in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)
         shared = len(self._given) == len(self.taken) == 1  # the same two boxes for all
         if not (readable(self._given) and readable(self.taken) and (shared or readable(self.partner))):
@@ -80,22 +76,16 @@ def resizemix(
     and no part of the box is ever clipped: λ = 1 − τ², up to whole pixels.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
+        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
         scale: τ is drawn uniformly between these two, in (0, 1].
         boxes: (x0, y0, x1, y1) to paste into, instead of a draw: one for the batch or (B, 4).
-        per_image: draw τ and the place for each image rather than once for the batch.
 
-    Returns:
-        `Mixed(images, targets, plan)`; `plan.mix` shrinks whatever it is given, class ids too.
-
-    Source: Qin et al., *ResizeMix: Mixing Data with Preserved Object Information and True Labels*, 2020.
+    Returns `Mixed(images, targets, plan)`; `plan.mix` shrinks whatever it is given, class ids too. Source:
+    Qin et al., *ResizeMix: Mixing Data with Preserved Object Information and True Labels*, 2020.
 
     >>> images = torch.arange(32.).view(2, 1, 4, 4)
-    >>> resizemix(images, boxes=[2, 2, 4, 4], partner=[1, 0]).images[0, 0]
-    tensor([[ 0.,  1.,  2.,  3.],
-            [ 4.,  5.,  6.,  7.],
-            [ 8.,  9., 16., 18.],
+    >>> resizemix(images, boxes=[2, 2, 4, 4], partner=[1, 0]).images[0, 0, 2:]
+    tensor([[ 8.,  9., 16., 18.],
             [12., 13., 24., 26.]])
     """
     height, width = check_pixels(images)

@@ -36,15 +36,13 @@ def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> 
         size: the map is computed at this side in pixels, or the image's own if that is smaller.
         sigma: of the blur at the end, in pixels of that size.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Source: Hou & Zhang, *Saliency Detection: A Spectral Residual Approach*, CVPR 2007.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Hou & Zhang, *Saliency Detection: A Spectral
+    Residual Approach*, CVPR 2007.
 
     >>> image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     >>> image[0, 0, 20:24, 8:12] += 3
-    >>> peak = spectral_residual(image)[0, 0].flatten().argmax().item()
-    >>> 18 <= peak // 32 <= 26, 6 <= peak % 32 <= 14
+    >>> row, column = divmod(spectral_residual(image).argmax().item(), 32)
+    >>> 18 <= row <= 26, 6 <= column <= 14
     (True, True)
     """
     height, width = check_pixels(images)
@@ -76,15 +74,12 @@ def gradient_saliency(
         labels: (B,) class ids, or whatever `loss` takes.
         loss: of logits and labels, to a scalar.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Source: Simonyan, Vedaldi & Zisserman, *Deep Inside Convolutional Networks*, 2013; as used by Kim, Choo &
-    Song, *Puzzle Mix*, ICML 2020.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Simonyan, Vedaldi & Zisserman, *Deep Inside
+    Convolutional Networks*, 2013; as used by Kim, Choo & Song, *Puzzle Mix*, ICML 2020.
 
     >>> model = lambda x: torch.stack([x[:, 0, 0, 1], -x[:, 0, 0, 1]], 1)       # looks at one pixel
-    >>> gradient_saliency(model, torch.zeros(1, 1, 1, 3), torch.tensor([0]))[0, 0]
-    tensor([[0., 1., 0.]])
+    >>> gradient_saliency(model, torch.zeros(1, 1, 1, 3), torch.tensor([0])).tolist()
+    [[[[0.0, 1.0, 0.0]]]]
     """
     check_pixels(images)
     device = images.device.type
@@ -102,25 +97,18 @@ def feature_attention(
     """Saliency by a network without a gradient: how strong the features of a stage are at each place.
 
     Args:
-        model: a network of `ml.nets`, whose taps show its features.
+        model: a network of `ml.nets`, whose taps show its features, or an `ml.nets.Tapped` one.
         images: (B, C, H, W) float. Not changed.
         stage: the tap to read, with features (B, channels, h, w).
         labels: with the class ids (B,), features count as they speak for the class by the weights of the
             network's head, which makes class activation maps; the stage must be its last. None counts all.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Raises:
-        TypeError: a network without taps.
-        ValueError: a stage that the network does not have.
-
-    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020; Zhou et al., *Learning Deep Features for
-    Discriminative Localization*, CVPR 2016, for class activation maps.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Walawalkar et al., *Attentive CutMix*, ICASSP
+    2020; Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016, for class
+    activation maps.
 
     >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 10, width=4)
-    >>> feature_attention(net, torch.rand(2, 3, 32, 32)).shape
+    >>> feature_attention(ml.nets.resnet(8, 10, width=4), torch.rand(2, 3, 32, 32)).shape
     torch.Size([2, 1, 32, 32])
     """
     size = check_pixels(images)

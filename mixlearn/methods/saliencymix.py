@@ -31,21 +31,16 @@ def saliencymix(
     """Paste the box around the partner's most salient pixel, at the same place in the image.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
-        alpha: λ is drawn from Beta(α, α). The paper takes 1.
+        images, labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
         saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The authors take
             OpenCV's fine-grained saliency, another map, and compute it on normalised images.
         lam: λ in [0, 1] that the box is asked to leave, one for the batch or (B,), instead of a draw.
-        per_image: draw λ for each image rather than once for the batch; places differ either way.
         one_peak: put every box where the first image's partner has its peak, as the authors' code does.
             For study.
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the share of its own pixels.
-
-    Source: Uddin et al., *SaliencyMix: A Saliency Guided Data Augmentation Strategy for Better
-    Regularization*, ICLR 2021. The authors' code rounds the sides of the box down, see `sample_boxes`.
+    Returns `Mixed(images, targets, plan)`; λ is the share of its own pixels. Source: Uddin et al.,
+    *SaliencyMix: A Saliency Guided Data Augmentation Strategy for Better Regularization*, ICLR 2021. The
+    authors' code rounds the sides of the box down, see `sample_boxes`.
 
     >>> peaks = torch.zeros(2, 1, 8, 8); peaks[0, 0, 2, 2] = peaks[1, 0, 5, 6] = 1
     >>> saliencymix(torch.rand(2, 1, 8, 8), saliency=peaks, lam=0.75, partner=[1, 0]).plan.boxes.tolist()

@@ -26,14 +26,9 @@ def smoothmix(
     """Blend the partner in under a Gaussian spot at a random place; λ is the mean of what is left.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
+        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
         spread: the spot's standard deviation is drawn uniformly between these shares of each side.
-        per_image: draw the spot for each image rather than once for the batch.
         inverted: give each label the other's share, as a widely used implementation does. For study.
-
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask.
 
     Source: Lee et al., *SmoothMix: a Simple Yet Effective Data Augmentation to Train Robust Classifiers*,
     CVPR Workshops 2020.

@@ -38,21 +38,17 @@ def snapmix(
     the share of its map that the cut box holds. The two need not sum to 1.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels, num_classes, partner, generator: as for `mixup`.
+        images, labels, num_classes, partner, per_image, generator: as for `mixup`.
         alpha: the shares of both boxes are drawn from Beta(α, α). The paper takes 5.
-        saliency: (B, 1, H, W) of the images as they are, each summing to 1, or a function that makes it. The
-            paper takes the class activation map of the true class (`feature_attention` with labels).
+        saliency: as for `saliencymix`, each map summing to 1. The paper takes the class activation map of the
+            true class (`feature_attention` with labels).
         lam: λ in [0, 1] that both boxes are asked to leave, one for the batch or (B,), instead of a draw.
-        per_image: draw the boxes for each image rather than once for the batch.
 
-    Returns:
-        `Mixed(images, targets, plan)`; `plan.lam` is the weight of the own label. Where an image and its
-        partner share a class, that class has both weights, as the paper's equations say. The released code
-        counts such a pair double in the loss, and resizes bilinearly, where here the nearest pixel is taken.
-
-    Source: Huang, Wang & Tao, *SnapMix: Semantically Proportional Mixing for Augmenting Fine-grained Data*,
-    AAAI 2021, eq. 1–4.
+    Returns `Mixed(images, targets, plan)`; `plan.lam` is the weight of the own label. Where an image and its
+    partner share a class, that class has both weights, as the paper's equations say. The released code counts
+    such a pair double in the loss, and resizes bilinearly, where here the nearest pixel is taken. Source:
+    Huang, Wang & Tao, *SnapMix: Semantically Proportional Mixing for Augmenting Fine-grained Data*, AAAI
+    2021, eq. 1–4.
 
     >>> even = torch.full((2, 1, 8, 8), 1 / 64)
     >>> plan = snapmix(torch.rand(2, 1, 8, 8), saliency=even, lam=0.75, partner=[1, 0]).plan
