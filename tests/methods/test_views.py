@@ -98,18 +98,6 @@ def test_crops_have_areas_from_least_to_all():
     assert float(ratio.min()) > 0.74 and float(ratio.max()) < 1.35
 
 
-def test_small_crops_show_small_parts():
-    ramp = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(500, 2, 32, 32).clone()
-    ramp[:, 1] = ramp[:, 0].mT
-    both = random_resized_crop(ramp, least=0.05, most=0.35, size=16, generator=seeded())
-    assert both.shape == (500, 2, 16, 16)
-    wide = (both[:, 0, 8, 12] - both[:, 0, 8, 4]) / 0.5 * 31 / 32  # of the whole, per image
-    tall = (both[:, 1, 12, 8] - both[:, 1, 4, 8]) / 0.5 * 31 / 32
-    area = wide * tall
-    assert 0.045 < float(area.min()) < 0.07 and 0.32 < float(area.max()) < 0.36
-    assert view(IMAGES, size=8, generator=seeded()).shape == (64, 3, 8, 8)
-
-
 def test_one_channel_and_sixteen_bits():
     grey = torch.rand(3, 1, 28, 28, generator=seeded())
     seen = contrastive_view(grey, mean=(0.3,), std=(0.4,), generator=seeded())
@@ -124,8 +112,6 @@ def test_one_channel_and_sixteen_bits():
         (lambda: view(torch.rand(2, 2, 8, 8)), r"shape \(B, 1 or 3, H, W\), got \(2, 2, 8, 8\)"),
         (lambda: view(torch.rand(2, 1, 8, 8)), "mean and std must have 1 numbers"),
         (lambda: view(IMAGES, least=0.0), "≤ 1 is needed, got least 0.0 and most 1.0"),
-        (lambda: view(IMAGES, least=0.5, most=0.4), "≤ 1 is needed, got least 0.5 and most 0.4"),
-        (lambda: view(IMAGES, most=1.5), "≤ 1 is needed, got least 0.2 and most 1.5"),
         (lambda: view(IMAGES, size=0), "size must be at least 1 pixel, got 0"),
         (lambda: view(IMAGES, blur=1.5), r"blur must be a probability in \[0, 1\], got 1.5"),
     ],
