@@ -5,6 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from mixlearn.methods.puzzlemix import assignment, grid_distance, transport
+from tests.seeds import seeded
 
 
 def best_total(profit):
