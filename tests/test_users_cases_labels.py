@@ -13,7 +13,6 @@ from torchmetrics.functional import classification as peers
 
 import mixlearn as ml
 from experiments import rivals
-from mixlearn.core.checks import check_layout
 from mixlearn.measure import evaluate, prediction_quality
 from mixlearn.measure import metrics as calibration
 from mixlearn.measure import metrics as multilabel
@@ -65,22 +64,6 @@ def test_ignored_ids_leave_the_sum_and_the_denominator(weight, ignored):
     if weight is None:  # so that labels without a mark are never averaged in as zeros
         unmarked = ml.pair_cross_entropy(logits, labels.clamp(0, 3), plan)
         assert (ignored is None) == torch.allclose(loss, unmarked)
-
-
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("ignored", [-100, 2])
-def test_without_mixing_the_losses_are_those_of_torch(weight, ignored):
-    logits, labels = torch.randn(7, 4, generator=seeded()), torch.tensor([0, 1, 2, 3, 1, 0, 3])
-    labels[3] = ignored
-    expected = F.cross_entropy(logits, labels, weight=weight, ignore_index=ignored)
-    same = ml.MixPlan.identity(7)
-    options = {"weight": weight, "ignore_index": ignored}
-    assert torch.allclose(ml.pair_cross_entropy(logits, labels, same, **options), expected)
-    rows = ml.one_hot(labels, 4, ignore_index=ignored)
-    assert torch.allclose(ml.soft_cross_entropy(logits, rows, **options), expected)
-    rows = ml.one_hot(labels.clamp(min=0), 4)
-    expected = F.cross_entropy(logits, labels.clamp(min=0), weight=WEIGHT)
-    assert torch.allclose(ml.soft_cross_entropy(logits, rows, weight=WEIGHT.tolist()), expected)
 
 
 def test_a_batch_of_ignored_ids_is_nan_as_in_torch():
@@ -444,18 +427,6 @@ def test_shapes_that_are_legitimate_pass(shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert ml.cutmix(images, **options).images.shape == shape
-
-
-def test_a_doubtful_shape_gets_a_warning_and_is_mixed():
-    audio = torch.rand(2, 64, 100, 4)  # 64 channels, 100 frames, 4 bands; or 64 × 100 pixels with opacity
-    with pytest.warns(
-        UserWarning, match=r"should have shape \(B, C, H, W\), got \(2, 64, 100, 4\), which looks"
-    ):
-        assert ml.cutmix(audio, boxes=[0, 0, 2, 50], partner=[1, 0]).plan.lam[0] == 0.75
-    with pytest.raises(ValueError, match=r"if they do have 3 columns, images\[:, None\]"):
-        check_layout(torch.rand(2, 64, 100, 3))
-    assert ml.cutmix(torch.rand(2, 64, 100, 3)[:, None]).images.shape == (2, 1, 64, 100, 3)
-    assert ml.mixup(torch.rand(2, 32, 32, 3)).images.shape == (2, 32, 32, 3)  # pixel by pixel, any layout
 
 
 @pytest.mark.parametrize("mix", [ml.mixup, ml.cutmix, ml.puzzlemix, ml.RandomMix([ml.mixup])])

@@ -81,21 +81,6 @@ def test_weights_lie_between_pixels_and_attention():
         assert torch.equal(changed.mix(images), ml.MixPlan.mix(changed, images))
 
 
-def test_attention_elsewhere_changes_labels():
-    plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 4, 8]]), (8, 8))
-    left, right = torch.zeros(2, 4, 4), torch.zeros(2, 4, 4)
-    left[:, :, :2], right[:, :, 2:] = 1.0, 7.0
-    labels = torch.arange(2)
-    assert torch.allclose(
-        ml.transmix(plan, left).soften(labels, 2), torch.tensor([[0.25, 0.75], [0.75, 0.25]])
-    )
-    assert torch.allclose(
-        ml.transmix(plan, right).soften(labels, 2), torch.tensor([[0.75, 0.25], [0.25, 0.75]])
-    )
-    nowhere = ml.transmix(plan, torch.zeros(2, 4, 4))
-    assert torch.allclose(nowhere.weights, plan.weights)  # as if it were even
-
-
 def test_a_blend_stays_as_it_is_and_no_gradient_flows():
     blend = ml.MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.3, 0.3]))
     assert torch.equal(ml.transmix(blend, torch.rand(2, 3, 3)).weights, blend.weights)

@@ -81,8 +81,8 @@ def test_resizemix_pastes_the_whole_partner(per_image, size):
 
 def test_resizemix_shares_are_those_of_the_paper():
     """E[τ²] for τ uniform in (0.1, 0.8)."""
-    mixed = ml.resizemix(torch.zeros(20_000, 1, 64, 64), per_image=True, generator=seeded())
-    assert abs(float(1 - mixed.plan.lam.mean()) - (0.8**3 - 0.1**3) / (3 * 0.7)) < 0.01
+    mixed = ml.resizemix(torch.zeros(4_000, 1, 64, 64), per_image=True, generator=seeded())
+    assert abs(float(1 - mixed.plan.lam.mean()) - (0.8**3 - 0.1**3) / (3 * 0.7)) < 0.02
     ids = torch.arange(2 * 16).view(2, 4, 4)
     assert ml.resizemix(torch.zeros(2, 1, 4, 4), boxes=[0, 0, 2, 2], partner=[1, 0]).plan.mix(ids)[
         0
@@ -92,5 +92,3 @@ def test_resizemix_shares_are_those_of_the_paper():
         [8, 9, 10, 11],
         [12, 13, 14, 15],
     ]
-    with pytest.raises(ValueError, match=r"0 < least ≤ most ≤ 1, got \(0.9, 0.2\)"):
-        ml.resizemix(torch.zeros(2, 1, 4, 4), scale=(0.9, 0.2))

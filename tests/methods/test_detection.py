@@ -12,37 +12,10 @@ import mixlearn as ml
 from tests.seeds import seeded
 
 
-def test_objects_are_what_the_pixels_show():
-    """Paint each object in its own colour, mix the pictures, and look where the colour is left."""
-    generator = torch.Generator().manual_seed(4)
-    for _ in range(20):
-        size = (20, 26)
-        objects = [ml.sample_boxes(torch.full((1,), 0.8), *size, generator=generator) for _ in range(3)]
-        paint = torch.cat([ml.boxes_to_masks(found, *size) for found in objects])
-        paint = paint * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
-        mixed = ml.cutmix(paint, per_image=True, generator=generator)
-        labels = [torch.tensor([k + 1]) for k in range(3)]
-        told = ml.mix_objects(mixed.plan, objects, labels, least=0.0)
-        for i in range(3):
-            seen = mixed.images[i, 0]
-            assert sorted(told[i].labels.tolist()) == sorted(int(v) for v in seen.unique() if v)
-            for box, label, visible, source, row in zip(*told[i], strict=True):
-                assert (int(source), int(row)) == (label - 1, 0)
-                tight = ml.masks_to_boxes((seen == label).float()[None, None])[0]
-                assert box.tolist() == tight.tolist()
-                whole = int((paint[label - 1] > 0).sum())
-                assert abs(float(visible) - int((seen == label).sum()) / whole) < 1e-6
-
-
 def test_hardly_visible_objects_are_dropped():
     plan = ml.cutmix(torch.zeros(2, 1, 10, 10), boxes=[0, 0, 10, 9], partner=[1, 0]).plan
-    boxes, labels = (
-        [torch.tensor([[0, 0, 4, 10]]), torch.zeros(0, 4, dtype=torch.long)],
-        [
-            torch.tensor([5]),
-            torch.zeros(0, dtype=torch.long),
-        ],
-    )
+    boxes = [torch.tensor([[0, 0, 4, 10]]), torch.zeros(0, 4, dtype=torch.long)]
+    labels = [torch.tensor([5]), torch.zeros(0, dtype=torch.long)]
     assert len(ml.mix_objects(plan, boxes, labels, least=0.2)[0].boxes) == 0
     assert ml.mix_objects(plan, boxes, labels, least=0.05)[0].boxes.tolist() == [[0, 9, 4, 10]]
     assert ml.mix_objects(plan, boxes, labels)[1].boxes.tolist() == [[0, 0, 4, 9]]
@@ -102,8 +75,7 @@ def test_any_plan_that_leaves_pixels_in_place_tells_what_is_seen_of_each_object(
     for _ in range(3):
         boxes, maps = painted(generator)
         boxes, maps = boxes[:2] + [boxes[2][:0]], maps[:2] + [maps[2][:0]]  # the last image is empty
-        options = {"generator": generator}
-        plan = METHODS[name](torch.rand(3, 3, 20, 26, generator=generator), **options).plan
+        plan = METHODS[name](torch.rand(3, 3, 20, 26, generator=generator), generator=generator).plan
         labels = [torch.tensor([10 * k, 10 * k + 1])[: len(boxes[k])] for k in range(3)]
         for i, found in enumerate(ml.mix_objects(plan, boxes, labels, least=0.0)):
             told = {}
@@ -168,15 +140,12 @@ def one_box(box, plan=None, **options):
             [40.0, 20.0, 20.0, 10.0],
             r"image 1, box 0: .* y0 ≤ y1; .*box_convert.*, got \[40.0, 20.0, 20.0, 10",
         ),
-        ([40, 20, 20, 10], r"image 1, box 0: .*x0 ≤ x1 .*box_convert\(boxes, \"xywh\", \"xyxy\"\)"),
         (
             [30, 2, 65, 10],
             r"image 1, box 0: .*inside the image, x ≤ 64 and y ≤ 32; .*box_convert.*clip_boxes",
         ),
-        ([30.0, 2.0, 60.0, 33.0], r"image 1, box 0: .*clip_boxes_to_image\(boxes, \(32, 64\)\), got \[30"),
         ([-3, 2, 30, 10], r"image 1, box 0: .*none below 0; .*got \[-3, 2, 30, 10\]"),
         ([math.nan, 2.0, 30.0, 10.0], r"image 1, box 0: corners must be finite, got \[nan, 2.0"),
-        ([1.0, 2.0, math.inf, 10.0], r"image 1, box 0: corners must be finite, got \[1.0, 2.0, inf"),
         (
             [0.1, 0.2, 0.4, 1.0],
             r"image 1, box 0: .* 32 × 64 .*by \(W, H, W, H\) = \(64, 32, 64, 32\), got \[0.1",
@@ -195,8 +164,7 @@ def test_float_boxes_may_stick_out_by_rounding():
         one_box([16.0, 0.0, 64.6, 32.0])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8])
-@pytest.mark.parametrize("style", ["XYXY", "XYWH", "CXCYWH"])
+@pytest.mark.parametrize(("style", "dtype"), [("XYWH", torch.uint8), ("CXCYWH", torch.float32)])
 def test_boxes_that_say_their_format_are_converted(style, dtype):
     corners = BoundingBoxes(
         torch.tensor([[8, 4, 40, 12]], dtype=dtype), format="XYXY", canvas_size=(32, 64)
@@ -233,8 +201,6 @@ def test_wrong_lists_are_named():
     plan = ml.cutmix(torch.zeros(2, 1, 8, 8)).plan
     with pytest.raises(ValueError, match="one tensor for each of 2 images, got 1 and 2"):
         ml.mix_objects(plan, boxes[:1], labels)
-    with pytest.raises(ValueError, match=r"image 0: expected boxes \(n, 4\) and labels \(n,\)"):
-        ml.mix_objects(plan, [torch.zeros(1, 3, dtype=torch.long)] * 2, labels)
     with pytest.raises(ValueError, match=r"image 1: .*got \(0,\) and \(1,\)"):
         ml.mix_objects(plan, [boxes[0], torch.tensor([])], labels)
     with pytest.raises(TypeError, match="image 1: boxes and labels must be tensors, got list and Tensor"):

@@ -117,19 +117,6 @@ def test_more_steps_come_closer_and_none_is_lost_on_others():
     assert torch.equal(together, alone)
 
 
-def test_labels_are_labels_and_inputs_stay():
-    problem = random_problem(4, 6, 9, 0.4, seed=5)
-    kept = [part.clone() for part in problem]
-    labels = cut(*problem)
-    assert labels.shape == (4, 6, 9) and set(labels.unique().tolist()) == {0.0, 0.5, 1.0}
-    assert all(torch.equal(part, was) for part, was in zip(problem, kept, strict=True))
-    free = cut(problem.unary, 0 * problem.down, 0 * problem.across)  # who has no neighbours takes the best
-    assert torch.equal(free, problem.unary.argmin(1) / 2)
-    mean = problem.unary.mean((2, 3)).argmin(1) / 2
-    tied = cut(problem.unary, problem.down + 1e4, problem.across + 1e4, steps=2000)
-    assert torch.equal(tied, mean[:, None, None].expand_as(tied))  # and who may not differ, what all want
-
-
 @pytest.mark.parametrize("tolerance", [3e-2, 1e-4])
 def test_the_tolerance_is_kept(tolerance):
     for problem in (random_problem(6, 9, 9, 0.3, seed=7), puzzle_problem(5, 16, 0.4, seed=8)):

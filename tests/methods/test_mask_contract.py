@@ -181,7 +181,7 @@ def test_one_draw_for_the_batch_or_one_an_image(name):
     once = ALL[name](images, generator=seeded(2)).plan
     each = ALL[name](images, per_image=True, generator=seeded(2)).plan
     assert len(once.lam_asked.unique()) == 1 or name == "smoothmix"
-    assert len(each.lam_asked.unique()) > 6
+    assert len(each.lam_asked.unique()) > 5
     if name.startswith(("gridmix", "fmix", "smoothmix")):
         assert len(once.masks[0].unique(dim=0)) == 1 and len(each.masks[0].unique(dim=0)) > 6
 

@@ -87,18 +87,6 @@ def test_what_each_image_draws_is_one_plan():
     assert "image 0" in plan.changed(weights=plan.weights).describe(0)
 
 
-def test_sources_masks_and_weights_are_those_of_plans_that_leave_pixels_in_place():
-    images, labels = torch.rand(24, 3, 8, 8, generator=seeded()), torch.arange(24) % 5
-    ways = [ALL[name] for name in ("mixup", "cutmix", "fmix", "cutout", "comixup")]
-    mixed = ml.RandomMix(ways, p=0.8, num_classes=5, per_image=True)(images, labels, generator=seeded(1))
-    plan = ml.MixPlan(mixed.plan.sources, mixed.plan.masks, mixed.plan.weights)
-    torch.testing.assert_close(plan.mix(images), mixed.images)
-    torch.testing.assert_close(plan.soften(labels, 5), mixed.targets)
-    maps = (images[:, 0] * 9).long()
-    hard = ml.RandomMix([ml.cutmix, ml.fmix], p=0.8, per_image=True)(images, generator=seeded(1)).plan
-    assert torch.equal(hard.mix(maps).unique(), maps.unique()) and hard.mix(maps).dtype == torch.int64
-
-
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_a_last_batch_of_one_image_is_itself(p, per_image):
