@@ -32,10 +32,8 @@ def attentivemix(
 
     Args:
         images, labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
-        grid: cells along a side, at most the image's own pixels. The paper has 7, the last features of a
-            network on 224 pixels.
-        saliency: as for `saliencymix`. The paper takes the features of a network trained on ImageNet
-            (`feature_attention`).
+        grid: cells along a side. The paper has 7, the last features of a network on 224 pixels.
+        saliency: as for `saliencymix`. The paper takes a network's features (`feature_attention`).
 
     Returns `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one
     kept. Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for

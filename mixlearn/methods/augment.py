@@ -155,7 +155,7 @@ def _blurred(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
 def random_crop(
     images: Tensor, *, padding: int = 4, mode: str = "constant", generator: torch.Generator | None = None
 ) -> Tensor:
-    """Pad every image (B, C, H, W) and cut a window of the old size at its own random place.
+    """Pad every image and cut a window of the old size at its own random place.
 
     Args:
         images: (B, C, H, W). Not changed.

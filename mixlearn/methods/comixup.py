@@ -28,9 +28,8 @@ class CoEnergy(NamedTuple):
 
         cost of what is shown + β/nm · (neighbours from different images) + γ·nm · Σᵢ oᵢ · μᵢ
 
-    oᵢ holds the share of each source in mixture i. μᵢ holds the mass of each source in all other mixtures,
-    where that exceeds a threshold of τ images. So the batch may show each source about once for free; what
-    goes beyond that is penalised.
+    oᵢ is the share of each source in mixture i, μᵢ the mass of each source in all other mixtures, where that
+    exceeds a threshold of τ images. So a part may show each source about once for free.
 
     >>> energy, cost = CoEnergy(beta=0.0, gamma=1.0, threshold=0.5), torch.zeros(1, 2, 1, 2)
     >>> [energy.of(torch.tensor([[[cells], [cells]]]), cost).item() for cells in ([1, 0], [0, 0])]
@@ -209,17 +208,16 @@ def comixup(
 ) -> Mixed:
     """Let each mixture show, in each cell of a coarse grid, whichever of many images is salient there.
 
-    The batch is split into parts, and each part of k images becomes k mixtures. All start from random
-    cells. Then one mixture after the other chooses its cells again, so that they are salient, neighbouring
-    cells come from the same image, and the part shows no image much more than once.
+    The batch is split into parts, and each part of k images becomes k mixtures. From random cells on, one
+    mixture after the other chooses its cells again, so that they are salient, neighbouring cells come from
+    the same image, and the part shows no image much more than once.
 
     Args:
         images, labels, num_classes, generator: as for `mixup`.
         alpha: of the Dirichlet distribution, drawn for each part, that says which images are preferred.
         grid: cells along a side; it divides H and W. The paper has 4.
         part: images that are mixed among themselves. The authors' code has 20.
-        saliency: as for `saliencymix`. The paper takes the gradient of the training loss
-            (`gradient_saliency`).
+        saliency: as for `saliencymix`. The paper takes the loss's gradient (`gradient_saliency`).
         beta: the cost of two neighbouring cells from different images, in units of a cell's mean saliency.
         gamma: the cost of showing an image that others show; 0 lets all mixtures choose the same.
         threshold: how many copies of an image the others may show before it costs.

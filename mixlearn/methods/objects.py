@@ -21,11 +21,10 @@ Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they a
 
 
 class Objects(NamedTuple):
-    """The objects of one image.
+    """The objects of one image: `boxes` (n, 4) in pixels, `labels` (n,), and how much is `visible` (n,).
 
-    `boxes` (n, 4) in pixels, `labels` (n,), and `visible` (n,), how much of each is seen. Object k was row
-    `row[k]` of the image `source[k]` of the batch, both (n,) int64, so masks, keypoints and crowd flags can
-    be looked up.
+    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64, so what else is known
+    of it, such as a mask or a crowd flag, can be looked up. A mask also loses what `plan.masks` covers.
     """
 
     boxes: Tensor
@@ -40,11 +39,10 @@ def mix_objects(
 ) -> list[Objects]:
     """The object boxes of mixed images.
 
-    An object of image j is seen in a mixture as far as the masks of j show it: `visible` is the mean of those
-    masks over its box. Under CutMix this is the share of the box that is not covered, or that came along.
-    Under Mixup the objects of both images are seen all over, the image's own with λ and its partner's with
-    1 − λ, which a detector's loss may take as weights. Where whole rows or columns at the edge of a box show
-    nothing of the object, the box shrinks to what remains.
+    `visible` is the mean, over an object's box, of the masks that show its image: under CutMix the share of
+    the box that is not covered, or that came along; under Mixup λ for the image's own objects and 1 − λ for
+    its partner's, which a detector's loss may take as weights. Where whole rows or columns at the edge of a
+    box show nothing of the object, the box shrinks to what remains.
 
     Args:
         plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
@@ -55,16 +53,13 @@ def mix_objects(
         least: drop an object of which less than this share is visible, in [0, 1].
 
     Returns:
-        For each image `Objects(boxes, labels, visible, source, row)`: its own remaining objects, then those
-        of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which
-        areas cannot overflow.
+        For each image `Objects`: its own remaining objects, then those of the images mixed into it. Whole
+        pixels come back as int64, half precision as float32, in which areas cannot overflow.
 
     Raises:
-        TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport), boxes or
-            labels that are no tensors.
-        ValueError: boxes and labels that disagree, boxes that are reversed, not finite, outside the image,
-            normalised or rotated, or made for another image size. Boxes as x, y, width, height in a plain
-            tensor are noticed only where they cannot be corners.
+        TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport).
+        ValueError: boxes that are reversed, outside the image, normalised, rotated, or made for another size.
+            Boxes as x, y, width, height in a plain tensor are noticed only where they cannot be corners.
 
     >>> import mixlearn as ml
     >>> plan = ml.cutmix(torch.zeros(2, 1, 8, 8), boxes=[4, 0, 8, 8], partner=[1, 0]).plan
@@ -72,14 +67,6 @@ def mix_objects(
     ...                       [torch.tensor([0]), torch.tensor([1])])
     >>> objects[0].boxes.tolist(), objects[0].labels.tolist(), objects[0].visible.tolist()
     ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
-
-    What else is known of each object follows by `source` and `row`. A mask also loses what is covered:
-
-    >>> first, masks = objects[0], [torch.ones(1, 8, 8), torch.ones(1, 8, 8)]       # (n, H, W) for each image
-    >>> kept = torch.stack([masks[i][k] for i, k in zip(first.source, first.row)])
-    >>> part = (first.source != 0).long()                               # 0: of image 0 itself, 1: its partner
-    >>> (kept * plan.masks[part, 0, 0]).sum((1, 2)).tolist()
-    [32.0, 32.0]
     """
     for one in plan.plans if isinstance(plan, EachPlan) else (plan,):
         if type(one) not in IN_PLACE and not (isinstance(one, PuzzlePlan) and one.order is None):
@@ -89,9 +76,10 @@ def mix_objects(
             )
     if not 0 <= least <= 1:
         raise ValueError(f"least must lie in [0, 1], got {least}")
-    boxes, labels = _checked(boxes, labels, len(plan), _size(plan))
+    size = plan.size if isinstance(plan, BoxPlan) else tuple(plan.masks.shape[-2:])
+    boxes, labels = _checked(boxes, labels, len(plan), None if size == (1, 1) else size)  # Mixup's fit any
     mixed = []
-    for i, parts in enumerate(_seen(plan, boxes)):
+    for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
         seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
         whose = labels[i].device
         source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
@@ -103,15 +91,41 @@ def mix_objects(
 
 
 # ----------------------------------------------------------------------------------------- what is still seen
-def _size(plan: MixPlan) -> tuple[int, int] | None:
-    """(H, W) of the images, None where a plan is for any size."""
-    if isinstance(plan, (BoxPlan, PatchPlan)):
-        return plan.size
-    height, width = plan.masks.shape[-2:]
-    return None if height == width == 1 else (height, width)
+def _boxed(plan: BoxPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+    """For each image its own objects outside the pasted box, and its partner's inside: no mask is made."""
+    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
+        if source == i:  # its own partner: as it was
+            yield [(i, boxes[i], torch.ones(len(boxes[i]), device=boxes[i].device))]
+        else:
+            here = hole.to(boxes[i].device)
+            yield [(i, *_outside(boxes[i], here)), (source, *_inside(boxes[source], here))]
 
 
-def _seen(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of each box (n, 4) in the hole (4,), and its share of the box."""
+    low = torch.maximum(boxes[:, :2], hole[:2])
+    seen = torch.cat([low, torch.minimum(boxes[:, 2:], hole[2:]).maximum(low)], dim=1)
+    return seen, _share(box_area(seen), boxes)
+
+
+def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The tight box around what the hole leaves of each box, and its share."""
+    covered, share = _inside(boxes, hole)
+    same, left = covered == boxes, boxes.clone()
+    for low, high, across in ((0, 2, same[:, 1::2]), (1, 3, same[:, 0::2])):
+        full = across.all(1) & (share > 0)  # the hole reaches across, so whole columns (rows) are gone
+        starts, ends = same[:, low], same[:, high]
+        left[:, low] = torch.where(full & starts & ~ends, covered[:, high], left[:, low])
+        left[:, high] = torch.where(full & ends & ~starts, covered[:, low], left[:, high])
+    return left, 1 - share
+
+
+def _share(area: Tensor, boxes: Tensor) -> Tensor:
+    whole = box_area(boxes)
+    return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)
+
+
+def _masked(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
     """For each image the objects of all its sources, as far as their masks show them."""
     for i, sources in enumerate(plan.sources.T.tolist()):
         parts = []
@@ -138,8 +152,7 @@ def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         first, last = any_.argmax(1), size - any_.flip(1).argmax(1)
         seen[:, axis] = torch.maximum(boxes[:, axis], first.to(boxes))
         seen[:, axis + 2] = torch.minimum(boxes[:, axis + 2], last.to(boxes))
-    area = box_area(corners)
-    return seen, torch.where(area > 0, columns.sum(1) / torch.where(area > 0, area, 1), 0.0).clamp(max=1)
+    return seen, _share(columns.sum(1), corners).clamp(max=1)
 
 
 def _covered(ends: Tensor, size: int) -> Tensor:

@@ -262,8 +262,7 @@ def puzzlemix(
     Args:
         images, labels, num_classes, partner, per_image, generator: as for `mixup`.
         alpha: the prior's λ is drawn from Beta(α, α).
-        saliency: as for `saliencymix`. The paper takes the gradient of the training loss
-            (`gradient_saliency`).
+        saliency: as for `saliencymix`. The paper takes the loss's gradient (`gradient_saliency`).
         blocks: the n to draw from; each divides H and W. None takes those from 2 to 16 that do.
         beta, gamma, eta: weights of smoothness, of seams in colour and of the prior.
         move: what moving a block costs, ε of the transport; None leaves blocks where they are.

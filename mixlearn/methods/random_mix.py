@@ -24,23 +24,16 @@ class RandomMix:
         methods: functions like `ml.mixup`; `functools.partial` fixes their arguments.
         odds: how often each, in any units: [1, 1] is half and half. None means equal odds.
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
-            identity plan, so that the loss need not know. A function of the progress of training, from 0
-            to 1, makes a schedule: `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and
-            `MixBatches`, keep `mix.progress` up to date; a `MixCollate` cannot. In a loop of your own set it
-            before each call.
+            identity plan. A function of the progress of training, from 0 to 1, makes a schedule:
+            `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, keep `mix.progress`
+            up to date; a `MixCollate` cannot. In a loop of your own set it before each call.
         num_classes: for integer labels.
         per_image: each image draws whether it is mixed and by which method, instead of the batch. Each method
             that some image drew mixes the whole batch once. The plan is one plan for all.
 
-    Raises:
-        ValueError: no methods; odds of another length, negative, not finite or all 0; p outside [0, 1].
-
-    >>> from functools import partial
-    >>> import torch, mixlearn as ml
-    >>> mix = RandomMix([partial(ml.mixup, alpha=0.2), partial(ml.mixup, alpha=1.0)], odds=[1, 3], p=0.5,
-    ...                 num_classes=4)
-    >>> g = torch.Generator().manual_seed(0)
-    >>> images, targets, plan = mix(torch.rand(6, 3, 8, 8), torch.arange(6) % 4, generator=g)
+    >>> import mixlearn as ml
+    >>> mix = RandomMix([ml.mixup, ml.cutmix], odds=[1, 3], p=0.5, num_classes=4)
+    >>> images, targets, plan = mix(torch.rand(6, 3, 8, 8), torch.arange(6) % 4)
     >>> targets.shape
     torch.Size([6, 4])
     """

@@ -17,7 +17,7 @@ from mixlearn.methods.cutmix import as_boxes
 
 
 class ResizePlan(BoxPlan):
-    """A plan whose boxes hold boxes of the partners, `taken` (1, 4) or (B, 4), resized to the nearest pixel."""
+    """A plan whose boxes hold boxes of the partners, `taken` (1, 4) or (B, 4), at the nearest pixels."""
 
     taken: Tensor
     _stay: ClassVar[tuple[str, ...]] = (*BoxPlan._stay, "taken")
