@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import TensorDataset
 from torchmetrics.functional import classification as peers
 
 import mixlearn as ml
@@ -64,15 +63,6 @@ def test_ignored_ids_leave_the_sum_and_the_denominator(weight, ignored):
     if weight is None:  # so that labels without a mark are never averaged in as zeros
         unmarked = ml.pair_cross_entropy(logits, labels.clamp(0, 3), plan)
         assert (ignored is None) == torch.allclose(loss, unmarked)
-
-
-def test_a_batch_of_ignored_ids_is_nan_as_in_torch():
-    logits, nothing = torch.randn(3, 4), torch.full((3,), -100)
-    plan = ml.MixPlan.pair(torch.tensor([1, 2, 0]), torch.full((3,), 0.3))
-    assert F.cross_entropy(logits, nothing).isnan() and ml.pair_cross_entropy(logits, nothing, plan).isnan()
-    targets = plan.soften(nothing, 4, ignore_index=-100)
-    assert not targets.any() and ml.soft_cross_entropy(logits, targets, ignore_index=-100).isnan()
-    assert ml.mixed_accuracy(logits, nothing, plan).isnan()
 
 
 def test_soften_keeps_what_remains_of_a_label():
@@ -322,18 +312,6 @@ def test_num_classes_may_be_of_numpy_or_a_tensor(classes):
             ml.mixup(images, labels, num_classes=wrong)
 
 
-@pytest.mark.parametrize("alpha", [np.float32(0.2), np.float64(0.2), np.float16(0.2), torch.tensor(0.2)])
-def test_alpha_may_be_of_numpy_or_a_tensor(alpha):
-    images = torch.rand(4, 3, 16, 16)
-    for mix in (ml.mixup, ml.cutmix, ml.gridmix, ml.fmix, ml.comixup, ml.snapmix, ml.alignmix):
-        one, other = (mix(images, alpha=a, generator=seeded()).images for a in (alpha, float(alpha)))
-        assert torch.equal(one, other)
-    assert ml.sample_lam(3, np.int64(1)).shape == (3,)
-    for wrong in ("0.2", np.bool_(True), True, torch.ones(2), None):
-        with pytest.raises(TypeError, match="alpha must be a number, got"):
-            ml.mixup(images, alpha=wrong)
-
-
 def as_numpy(value):
     if isinstance(value, tuple):
         return tuple(as_numpy(one) for one in value)
@@ -345,11 +323,10 @@ def as_numpy(value):
 @pytest.mark.parametrize(
     ("mix", "options"),
     [
-        (ml.mixup, {"lam": 0.25}),
+        (ml.mixup, {"alpha": 0.25}),
         (ml.mixup, {"lam": [0.25, 0.5, 0.75, 1.0], "partner": [1, 2, 3, 0]}),
         (ml.cutout, {"size": 5, "holes": 2}),
         (ml.cutout, {"boxes": [1, 2, 5, 6], "fill": 0.5}),
-        (ml.cutout, {"fill": [0.5, 0.25, 1.0]}),
         (ml.cutmix, {"lam": 0.5, "boxes": [1, 2, 5, 6], "label_from": "asked"}),
         (ml.resizemix, {"scale": (0.25, 0.5)}),
         (ml.gridmix, {"cells": (2, 4), "window": (0.5, 1.0)}),
@@ -361,7 +338,6 @@ def as_numpy(value):
         (ml.puzzlemix, {"blocks": [2, 4], "beta": 1.0, "gamma": 0.5, "eta": 0.25, "move": 0.5}),
         (ml.comixup, {"grid": 2, "part": 3, "beta": 0.5, "gamma": 1.0, "threshold": 0.5, "sweeps": 2}),
         (ml.alignmix, {"epsilon": 0.5, "steps": 10}),
-        (ml.patchmix, {"patch": 4, "parts": 3}),
         (ml.patchmix, {"patch": 4, "parts": [2, 3]}),
     ],
 )
@@ -370,24 +346,6 @@ def test_every_option_may_be_a_number_of_numpy(mix, options):
     numbers = {name: value if isinstance(value, str) else as_numpy(value) for name, value in options.items()}
     one, other = (mix(images, labels, num_classes=4, generator=seeded(), **o) for o in (options, numbers))
     assert torch.equal(one.images, other.images) and torch.equal(one.targets, other.targets)
-
-
-def test_numbers_of_numpy_elsewhere():
-    targets = torch.eye(4)
-    assert torch.equal(ml.smooth(targets, np.float32(0.25)), ml.smooth(targets, 0.25))
-    for draw in (
-        lambda kind: ml.sample_partner(kind(5), generator=seeded()),
-        lambda kind: ml.sample_squares(kind(3), kind(4), kind(8), kind(9), generator=seeded()),
-        lambda kind: ml.sample_boxes(0.5, kind(8), kind(9), generator=seeded()),
-        lambda kind: ml.sample_lam(kind(3), 0.5, generator=seeded()),
-    ):
-        assert torch.equal(draw(np.int32), draw(int)) and torch.equal(draw(torch.tensor), draw(int))
-    with pytest.raises(TypeError, match="size must be a whole number, got 4.5"):
-        ml.cutout(torch.rand(2, 1, 8, 8), size=4.5)
-    data = TensorDataset(torch.randn(8, 2), torch.arange(8) % 2)
-    options = {"progress": False, "accelerator": "cpu", "epochs": np.int64(1), "batch_size": np.int64(4)}
-    learner = ml.learners.Plain(smoothing=np.float32(0.1))
-    assert len(ml.fit(nn.Linear(2, 2), data, learner, **options).epochs) == 1
 
 
 @pytest.mark.parametrize("mix", [ml.mixup, ml.cutmix, ml.fmix, ml.comixup])

@@ -81,17 +81,6 @@ def test_weights_lie_between_pixels_and_attention():
         assert torch.equal(changed.mix(images), ml.MixPlan.mix(changed, images))
 
 
-def test_a_blend_stays_as_it_is_and_no_gradient_flows():
-    blend = ml.MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.3, 0.3]))
-    assert torch.equal(ml.transmix(blend, torch.rand(2, 3, 3)).weights, blend.weights)
-    plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 4, 8]]), (8, 8))
-    attention = torch.rand(2, 4, 4, generator=seeded(), requires_grad=True)
-    assert not ml.transmix(plan, attention).weights.requires_grad
-    half = ml.transmix(plan, attention.detach().half())
-    assert half.weights.dtype == torch.float32
-    assert torch.allclose(half.weights, ml.transmix(plan, attention.detach()).weights, atol=1e-2)
-
-
 def test_bad_attention_is_named():
     plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 4, 8]]), (8, 8))
     for wrong in (torch.rand(3, 4, 4), torch.rand(2, 16)):

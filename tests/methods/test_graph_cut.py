@@ -103,20 +103,6 @@ def test_what_puzzlemix_asks(n, lam):
     assert float(found.max()) < 0.01, found
 
 
-def test_more_steps_come_closer_and_none_is_lost_on_others():
-    problem = random_problem(8, 10, 10, 1.0, seed=3)
-    least = mask_energy(torch.stack([exact(*one) for one in zip(*problem, strict=True)]), *problem)
-
-    def above(steps):
-        return float((mask_energy(cut(*problem, steps, tolerance=0.0), *problem) - least).mean())
-
-    few, many = above(4), above(400)
-    assert few > 10 * many >= 0
-    together = cut(*problem, 40, tolerance=0.0)
-    alone = torch.cat([cut(*(part[i : i + 1] for part in problem), 40, tolerance=0.0) for i in range(8)])
-    assert torch.equal(together, alone)
-
-
 @pytest.mark.parametrize("tolerance", [3e-2, 1e-4])
 def test_the_tolerance_is_kept(tolerance):
     for problem in (random_problem(6, 9, 9, 0.3, seed=7), puzzle_problem(5, 16, 0.4, seed=8)):

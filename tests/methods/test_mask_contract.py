@@ -196,14 +196,3 @@ def test_gradients_are_those_of_the_sum(name):
     (found,) = torch.autograd.grad((mixed.images * towards).sum(), images)
     (known,) = torch.autograd.grad((rebuilt(mixed.plan, images) * towards).sum(), images)
     assert torch.allclose(found, known, atol=1e-6) and bool(found.any())
-
-
-@pytest.mark.parametrize("mix", [ml.saliencymix, ml.attentivemix, ml.snapmix, ml.puzzlemix, ml.comixup])
-def test_maps_given_are_maps_made(mix):
-    images = torch.rand(4, 3, 16, 16, generator=seeded())
-    maps = ml.spectral_residual(images)
-    kept = maps.clone()
-    made = mix(images, saliency=ml.spectral_residual, generator=seeded(1))
-    ready = mix(images, saliency=maps, generator=seeded(1))
-    assert torch.equal(made.images, ready.images) and torch.equal(made.plan.weights, ready.plan.weights)
-    assert torch.equal(maps, kept)

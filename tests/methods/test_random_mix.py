@@ -10,13 +10,6 @@ import mixlearn as ml
 from tests.seeds import seeded
 
 
-def test_an_unmixed_batch_has_one_hot_labels_and_a_plan():
-    images, labels = torch.rand(5, 3, 4, 4), torch.arange(5)
-    mixed = ml.RandomMix([ml.mixup], p=0.0, num_classes=5)(images, labels)
-    assert torch.equal(mixed.images, images) and torch.equal(mixed.targets, torch.eye(5))
-    assert torch.equal(mixed.plan.partner, torch.arange(5))
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -96,15 +89,6 @@ def test_a_last_batch_of_one_image_is_itself(p, per_image):
         mixed = mix(images, labels, generator=seeded(seed))
         torch.testing.assert_close(mixed.images, images)
         torch.testing.assert_close(mixed.targets, torch.eye(4)[2:3])
-
-
-def test_a_schedule_counts_for_each_image_too():
-    mix = ml.RandomMix([partial(ml.mixup, lam=0.5)], p=lambda t: t, num_classes=2, per_image=True)
-    images, labels = torch.rand(400, 1, 2, 2), torch.arange(400) % 2
-    for progress in (0.0, 0.25, 1.0):
-        mix.progress = progress
-        share = float((mix(images, labels, generator=seeded()).plan.lam < 1).float().mean())
-        assert share == pytest.approx(progress, abs=0.08)
 
 
 def test_the_draws_of_a_whole_batch_are_as_they_were():

@@ -79,15 +79,3 @@ def test_transport_is_the_best_assignment(size, cost):
         assert abs(total(table, blocks) - best_total(table)) < 1e-5
     home = torch.arange(size[0] * size[1])
     assert torch.equal(found[0], home) and torch.equal(found[1], home)  # nothing is seen, or all of it
-
-
-def test_nothing_moves_where_it_costs_too_much():
-    saliency = torch.rand(20, 4, 4, generator=seeded())
-    saliency = saliency / saliency.sum((1, 2), keepdim=True)
-    seen = torch.rand(20, 4, 4, generator=seeded(1)) < 0.5
-    assert torch.equal(transport(saliency, seen, 10.0), torch.arange(16).expand(20, 16))
-    assert not torch.equal(transport(saliency, seen, 0.01), torch.arange(16).expand(20, 16))
-    # for nothing, what is seen is worth as much as the best blocks together
-    moved = saliency.flatten(1).gather(1, transport(saliency, seen, 0.0))
-    for values, shown, worth in zip(moved, seen.flatten(1), saliency.flatten(1), strict=True):
-        assert torch.allclose(values[shown].sum(), worth.sort(descending=True).values[: shown.sum()].sum())
