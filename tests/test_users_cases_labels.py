@@ -8,26 +8,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.functional import classification as peers
 
 import mixlearn as ml
 from experiments import rivals
-from experiments.nets import wide_resnet
-from mixlearn.core.checks import check_layout
-from mixlearn.measure import evaluate, prediction_quality
-from mixlearn.measure import metrics as calibration
-from mixlearn.measure import metrics as multilabel
+from mixlearn.measure import calibration, evaluate, multilabel, prediction_quality
+from tests.seeds import seeded
 
 METHODS = [
     *(ml.mixup, ml.cutout, ml.cutmix, ml.resizemix, ml.gridmix, ml.fmix, ml.smoothmix, ml.saliencymix),
     *(ml.attentivemix, ml.snapmix, ml.puzzlemix, ml.comixup, ml.alignmix, ml.patchmix),
 ]
 BOXES_AND_MASKS = [mix for mix in METHODS if mix is not ml.mixup]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mixture(batch=6, classes=4, seed=0):
@@ -56,7 +48,7 @@ WEIGHT = torch.tensor([0.5, 2.0, 0.0, 1.5])
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("ignored", [-100, 255, 1, None])
+@pytest.mark.parametrize("ignored", [-100, 1, None])
 def test_ignored_ids_leave_the_sum_and_the_denominator(weight, ignored):
     logits, labels, plan = mixture()
     if ignored is not None and ignored not in labels:
@@ -71,31 +63,6 @@ def test_ignored_ids_leave_the_sum_and_the_denominator(weight, ignored):
         assert (ignored is None) == torch.allclose(loss, unmarked)
 
 
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("ignored", [-100, 2])
-def test_without_mixing_the_losses_are_those_of_torch(weight, ignored):
-    logits, labels = torch.randn(7, 4, generator=seeded()), torch.tensor([0, 1, 2, 3, 1, 0, 3])
-    labels[3] = ignored
-    expected = F.cross_entropy(logits, labels, weight=weight, ignore_index=ignored)
-    same = ml.MixPlan.identity(7)
-    options = {"weight": weight, "ignore_index": ignored}
-    assert torch.allclose(ml.pair_cross_entropy(logits, labels, same, **options), expected)
-    rows = ml.one_hot(labels, 4, ignore_index=ignored)
-    assert torch.allclose(ml.soft_cross_entropy(logits, rows, **options), expected)
-    rows = ml.one_hot(labels.clamp(min=0), 4)
-    expected = F.cross_entropy(logits, labels.clamp(min=0), weight=WEIGHT)
-    assert torch.allclose(ml.soft_cross_entropy(logits, rows, weight=WEIGHT.tolist()), expected)
-
-
-def test_a_batch_of_ignored_ids_is_nan_as_in_torch():
-    logits, nothing = torch.randn(3, 4), torch.full((3,), -100)
-    plan = ml.MixPlan.pair(torch.tensor([1, 2, 0]), torch.full((3,), 0.3))
-    assert F.cross_entropy(logits, nothing).isnan() and ml.pair_cross_entropy(logits, nothing, plan).isnan()
-    targets = plan.soften(nothing, 4, ignore_index=-100)
-    assert not targets.any() and ml.soft_cross_entropy(logits, targets, ignore_index=-100).isnan()
-    assert ml.mixed_accuracy(logits, nothing, plan).isnan()
-
-
 def test_soften_keeps_what_remains_of_a_label():
     plan = ml.MixPlan.pair(torch.tensor([1, 2, 0]), torch.tensor([0.75, 0.5, 1.0]))
     targets = plan.soften(torch.tensor([0, -100, -100]), 2, ignore_index=-100)
@@ -106,63 +73,19 @@ def test_soften_keeps_what_remains_of_a_label():
     assert not smoothed[1:].any() and smoothed[0].tolist() == pytest.approx([0.7, 0.1])
 
 
-def test_equal_weights_change_nothing_for_snapmix_either():
-    images, labels = torch.rand(6, 3, 16, 16), torch.arange(6)
-    mixed = ml.snapmix(images, labels, num_classes=6, generator=seeded(2))
-    assert not torch.allclose(mixed.targets.sum(1), torch.ones(6), atol=0.05)
-    logits, ones = torch.randn(6, 6), torch.ones(6)
-    plain = ml.soft_cross_entropy(logits, mixed.targets)
-    assert torch.allclose(ml.soft_cross_entropy(logits, mixed.targets, weight=ones), plain)
-    assert torch.allclose(ml.pair_cross_entropy(logits, labels, mixed.plan), plain)
-    assert torch.allclose(ml.pair_cross_entropy(logits, labels, mixed.plan, weight=ones), plain)
-
-
-def test_gradients_pass_and_ignored_images_get_none():
+def test_what_losses_refuse():
     logits, labels, plan = mixture()
-    logits.requires_grad_()
-    labels[[0, int(plan.partner[0])]] = -100
-    ml.pair_cross_entropy(logits, labels, plan, weight=WEIGHT).backward()
-    assert not logits.grad[0].any() and logits.grad.abs().sum() > 0 and bool(logits.grad.isfinite().all())
-
-
-@pytest.mark.parametrize(
-    ("weight", "words"),
-    [
-        (torch.ones(3), r"one number for each of 4 classes, got shape \(3,\)"),
-        (torch.ones(1, 4), r"got shape \(1, 4\)"),
-        ([1.0, 1.0, -1.0, 1.0], "at least 0, got"),
-    ],
-)
-def test_weights_are_checked(weight, words):
-    logits, labels, plan = mixture()
-    with pytest.raises(ValueError, match=words):
-        ml.pair_cross_entropy(logits, labels, plan, weight=weight)
-    with pytest.raises(ValueError, match=words):
-        ml.soft_cross_entropy(logits, plan.soften(labels, 4), weight=weight)
-    with pytest.raises(ValueError, match=words):
-        ml.soft_bce(logits, plan.soften(labels, 4), weight=weight)
-
-
-@pytest.mark.parametrize("loss", [ml.pair_cross_entropy, ml.mixed_accuracy])
-@pytest.mark.parametrize(
-    ("labels", "error", "words"),
-    [
-        (torch.tensor([0, 1, 2, 3, 4, 0]), ValueError, r"labels must lie in 0…3 \(num_classes=4\), got 4"),
-        (torch.tensor([0, 1, 2, 3, -1, 0]), ValueError, "got -1; .* take ignore_index="),
-        (
-            torch.arange(6).view(6, 1) % 4,
-            ValueError,
-            r"got \(6, 1\); drop the last axis: labels.squeeze\(1\)",
-        ),
-        (torch.eye(6, dtype=torch.long)[:, :4], TypeError, r"labels.float\(\) .* labels.argmax\(1\)"),
-        (torch.zeros(5, dtype=torch.long), ValueError, r"got \(5,\)"),
-        (torch.full((6, 4), 0.25), ValueError, r"class ids .* got .*\(6, 4\).*soft"),
-    ],
-)
-def test_losses_name_wrong_labels(loss, labels, error, words):
-    logits, _, plan = mixture()
-    with pytest.raises(error, match=words):
-        loss(logits, labels, plan)
+    with pytest.raises(ValueError, match=r"one number for each of 4 classes, got shape \(3,\)"):
+        ml.pair_cross_entropy(logits, labels, plan, weight=torch.ones(3))
+    with pytest.raises(ValueError, match="at least 0, got"):
+        ml.soft_cross_entropy(logits, plan.soften(labels, 4), weight=[1.0, 1.0, -1.0, 1.0])
+    with pytest.raises(ValueError, match=r"targets must lie in \[0, 1\], got -1 to 1"):
+        ml.soft_bce(torch.zeros(1, 3), torch.tensor([[1.0, -1.0, 0.0]]))
+    for loss in (ml.pair_cross_entropy, ml.mixed_accuracy):
+        with pytest.raises(ValueError, match="got -1; .* take ignore_index="):
+            loss(logits, torch.tensor([0, 1, 2, 3, -1, 0]), plan)
+        with pytest.raises(ValueError, match=r"class ids .* got .*\(6, 4\).*soft"):
+            loss(logits, torch.full((6, 4), 0.25), plan)
 
 
 # ------------------------------------------------------------------------------------ training accuracy
@@ -231,51 +154,19 @@ def test_several_classes_in_a_softmax_loss_give_a_warning(mix):
         learner(lambda x: x.flatten(1)[:, :3], torch.rand(4, 1, 8, 8), SEVERAL, generator=seeded())
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("smoothing", [0.1])
 def test_labels_of_one_class_give_no_warning(smoothing):
     """Those of SnapMix neither, whose two weights may sum to more than 1."""
     labels, most = torch.arange(12) % 5, 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for seed in range(40):
+        for seed in range(15):
             for mix in (ml.snapmix, ml.comixup, ml.cutmix):
                 images = torch.rand(12, 3, 8, 8, generator=seeded(seed))
                 targets = mix(images, labels, num_classes=5, generator=seeded(seed)).targets
                 most = max(most, float(targets.sum(1).max()))
                 ml.soft_cross_entropy(torch.zeros(12, 5), ml.smooth(targets, smoothing))
     assert most > 1.1
-
-
-def test_a_multi_label_training_from_loader_to_measures():
-    g = seeded()
-    truth = (torch.rand(160, 5, generator=g) < 0.4).float()
-    images = (truth @ torch.randn(5, 16, generator=g) + 0.1 * torch.randn(160, 16, generator=g)).view(
-        -1, 1, 4, 4
-    )
-    loader = DataLoader(TensorDataset(images, truth), batch_size=32, shuffle=False)
-    mix = ml.RandomMix([ml.mixup, ml.cutmix], p=0.5)
-    learner = ml.learners.Mixing(mix, loss=ml.soft_bce)
-    assert repr(learner).endswith(", loss=soft_bce)")
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
-    options = {"schedule": None, "progress": False, "accelerator": "cpu"}
-    history = ml.fit(net, loader, learner, epochs=12, validate=loader, **options)
-    before, after = history.epochs[0], history.last
-    assert after["mean_average_precision"] > max(0.9, before["mean_average_precision"])
-    assert {"mean_average_precision", "subset_accuracy", "f1", "nll"} < after.keys()
-    plain = ml.learners.Plain(loss=ml.soft_bce)
-    assert torch.equal(plain(net, images, truth)["labels"], ml.soft_bce(net(images), truth))
-    assert plain(net, images, truth)["labels"].item() == pytest.approx(evaluate(net, loader)["nll"], rel=1e-5)
-    with pytest.raises(TypeError, match="loss must be a function"):
-        ml.learners.Mixing(mix, loss="bce")
-
-
-def test_features_mix_under_another_loss_too():
-    net = ml.nets.resnet(8, 3, width=4, channels=1)
-    learner = ml.learners.MixingInside(ml.mixup, ("stem",), loss=ml.soft_bce)
-    seen = []
-    learner.loss = lambda logits, targets: seen.append(targets) or ml.soft_bce(logits, targets)
-    assert learner(net, torch.rand(4, 1, 8, 8), SEVERAL, generator=seeded())["mixed_labels"] > 0
-    assert float(seen[0].sum(1).max()) > 1.5
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -297,36 +188,6 @@ def test_measures_of_several_classes_are_those_of_torchmetrics(ties):
     )
 
 
-def test_measures_of_several_classes_refuse_what_they_cannot_read():
-    logits = torch.zeros(4, 3)
-    with pytest.raises(ValueError, match=r"must both have shape \(N, C\).* got \(4, 3\) and \(4,\)"):
-        multilabel(logits, torch.zeros(4))
-    with pytest.raises(ValueError, match="targets must be 0 or 1, got 0 to 0.5"):
-        multilabel(logits, 0.5 * SEVERAL)
-    with pytest.raises(ValueError, match="finite"):
-        multilabel(logits / 0, SEVERAL)
-    with pytest.raises(ValueError, match=r"threshold must lie in \(0, 1\), got 1"):
-        multilabel(logits, SEVERAL, threshold=1)
-
-
-def test_bce_refuses_marks_that_cannot_be_mixed():
-    with pytest.raises(ValueError, match=r"targets must lie in \[0, 1\], got -1 to 1"):
-        ml.soft_bce(torch.zeros(1, 3), torch.tensor([[1.0, -1.0, 0.0]]))
-    with pytest.raises(ValueError, match=r"targets must lie in \[0, 1\], got nan"):
-        ml.soft_bce(torch.zeros(1, 1), torch.tensor([[torch.nan]]))
-
-
-def test_bce_weighs_classes_and_positives_as_torch_does():
-    logits, targets, g = (
-        torch.randn(5, 4, generator=seeded()),
-        torch.rand(5, 4, generator=seeded(1)),
-        seeded(2),
-    )
-    weight, pos_weight = torch.rand(2, 4, generator=g)
-    expected = F.binary_cross_entropy_with_logits(logits, targets, weight, pos_weight=pos_weight)
-    assert torch.allclose(ml.soft_bce(logits, targets, weight=weight, pos_weight=pos_weight), expected)
-
-
 # ----------------------------------------------------------------------------------- measures of class ids
 @pytest.mark.parametrize(
     "measure", [calibration, prediction_quality, lambda x, y: evaluate(lambda z: z, [(x, y)])]
@@ -346,7 +207,7 @@ def test_measures_name_wrong_labels(measure, labels, error, words):
 
 
 # ------------------------------------------------------------------------------------ ids of any integer type
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
 def test_class_ids_of_any_integer_type(dtype):
     logits, labels, plan = mixture()
     narrow = labels.to(dtype)
@@ -365,7 +226,7 @@ def test_class_ids_of_any_integer_type(dtype):
     assert ml.measure.fgsm(net, images, narrow).equal(ml.measure.fgsm(net, images, labels))
 
 
-@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+@pytest.mark.parametrize("dtype", [torch.uint8])
 def test_every_learner_takes_ids_of_any_integer_type(dtype):
     images, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 3, 1, 3])
 
@@ -442,30 +303,11 @@ def test_num_classes_may_be_of_numpy_or_a_tensor(classes):
     learner = ml.learners.Mixing(ml.mixup, num_classes=classes)
     assert learner(lambda x: x.flatten(1)[:, :5], images, labels)["mixed_labels"] > 0
     assert torch.equal(ml.one_hot(labels, classes), ml.one_hot(labels, 5))
-    for net in (
-        ml.nets.resnet(8, classes, width=4),
-        ml.nets.preact_resnet(18, classes, width=4),
-        wide_resnet(10, classes, width=1),
-        ml.nets.pyramidnet(11, classes, alpha=np.float32(6)),
-        ml.nets.vit(classes, size=16, patch=8, dim=12, depth=1),
-        ml.nets.mlp(768, (4,), classes),
-    ):
+    for net in (ml.nets.resnet(8, classes, width=4), ml.nets.vit(classes, size=16, patch=8, dim=12, depth=1)):
         assert net(images).shape == (6, 5) and type(net.head.out_features) is int
     for wrong in (np.int64(0), torch.tensor(2.5), torch.tensor([5]), np.bool_(True), "5"):
         with pytest.raises(ValueError, match="num_classes must be a positive int, got"):
             ml.mixup(images, labels, num_classes=wrong)
-
-
-@pytest.mark.parametrize("alpha", [np.float32(0.2), np.float64(0.2), np.float16(0.2), torch.tensor(0.2)])
-def test_alpha_may_be_of_numpy_or_a_tensor(alpha):
-    images = torch.rand(4, 3, 16, 16)
-    for mix in (ml.mixup, ml.cutmix, ml.gridmix, ml.fmix, ml.comixup, ml.snapmix, ml.alignmix):
-        one, other = (mix(images, alpha=a, generator=seeded()).images for a in (alpha, float(alpha)))
-        assert torch.equal(one, other)
-    assert ml.sample_lam(3, np.int64(1)).shape == (3,)
-    for wrong in ("0.2", np.bool_(True), True, torch.ones(2), None):
-        with pytest.raises(TypeError, match="alpha must be a number, got"):
-            ml.mixup(images, alpha=wrong)
 
 
 def as_numpy(value):
@@ -479,11 +321,10 @@ def as_numpy(value):
 @pytest.mark.parametrize(
     ("mix", "options"),
     [
-        (ml.mixup, {"lam": 0.25}),
+        (ml.mixup, {"alpha": 0.25}),
         (ml.mixup, {"lam": [0.25, 0.5, 0.75, 1.0], "partner": [1, 2, 3, 0]}),
         (ml.cutout, {"size": 5, "holes": 2}),
         (ml.cutout, {"boxes": [1, 2, 5, 6], "fill": 0.5}),
-        (ml.cutout, {"fill": [0.5, 0.25, 1.0]}),
         (ml.cutmix, {"lam": 0.5, "boxes": [1, 2, 5, 6], "label_from": "asked"}),
         (ml.resizemix, {"scale": (0.25, 0.5)}),
         (ml.gridmix, {"cells": (2, 4), "window": (0.5, 1.0)}),
@@ -495,7 +336,6 @@ def as_numpy(value):
         (ml.puzzlemix, {"blocks": [2, 4], "beta": 1.0, "gamma": 0.5, "eta": 0.25, "move": 0.5}),
         (ml.comixup, {"grid": 2, "part": 3, "beta": 0.5, "gamma": 1.0, "threshold": 0.5, "sweeps": 2}),
         (ml.alignmix, {"epsilon": 0.5, "steps": 10}),
-        (ml.patchmix, {"patch": 4, "parts": 3}),
         (ml.patchmix, {"patch": 4, "parts": [2, 3]}),
     ],
 )
@@ -506,35 +346,13 @@ def test_every_option_may_be_a_number_of_numpy(mix, options):
     assert torch.equal(one.images, other.images) and torch.equal(one.targets, other.targets)
 
 
-def test_numbers_of_numpy_elsewhere():
-    targets = torch.eye(4)
-    assert torch.equal(ml.smooth(targets, np.float32(0.25)), ml.smooth(targets, 0.25))
-    for draw in (
-        lambda kind: ml.sample_partner(kind(5), generator=seeded()),
-        lambda kind: ml.sample_squares(kind(3), kind(4), kind(8), kind(9), generator=seeded()),
-        lambda kind: ml.sample_boxes(0.5, kind(8), kind(9), generator=seeded()),
-        lambda kind: ml.sample_lam(kind(3), 0.5, generator=seeded()),
-    ):
-        assert torch.equal(draw(np.int32), draw(int)) and torch.equal(draw(torch.tensor), draw(int))
-    with pytest.raises(TypeError, match="size must be a whole number, got 4.5"):
-        ml.cutout(torch.rand(2, 1, 8, 8), size=4.5)
-    with pytest.raises(TypeError, match="holes must be a whole number, got 1.5"):
-        ml.cutout(torch.rand(2, 1, 8, 8), holes=1.5)
-    assert ml.measure.knn_accuracy(targets, torch.arange(4), targets, torch.arange(4), k=np.int64(1)) == 1
-    data = TensorDataset(torch.randn(8, 2), torch.arange(8) % 2)
-    options = {"progress": False, "accelerator": "cpu", "epochs": np.int64(1), "batch_size": np.int64(4)}
-    learner = ml.learners.Plain(smoothing=np.float32(0.1))
-    assert len(ml.fit(nn.Linear(2, 2), data, learner, **options).epochs) == 1
-
-
 @pytest.mark.parametrize("mix", [ml.mixup, ml.cutmix, ml.fmix, ml.comixup])
-@pytest.mark.parametrize("zero", [0, 0.0, np.float32(0)])
-def test_alpha_0_says_how_to_mix_nothing(mix, zero):
+def test_alpha_0_says_how_to_mix_nothing(mix):
     images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
     with pytest.raises(
         ValueError, match=r"got 0.0; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave"
     ):
-        mix(images, alpha=zero)
+        mix(images, alpha=np.float32(0))
     off = ml.RandomMix([mix], p=0, num_classes=4)(images, labels)
     assert torch.equal(off.images, images) and torch.equal(off.targets, torch.eye(4))
     assert torch.equal(ml.cutmix(images, lam=1).images, images)
@@ -542,7 +360,7 @@ def test_alpha_0_says_how_to_mix_nothing(mix, zero):
 
 # --------------------------------------------------------------------------------- how images are handed in
 @pytest.mark.parametrize("mix", BOXES_AND_MASKS)
-@pytest.mark.parametrize("shape", [(2, 32, 32, 3), (2, 48, 32, 3), (2, 28, 28, 1), (2, 32, 32, 4)])
+@pytest.mark.parametrize("shape", [(2, 48, 32, 3), (2, 28, 28, 1)])
 def test_images_with_colours_last_are_refused(mix, shape):
     words = rf"got \({', '.join(map(str, shape))}\), which looks like .*images.permute\(0, 3, 1, 2\)"
     with pytest.raises(ValueError, match=words):
@@ -550,12 +368,6 @@ def test_images_with_colours_last_are_refused(mix, shape):
     right = torch.rand(shape).permute(0, 3, 1, 2)
     options = {"patch": 2} if mix is ml.patchmix else {}
     assert mix(right, **options).images.shape == right.shape
-
-
-def test_hiding_and_saliency_refuse_colours_last_too():
-    for call in (lambda x: ml.measure.hide(x, 0.5), ml.spectral_residual):
-        with pytest.raises(ValueError, match="permute"):
-            call(torch.rand(2, 32, 32, 3))
 
 
 @pytest.mark.parametrize(
@@ -571,18 +383,6 @@ def test_shapes_that_are_legitimate_pass(shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert ml.cutmix(images, **options).images.shape == shape
-
-
-def test_a_doubtful_shape_gets_a_warning_and_is_mixed():
-    audio = torch.rand(2, 64, 100, 4)  # 64 channels, 100 frames, 4 bands; or 64 × 100 pixels with opacity
-    with pytest.warns(
-        UserWarning, match=r"should have shape \(B, C, H, W\), got \(2, 64, 100, 4\), which looks"
-    ):
-        assert ml.cutmix(audio, boxes=[0, 0, 2, 50], partner=[1, 0]).plan.lam[0] == 0.75
-    with pytest.raises(ValueError, match=r"if they do have 3 columns, images\[:, None\]"):
-        check_layout(torch.rand(2, 64, 100, 3))
-    assert ml.cutmix(torch.rand(2, 64, 100, 3)[:, None]).images.shape == (2, 1, 64, 100, 3)
-    assert ml.mixup(torch.rand(2, 32, 32, 3)).images.shape == (2, 32, 32, 3)  # pixel by pixel, any layout
 
 
 @pytest.mark.parametrize("mix", [ml.mixup, ml.cutmix, ml.puzzlemix, ml.RandomMix([ml.mixup])])
@@ -618,7 +418,7 @@ def test_cutout_fills_with_a_number_or_a_colour():
     assert half.dtype == torch.float16 and half.max() == 0.5
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.int16])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
 def test_erased_pixels_of_class_maps_get_the_id_that_is_ignored(dtype):
     maps = torch.randint(9, (3, 8, 8), generator=seeded()).to(dtype)
     boxes = [[1, 2, 5, 6], [0, 0, 3, 3], [4, 4, 8, 8]]
@@ -635,20 +435,6 @@ def test_erased_pixels_of_class_maps_get_the_id_that_is_ignored(dtype):
             one.mix(maps, fill=0.5)
     with pytest.raises(ValueError, match="fill must fit the type of the values, torch.int8, got 255"):
         plan.mix(maps.to(torch.int8), fill=255)
-
-
-def test_half_erased_pixels_are_half_filled():
-    masks = torch.tensor([0.0, 0.25, 1.0, 1.0]).view(1, 1, 1, 2, 2)
-    plan, images = (
-        ml.MixPlan(torch.zeros(1, 1, dtype=torch.long), masks, torch.ones(1, 1)),
-        torch.full((1, 2, 2, 2), 4.0),
-    )
-    assert plan.mix(images, fill=8)[0, 0].tolist() == [[8.0, 7.0], [4.0, 4.0]]
-    assert plan.mix(images, fill=[8, 0])[0, 1].tolist() == [[0.0, 1.0], [4.0, 4.0]]
-    even = ml.MixPlan(
-        torch.zeros(1, 2, dtype=torch.long), torch.tensor([0.5, 1.0]).view(1, 2, 1, 1, 1), torch.ones(1, 2)
-    )
-    assert even.mix(torch.full((2, 3), 4.0), fill=2).tolist() == [[3.0] * 3, [4.0] * 3]
 
 
 @pytest.mark.parametrize("mix", METHODS)

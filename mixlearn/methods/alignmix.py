@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,12 +14,11 @@ from mixlearn.core.fast import Fill, laid_out_as
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AlignPlan(MixPlan):
-    """A plan of two parts of which one is aligned with the other first.
+    """A plan of two parts of which one is aligned with the other first: the partner's, or the image's own.
 
-    Attributes:
-        alignment: (B, r, r), rows sum to 1: which of the r positions of one part go to each of the other's.
-        moves_partner: whether the partner's features move, or the image's own.
+    `alignment` (B, r, r), rows summing to 1: which of the r positions of one go to each of the other's.
     """
 
     alignment: Tensor
@@ -32,7 +32,7 @@ class AlignPlan(MixPlan):
                 "AlignMix aligns float features (B, C, H, W), of which maps of class ids have none, "
                 f"got {features.dtype} of shape {tuple(features.shape)}; one-hot class ids first"
             )
-        own, other = (features[source].flatten(2) for source in self.sources)
+        own, other = (features[source].flatten(2) for source in self.sources)  # (B, C, r)
         to = self.alignment.to(features.dtype)
         if self.moves_partner:
             other = other @ to.mT
@@ -63,68 +63,45 @@ def alignmix(
 
     Args:
         features: (B, C, H, W) float, such as a network's last; `MixingInside` applies it there.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes features alone.
-        num_classes: C, needed with class ids.
-        alpha: λ is drawn from Beta(α, α).
-        epsilon: how soft the transport plan is, in units of squared distances of features.
+        labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
+        epsilon: how soft the transport plan is, in units of squared distances of features, above 0.
         steps: at most so many of Sinkhorn's.
         moves_partner: True aligns the partner with the image, False the image with its partner; None tosses
             a coin for each batch, as the paper does.
-        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw λ for each image rather than once for the batch.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(features, targets, plan)`. No gradient flows through the alignment, one does through features.
-
-    Raises:
-        TypeError: integer features, float class ids, partners that are no integers.
-        ValueError: α or ε not positive, λ outside [0, 1], features that are not (B, C, H, W).
-
-    Source: Venkataramanan et al., *AlignMixup: Improving Representations By Interpolating Aligned Features*,
-    CVPR 2022, section 3.
+    Returns `Mixed(features, targets, plan)`. No gradient flows through the alignment, one does through
+    features. Source: Venkataramanan et al., *AlignMixup: Improving Representations By Interpolating Aligned
+    Features*, CVPR 2022, section 3.
 
     >>> features = torch.tensor([[9., 0., 0.], [0., 0., 9.]]).view(2, 1, 1, 3)
-    >>> mixed = alignmix(features, lam=0.5, partner=[1, 0], moves_partner=True)
-    >>> mixed.images[0, 0, 0].round()                          # the partner's 9 came to meet the own
+    >>> alignmix(features, lam=0.5, partner=[1, 0], moves_partner=True).images[0, 0, 0].round()
     tensor([9., 0., 0.])
     """
     check_pixels(features)
     if features.dim() != 4:
         raise ValueError(f"features must have shape (B, C, H, W), got {tuple(features.shape)}")
-    partner, asked = given_or_drawn(lam, partner, len(features), alpha, per_image, generator)
+    partner, share = given_or_drawn(lam, partner, len(features), alpha, per_image, generator)
     if moves_partner is None:
         moves_partner = bool(torch.randint(2, (), generator=generator))
-    flat = features.detach().float().flatten(2)
-    plan = MixPlan.pair(partner, asked.expand(len(features))).to(features.device)
-    alignment = sinkhorn(torch.cdist(flat.mT, flat[plan.partner].mT).square(), epsilon, steps)
-    return apply_plan(_plan(plan, alignment, moves_partner), features, labels, num_classes)
+    pair = MixPlan.pair(partner, share.expand(len(features))).to(features.device)
+    flat = features.detach().float().flatten(2).mT  # (B, r, C)
+    alignment = sinkhorn(torch.cdist(flat, flat[pair.partner]).square(), epsilon, steps)
+    plan = AlignPlan(
+        *(pair.sources, pair.masks, pair.weights, None, pair.lam_asked),
+        alignment=alignment,
+        moves_partner=moves_partner,
+    )
+    return apply_plan(plan, features, labels, num_classes)
 
 
 @torch.no_grad()
 def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
-    """The entropic transport plan between even masses, scaled so that its rows sum to 1.
+    """The entropic transport plan between even masses for costs (B, r, r), scaled so that its rows sum to 1.
 
-    Args:
-        cost: (B, r, r) at least 0.
-        epsilon: weight of the entropy, above 0; the smaller, the nearer to one-to-one.
-        steps: at most so many; fewer where the potentials change by less than a tenth of ε. An accelerator
-            does all of them, so that the host need not wait; those after that change nothing.
-
-    Returns:
-        (B, r, r), rows summing to 1, columns nearly so.
-
-    Raises:
-        ValueError: ε not positive.
-
-    Source: Cuturi, *Sinkhorn Distances*, NeurIPS 2013, in logarithms, so that nothing underflows. The code of
-    AlignMixup goes on longer, until the changes *sum* to less than 0.1 over the positions, in units of the
-    cost; its plans are nearer to the limit, the more so the more positions there are. It scales columns last.
-
-    >>> sinkhorn(torch.tensor([[[0., 1.], [1., 0.]]]), 0.1).round(decimals=2)
-    tensor([[[1., 0.],
-             [0., 1.]]])
+    It stops where the potentials, logarithms so that nothing underflows, change by less than a tenth of ε on
+    average. An accelerator does all steps, so that the host need not wait; later ones change nothing. The
+    code of AlignMixup goes on longer, until the changes *sum* to less than 0.1 over the positions, in units
+    of the cost, and scales columns last. (Cuturi, *Sinkhorn Distances*, NeurIPS 2013.)
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be positive, got {epsilon}")
@@ -141,9 +118,3 @@ def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
             break
         done = done | settled
     return torch.softmax(kernel + right, 2)
-
-
-def _plan(base: MixPlan, alignment: Tensor, moves_partner: bool) -> AlignPlan:
-    plan = AlignPlan(base.sources, base.masks, base.weights, base.boxes, base.lam_asked)
-    vars(plan).update(alignment=alignment, moves_partner=moves_partner)  # the class is frozen
-    return plan

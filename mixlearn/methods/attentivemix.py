@@ -31,53 +31,31 @@ def attentivemix(
     """Paste the partner's most salient cells, a share 1 − λ of a grid, at their own places.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
-        alpha: λ is drawn from Beta(α, α).
-        grid: cells along a side, at most the image's own pixels. The paper has 7, the last features of a
-            network on 224 pixels.
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
-            features of a network trained on ImageNet (`feature_attention`).
-        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw λ for each image rather than once for the batch; cells differ either way.
-        generator: source of randomness on the CPU; None uses torch's default one.
+        images, labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
+        grid: cells along a side. The paper has 7, the last features of a network on 224 pixels.
+        saliency: as for `saliencymix`. The paper takes a network's features (`feature_attention`).
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one kept.
-
-    Raises:
-        TypeError: integer images, float class ids, partners that are no integers.
-        ValueError: α not positive, λ outside [0, 1], a grid below 1, a saliency of another shape.
-
-    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for each
-    batch is OpenMixup's (Li et al., 2022).
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask. At least one cell is pasted and one
+    kept. Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020, with 6 of 49 cells; a λ drawn anew for
+    each batch is OpenMixup's (Li et al., 2022).
 
     >>> maps = torch.tensor([0., 0., 0., 9.]).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
     >>> mixed = attentivemix(torch.rand(2, 3, 2, 2), grid=2, saliency=maps, lam=0.75, partner=[1, 0])
-    >>> mixed.plan.masks[1, 0, 0]
-    tensor([[0., 0.],
-            [0., 1.]])
+    >>> mixed.plan.masks[1, 0, 0].tolist()
+    [[0.0, 0.0], [0.0, 1.0]]
     """
     height, width = check_pixels(images)
-    batch = images.shape[0]
-    grid = as_count(grid, "grid")
-    if grid < 1:
-        raise ValueError(f"grid must be at least 1, got {grid}")
+    batch, grid = len(images), as_count(grid, "grid", 1)
     rows, columns = min(grid, height), min(grid, width)
-    partner, asked = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
+    partner, share = given_or_drawn(lam, partner, batch, alpha, per_image, generator)
     maps = saliency_of(saliency, images)
-    cells = (
-        F.adaptive_avg_pool2d(maps.float(), (rows, columns))
-        .flatten(1)
-        .index_select(0, sent(partner, maps.device))
-    )
+    partner = sent(partner, maps.device)
+    cells = F.adaptive_avg_pool2d(maps.float(), (rows, columns)).flatten(1)[partner]  # (B, rows · columns)
     count = rows * columns
-    pasted = ((1 - asked) * count).round().clamp(min(1, count - 1), max(count - 1, 1)).expand(batch)
+    pasted = ((1 - share) * count).round().clamp(min(1, count - 1), max(count - 1, 1)).expand(batch)
     order = cells.argsort(dim=1, descending=True)
-    first = (torch.arange(count, device=order.device) < sent(pasted, order.device)[:, None]).float()
+    first = (torch.arange(count, device=maps.device) < sent(pasted, maps.device)[:, None]).float()
     chosen = torch.zeros_like(cells).scatter_(1, order, first).view(batch, 1, rows, columns)
-    masks = 1 - F.interpolate(chosen, size=(height, width), mode="nearest")
-    plan = MixPlan.masked(sent(partner, masks.device), masks, sent(asked, masks.device))
+    masks = 1 - F.interpolate(chosen, size=(height, width), mode="nearest")  # (B, 1, H, W)
+    plan = MixPlan.masked(partner, masks, sent(share, maps.device))
     return apply_plan(plan, images, labels, num_classes)

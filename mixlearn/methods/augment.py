@@ -1,4 +1,4 @@
-"""Random views of a batch for learning without labels: crops, mirrors, colours, blur, for each image."""
+"""Random views of a batch, drawn for each image: crops and mirrors, colours, blur."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mixlearn.core.checks import check_generator, check_images
 from mixlearn.core.fast import sent
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
+YIQ = (GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
 def contrastive_view(
@@ -31,23 +32,17 @@ def contrastive_view(
 ) -> Tensor:
     """A view of each image in which it can still be recognised, and little else is as it was.
 
-    In this order: a random crop of `least` to `most` of the area and of sides up to 4 : 3, brought to the
-    size of the image or to another; a mirror, for half of them; a change of brightness, contrast, saturation
+    In this order: a random crop; a mirror, for half of them; a change of brightness, contrast, saturation
     and hue; grey; a blur; solarisation. Images of one channel have no saturation, hue and grey.
 
     Args:
         images: (B, C, H, W) with C of 1 or 3, normalised by `mean` and `std`. Not changed.
         mean, std: one number a channel, in units of pixels in [0, 1].
-        least, most: smallest and largest share of the area that a crop has, in (0, 1].
-        size: height and width of the view in pixels; None keeps those of the image.
+        least, most, size, generator: as for `random_resized_crop`.
         colour, grey, blur, solarise: probabilities in [0, 1].
-        generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
         A new tensor like `images`, of the size asked for, normalised again.
-
-    Raises:
-        ValueError: another shape or number of channels, a share or a probability outside its range.
 
     Source: Chen et al., *A Simple Framework for Contrastive Learning of Visual Representations*, ICML 2020;
     strengths .4, .4, .2 and .1 of MoCo v3. Hue is turned in YIQ, and the order of changes is always the same.
@@ -60,27 +55,23 @@ def contrastive_view(
     check_generator(generator)
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images must have shape (B, 1 or 3, H, W), got {tuple(images.shape)}")
-    if len(mean) != images.shape[1] or len(std) != images.shape[1]:
+    if not len(mean) == len(std) == images.shape[1]:
         raise ValueError(
             f"mean and std must have {images.shape[1]} numbers, one a channel, got {mean} and {std}"
         )
-    odds = {"colour": colour, "grey": grey, "blur": blur, "solarise": solarise}
-    for name, chance in odds.items():
+    for name, chance in {"colour": colour, "grey": grey, "blur": blur, "solarise": solarise}.items():
         if not 0 <= chance <= 1:
             raise ValueError(f"{name} must be a probability in [0, 1], got {chance}")
-    device, kind = images.device, images.dtype
-    middle, scale = (sent(torch.tensor(list(v)), device).view(-1, 1, 1) for v in (mean, std))
-    pixels = random_resized_crop(
-        images.float() * scale + middle, least=least, most=most, size=size, generator=generator
-    )
-    draws = sent(torch.rand(9, len(images), generator=generator), device).view(9, -1, 1, 1, 1)
+    middle, scale = (sent(torch.tensor(list(v)), images.device).view(-1, 1, 1) for v in (mean, std))
+    pixels = images.float() * scale + middle
+    pixels = random_resized_crop(pixels, least=least, most=most, size=size, generator=generator)
+    draws = sent(torch.rand(9, len(images), generator=generator), images.device).view(9, -1, 1, 1, 1)
     pixels = torch.where(draws[0] < 0.5, pixels.flip(3), pixels).clamp(0, 1)
     pixels = torch.where(draws[1] < colour, _coloured(pixels, 2 * draws[5:9] - 1), pixels)
-    if images.shape[1] == 3:
-        pixels = torch.where(draws[2] < grey, _brightness(pixels).expand_as(pixels), pixels)
+    pixels = torch.where(draws[2] < grey, _brightness(pixels), pixels)
     pixels = torch.where(draws[3] < blur, _blurred(pixels, generator), pixels)
     pixels = torch.where((draws[4] < solarise) & (pixels >= 0.5), 1 - pixels, pixels)
-    return ((pixels - middle) / scale).to(kind)
+    return ((pixels - middle) / scale).to(images.dtype)
 
 
 def random_resized_crop(
@@ -100,15 +91,9 @@ def random_resized_crop(
         size: height and width of what comes back, in pixels; None keeps those of the image.
         generator: source of randomness on the CPU; None uses torch's default one.
 
-    Raises:
-        ValueError: shares outside (0, 1] or in the wrong order, a size below 1.
-
     Source: Szegedy et al., *Going Deeper with Convolutions*, CVPR 2015.
 
-    >>> images = torch.rand(2, 1, 4, 4)
-    >>> random_resized_crop(images, least=0.5).shape
-    torch.Size([2, 1, 4, 4])
-    >>> random_resized_crop(images, least=0.1, most=0.3, size=2).shape
+    >>> random_resized_crop(torch.rand(2, 1, 4, 4), least=0.1, most=0.3, size=2).shape
     torch.Size([2, 1, 2, 2])
     """
     if not 0 < least <= most <= 1:
@@ -122,10 +107,8 @@ def random_resized_crop(
     turn = torch.zeros(len(images), 2, 3, dtype=torch.float64)
     turn[:, 0, 0], turn[:, 1, 1] = wide, tall
     turn[:, 0, 2], turn[:, 1, 2] = (2 * x - 1) * (1 - wide), (2 * y - 1) * (1 - tall)
-    height, width = images.shape[2:] if size is None else (size, size)
-    grid = F.affine_grid(
-        sent(turn.to(images.dtype), images.device), [*images.shape[:2], height, width], align_corners=False
-    )
+    shape = [*images.shape[:2], *(images.shape[2:] if size is None else (size, size))]
+    grid = F.affine_grid(sent(turn.to(images.dtype), images.device), shape, align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -133,9 +116,7 @@ def _brightness(pixels: Tensor) -> Tensor:
     """(B, 1, H, W)."""
     if pixels.shape[1] == 1:
         return pixels
-    return (pixels * sent(torch.tensor(GREY, dtype=pixels.dtype), pixels.device).view(-1, 1, 1)).sum(
-        1, keepdim=True
-    )
+    return (pixels * sent(pixels.new_tensor(GREY, device="cpu"), pixels.device).view(-1, 1, 1)).sum(1, True)
 
 
 def _coloured(pixels: Tensor, turns: Tensor) -> Tensor:
@@ -147,16 +128,14 @@ def _coloured(pixels: Tensor, turns: Tensor) -> Tensor:
     if pixels.shape[1] == 1:
         return pixels
     pixels = torch.lerp(_brightness(pixels).expand_as(pixels), pixels, 1 + 0.2 * saturation).clamp(0, 1)
-    rows = [GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)]
-    to = torch.tensor(rows, dtype=pixels.dtype)
+    to = torch.tensor(YIQ, dtype=pixels.dtype)
     back = torch.linalg.inv(to.double()).to(to)  # on the CPU: a GPU would wait to hear that it exists
     to, back = sent(to, pixels.device), sent(back, pixels.device)
     angle = 2 * math.pi * 0.1 * hue[:, 0, 0, 0]
     spin = torch.eye(3, dtype=pixels.dtype, device=pixels.device).repeat(len(pixels), 1, 1)
     spin[:, 1, 1], spin[:, 1, 2] = angle.cos(), -angle.sin()
     spin[:, 2, 1], spin[:, 2, 2] = angle.sin(), angle.cos()
-    whole = back @ spin @ to
-    return torch.einsum("bij,bjhw->bihw", whole, pixels).clamp(0, 1)
+    return torch.einsum("bij,bjhw->bihw", back @ spin @ to, pixels).clamp(0, 1)
 
 
 def _blurred(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -164,19 +143,13 @@ def _blurred(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
     batch, channels, height, width = pixels.shape
     reach = max(1, round(0.05 * min(height, width)))
     sigma = 0.1 + 1.9 * torch.rand(batch, 1, generator=generator)
-    places = torch.arange(-reach, reach + 1)
-    kernel = (-(places / sigma).square() / 2).exp()
-    kernel = sent((kernel / kernel.sum(1, keepdim=True)).to(pixels.dtype), pixels.device).repeat_interleave(
-        channels, 0
-    )
-    rows = F.pad(pixels, (reach,) * 4, mode="replicate").reshape(1, batch * channels, *_grown(pixels, reach))
-    rows = F.conv2d(rows, kernel[:, None, :, None], groups=batch * channels)
-    rows = F.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)
+    kernel = (-(torch.arange(-reach, reach + 1) / sigma).square() / 2).exp()
+    kernel = sent((kernel / kernel.sum(1, keepdim=True)).to(pixels.dtype), pixels.device)
+    kernel = kernel.repeat_interleave(channels, 0)[:, None]  # (B · C, 1, 2 · reach + 1)
+    rows = F.pad(pixels, (reach,) * 4, mode="replicate").flatten(0, 1)[None]  # (1, B · C, …, …)
+    rows = F.conv2d(rows, kernel[..., None], groups=batch * channels)
+    rows = F.conv2d(rows, kernel[:, :, None], groups=batch * channels)
     return rows.view(pixels.shape)
-
-
-def _grown(pixels: Tensor, reach: int) -> tuple[int, int]:
-    return pixels.shape[2] + 2 * reach, pixels.shape[3] + 2 * reach
 
 
 def random_crop(
@@ -191,13 +164,9 @@ def random_crop(
             normalised images) or "reflect".
         generator: source of randomness on the CPU; None uses torch's default one.
 
-    Raises:
-        ValueError: a negative padding, or images that are not (B, C, H, W).
-
     Source: He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016, section 4.2.
 
-    >>> images = torch.ones(2, 1, 4, 4)
-    >>> random_crop(images, padding=2).shape
+    >>> random_crop(torch.ones(2, 1, 4, 4), padding=2).shape
     torch.Size([2, 1, 4, 4])
     """
     _check(images)
@@ -211,15 +180,7 @@ def random_crop(
 
 
 def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
-    """Mirror each image left to right with probability p.
-
-    Args:
-        images: (B, C, H, W). Not changed.
-        p: probability in [0, 1].
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Raises:
-        ValueError: p outside [0, 1], or images that are not (B, C, H, W).
+    """Mirror each of the images (B, C, H, W) left to right with probability p, by draws of the generator.
 
     >>> random_flip(torch.tensor([[[[1.0, 2.0]]]]), p=1.0)
     tensor([[[[2., 1.]]]])
@@ -234,13 +195,10 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
 def crop_and_flip(
     images: Tensor, *, padding: int = 4, mode: str = "constant", generator: torch.Generator | None = None
 ) -> Tensor:
-    """The ordinary augmentation of CIFAR: a random crop, then a random flip.
+    """The ordinary augmentation of CIFAR: `random_flip` after `random_crop`, of the same arguments.
 
     Args:
         images, padding, mode, generator: as for `random_crop`.
-
-    >>> crop_and_flip(torch.zeros(2, 3, 32, 32)).shape
-    torch.Size([2, 3, 32, 32])
     """
     cropped = random_crop(images, padding=padding, mode=mode, generator=generator)
     return random_flip(cropped, generator=generator)

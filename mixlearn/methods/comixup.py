@@ -1,4 +1,4 @@
-"""Co-Mixup's solver: which of many images each cell of each mixture shows."""
+"""Co-Mixup: which of many images each cell of each mixture shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from mixlearn.core.checks import (
     as_count,
     check_alpha,
-    check_batch,
     check_generator,
     check_labels,
     check_pixels,
     check_size,
 )
 from mixlearn.core.fast import Fill, laid_out_as, sent
+from mixlearn.core.labels import one_hot
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 
@@ -28,16 +28,12 @@ class CoEnergy(NamedTuple):
 
         cost of what is shown + β/nm · (neighbours from different images) + γ·nm · Σᵢ oᵢ · μᵢ
 
-    oᵢ holds the share of each source in mixture i. μᵢ holds the mass of each source in all other mixtures, as
-    far as it exceeds a threshold of τ images. So the batch may show each source about once for free; what
-    goes beyond that is penalised.
+    oᵢ is the share of each source in mixture i, μᵢ the mass of each source in all other mixtures, where that
+    exceeds a threshold of τ images. So a part may show each source about once for free.
 
-    >>> energy = CoEnergy(beta=0.0, gamma=1.0, threshold=0.5)
-    >>> cost = -torch.tensor([[[[0.2, 0.8]], [[0.9, 0.1]]]])
-    >>> energy.of(torch.tensor([[[[1, 0]], [[1, 0]]]]), cost)            # each half is shown twice: free
-    tensor([-3.4000])
-    >>> energy.of(torch.tensor([[[[0, 0]], [[0, 0]]]]), cost)            # the same image twice: 2 · 2 cells
-    tensor([2.])
+    >>> energy, cost = CoEnergy(beta=0.0, gamma=1.0, threshold=0.5), torch.zeros(1, 2, 1, 2)
+    >>> [energy.of(torch.tensor([[[cells], [cells]]]), cost).item() for cells in ([1, 0], [0, 0])]
+    [0.0, 4.0]
     """
 
     beta: float
@@ -60,11 +56,7 @@ class CoEnergy(NamedTuple):
 
 
 def shares(cells: Tensor, count: int) -> Tensor:
-    """The share of each source in each mixture: (…, n, m) → (…, count).
-
-    >>> shares(torch.tensor([[[0, 1], [1, 1]]]), 3)
-    tensor([[0.2500, 0.7500, 0.0000]])
-    """
+    """The share of each source in each mixture: (…, n, m) → (…, count)."""
     sources = torch.arange(count, device=cells.device)
     return (cells.flatten(-2)[..., None] == sources).float().mean(-2)
 
@@ -77,23 +69,8 @@ def choose_cells(
     While one mixture chooses, the others stay, and the penalty becomes a cost for each source: 2γ times what
     the others show of it. A choice that is good for one mixture can raise the total until the others have
     chosen too, since the penalty jumps at τ. So every choice is accepted, and the best cells after a whole
-    sweep are returned.
-
-    Args:
-        cost: (P, k, n, m) of showing each of the k images of a part at each place.
-        energy: the energy to make small.
-        sweeps: how often each mixture chooses; more sweeps from the same start never give a higher energy.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        (P, k, n, m) int64 in 0…k−1.
-
-    Source: Kim et al., *Co-Mixup*, ICLR 2021, algorithm 1. The paper's step is a graph cut; here it is an
-    exact choice of whole rows and whole columns, which ends at lower energies.
-
-    >>> cost = -torch.tensor([[[[0.2, 0.8]], [[0.9, 0.1]]]])
-    >>> choose_cells(cost, CoEnergy(0.0, 0.0, 0.0))[0, 0].tolist()
-    [[1, 0]]
+    sweep are returned. In algorithm 1 of the paper each choice is a graph cut; here it is an exact choice of
+    whole rows and whole columns, which ends at lower energies. Costs and cells are (P, k, n, m).
     """
     count, n, m = cost.shape[1:]
     cells = sent(torch.randint(count, cost.shape, generator=generator), cost.device)  # (P, k, n, m)
@@ -140,14 +117,11 @@ def _best_rows(cost: Tensor, border: float) -> Tensor:
 
 
 class CellPlan(MixPlan):
-    """A plan that keeps, for each cell of a coarse grid, which image it shows.
+    """A plan that keeps, for each cell (B, n, m) of a coarse grid, which image of the batch it shows.
 
     How many sources a mixture has depends on the cells, so `sources`, `weights` and `masks` are made when
-    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator.
-
-    Attributes:
-        cells: (B, n, m) int64, indices into the batch.
-        size: (H, W) of the images, in pixels; n and m divide them.
+    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator. `size` is
+    (H, W) of the images, in pixels; n and m divide them.
     """
 
     cells: Tensor
@@ -165,24 +139,18 @@ class CellPlan(MixPlan):
         return self.cells.device
 
     @cached_property
-    def _matrix(self) -> Tensor:
-        """W (B, B), as `source_matrix`."""
-        return shares(self.cells, len(self))
-
-    @cached_property
     def sources(self) -> Tensor:
         """(K, B): the image itself first, seen or not, then the others by what is seen of them."""
         own = torch.arange(len(self), device=self.device)
-        order = self._matrix.clone()
-        order[own, own] += 2
-        parts = int((order > 0).sum(1).max())
-        order = order.argsort(dim=1, descending=True, stable=True)[:, :parts].T  # (K, B)
-        return torch.where(self._matrix.gather(1, order.T).T > 0, order, own)
+        shown = shares(self.cells, len(self))  # (B, B)
+        rank = shown + 2 * torch.eye(len(self), device=self.device)
+        order = rank.argsort(dim=1, descending=True, stable=True)[:, : int((rank > 0).sum(1).max())]  # (B, K)
+        return torch.where(shown.gather(1, order) > 0, order, own[:, None]).T
 
     @cached_property
     def weights(self) -> Tensor:
         """(K, B): the share of the cells that each source has."""
-        shown = self._matrix.gather(1, self.sources.T).T  # (K, B)
+        shown = shares(self.cells, len(self)).gather(1, self.sources.T).T  # (K, B)
         again = self.sources[1:] == self.sources[0]  # what fills up shorter lists of sources
         return torch.cat([shown[:1], torch.where(again, 0.0, shown[1:])])
 
@@ -197,23 +165,19 @@ class CellPlan(MixPlan):
     ) -> Tensor:
         """Each source's label by its share of the cells: (B, C); see `MixPlan.soften`."""
         classes = check_labels(labels, len(self), num_classes, ignore_index)
-        if "weights" in vars(self) or labels.dim() == 2:  # other weights may have been given
-            return super().soften(labels, num_classes, ignore_index=ignore_index)
-        ids = labels.long()
-        if ignore_index is not None:
-            ids = torch.where(ids == ignore_index, -1, ids)  # which is no class
-        return shares(ids[self.cells.flatten(1)][:, None], classes)  # of the cells (B, n m)
+        soft = labels if labels.dim() == 2 else one_hot(labels, classes, ignore_index=ignore_index)
+        return self.blend(soft)
 
     def blend(self, values: Tensor) -> Tensor:
         """Values (B, …) by the shares of the cells; see `MixPlan.blend`."""
-        if "weights" in vars(self) or not values.is_floating_point():
-            return super().blend(values)
-        check_batch(values, len(self), "values")
-        return (self._matrix.to(values.dtype) @ values.flatten(1)).view_as(values)
+        if not values.is_floating_point() or values.shape[:1] != (len(self),):
+            return super().blend(values)  # which refuses them
+        return (self.source_matrix().to(values.dtype) @ values.flatten(1)).view_as(values)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
-        return super().source_matrix() if "weights" in vars(self) else self._matrix.clone()
+        given = "weights" in vars(self)  # read before, or others, by `changed`
+        return super().source_matrix() if given else shares(self.cells, len(self))
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Each cell from its source; (B, …, H, W) of any type, class ids too."""
@@ -244,40 +208,28 @@ def comixup(
 ) -> Mixed:
     """Let each mixture show, in each cell of a coarse grid, whichever of many images is salient there.
 
-    The batch is split into parts, and each part of k images becomes k mixtures. All start from random
-    cells. Then one mixture after the other chooses its cells again, so that they are salient, neighbouring
-    cells come from the same image, and the part shows no image much more than once.
+    The batch is split into parts, and each part of k images becomes k mixtures. From random cells on, one
+    mixture after the other chooses its cells again, so that they are salient, neighbouring cells come from
+    the same image, and the part shows no image much more than once.
 
     Args:
-        images: (B, C, H, W) float, in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
+        images, labels, num_classes, generator: as for `mixup`.
         alpha: of the Dirichlet distribution, drawn for each part, that says which images are preferred.
         grid: cells along a side; it divides H and W. The paper has 4.
         part: images that are mixed among themselves. The authors' code has 20.
-        saliency: (B, 1, H, W) of the images as they are, or a function that makes it. The paper takes the
-            gradient of the training loss (`gradient_saliency`).
+        saliency: as for `saliencymix`. The paper takes the loss's gradient (`gradient_saliency`).
         beta: the cost of two neighbouring cells from different images, in units of a cell's mean saliency.
         gamma: the cost of showing an image that others show; 0 lets all mixtures choose the same.
         threshold: how many copies of an image the others may show before it costs.
         eta: weight of the preferences.
         sweeps: how often each mixture chooses its cells.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(images, targets, plan)`; weights are the shares of the cells, `plan.cells` (B, n, n) tells
-        whose each is.
-
-    Raises:
-        TypeError: integer images, float class ids.
-        ValueError: α not positive, a grid that does not divide the image, part or sweeps below 1, a saliency
-            of another shape.
-
-    Source: Kim, Choo, Jeong & Song, *Co-Mixup: Saliency Guided Joint Mixup with Supermodular Diversity*, ICLR
-    2021, eq. 3–4 and algorithm 1. The authors' code differs in three ways: from the second sweep on, a cell
-    may be half and half of two images; mixtures with the same sources are pushed apart once; and an image's
-    mass counts a little for images with similar features (ω = 0.001). It cuts a graph where this function
-    chooses whole rows and columns, and sweeps four times.
+    Returns `Mixed(images, targets, plan)`; weights are the shares of the cells, `plan.cells` (B, n, n) tells
+    whose each is. Source: Kim, Choo, Jeong & Song, *Co-Mixup: Saliency Guided Joint Mixup with Supermodular
+    Diversity*, ICLR 2021, eq. 3–4 and algorithm 1. The authors' code cuts a graph where this function chooses
+    whole rows and columns, and sweeps four times. From the second sweep on, a cell may be half and half of
+    two images; mixtures with the same sources are pushed apart once; and an image's mass counts a little for
+    images with similar features (ω = 0.001).
 
     >>> maps = torch.zeros(2, 1, 4, 4); maps[0, 0, :2] = maps[1, 0, 2:] = 1 / 8
     >>> g = torch.Generator().manual_seed(0)
@@ -286,26 +238,26 @@ def comixup(
     """
     height, width = check_pixels(images)
     check_generator(generator)
-    grid, part, sweeps = (as_count(*n) for n in ((grid, "grid"), (part, "part"), (sweeps, "sweeps")))
+    alpha = check_alpha(alpha)
+    grid, part, sweeps = as_count(grid, "grid"), as_count(part, "part"), as_count(sweeps, "sweeps")
     if grid < 1 or height % grid or width % grid:
         raise ValueError(f"grid must divide {height} × {width} pixels, got {grid}")
     if part < 1 or sweeps < 1:
         raise ValueError(f"part and sweeps must be at least 1, got {part} and {sweeps}")
-    batch, alpha = len(images), check_alpha(alpha)
+    whole = len(images) // part * part
+    energy = CoEnergy(beta, gamma, threshold)
     with torch.no_grad():
         maps = saliency_of(saliency, images).to(images.device).float()
         salient = normalised(F.adaptive_avg_pool2d(maps, grid))[:, 0]  # (B, n, n)
-        energy = CoEnergy(beta, gamma, threshold)
         cells = torch.empty_like(salient, dtype=torch.long)
-        order, whole = torch.arange(batch, device=images.device), batch // part
-        parts = [order[: whole * part].view(whole, part)] if whole else []
-        parts += [order[None, whole * part :]] if batch % part else []
-        for members in parts:
+        order = torch.arange(len(images), device=images.device)
+        for members in (order[:whole].view(-1, part), order[None, whole:]):  # (P, k), and the rest
+            if not members.numel():
+                continue
             draws = torch._standard_gamma(torch.full(members.shape, alpha), generator=generator)
-            prior = sent(
-                (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_(), images.device
-            )  # (P, k)
-            cost = -salient[members] - eta / grid**2 * prior[:, :, None, None]  # (P, k, n, n)
+            prior = (draws / draws.sum(1, keepdim=True)).clamp_min_(1e-8).log_()  # (P, k)
+            preferred = eta / grid**2 * sent(prior, images.device)[:, :, None, None]
+            cost = -salient[members] - preferred  # (P, k, n, n)
             chosen = choose_cells(cost, energy, sweeps, generator=generator)
             each = torch.arange(len(members), device=images.device)[:, None, None, None]
             cells[members] = members[each, chosen]

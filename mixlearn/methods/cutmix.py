@@ -34,69 +34,46 @@ def cutmix(
     and λ becomes 1 − box / image: the share of its own pixels that the image keeps.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
-        alpha: λ is drawn from Beta(α, α). The paper takes 1 everywhere.
+        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
         lam: λ in [0, 1] that the box is asked to leave, one for the batch or (B,), instead of a draw.
         boxes: (x0, y0, x1, y1) in pixels, half-open, inside the image: one for the batch or (B, 4),
             instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw λ and the box for each image rather than once for the batch.
         label_from: "pixels" weighs labels by the pixels that are seen; "asked" by the λ that was asked,
             clipped box or not, as the first published code did. For study.
-        fold: use max(λ, 1 − λ) for λ, as some released code does, so that the image keeps at least about
-            half of its pixels. Not in the paper. For study.
-        generator: source of randomness on the CPU; None uses torch's default one.
+        fold: use max(λ, 1 − λ) for λ, as some released code does, not the paper. For study.
 
-    Returns:
-        `Mixed(images, targets, plan)`. `plan.boxes` holds the boxes, `plan.lam` the label's own share,
-        `plan.lam_asked` the λ before clipping and rounding.
-
-    Raises:
-        TypeError: integer images, float class ids, boxes or partners that are no integers.
-        ValueError: α not positive, λ outside [0, 1], a box outside the image, reversed, or of a wrong
-            count, both `lam` and `boxes` unless labels come from "asked", shapes that disagree.
-
-    Source: Yun et al., *CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
-    Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not rounded down as in the authors' code, see
-    `sample_boxes`.
+    Returns `Mixed(images, targets, plan)`. `plan.boxes` holds the boxes, `plan.lam` the label's own share,
+    `plan.lam_asked` the λ before clipping and rounding. Source: Yun et al., *CutMix: Regularization Strategy
+    to Train Strong Classifiers with Localizable Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not
+    rounded down, see `sample_boxes`.
 
     >>> images, labels = torch.tensor([0., 8.]).view(2, 1, 1, 1).expand(2, 1, 2, 4), torch.tensor([0, 1])
     >>> mixed = cutmix(images, labels, num_classes=2, boxes=[0, 0, 1, 2], partner=[1, 0])
-    >>> mixed.images[0, 0]
-    tensor([[8., 0., 0., 0.],
-            [8., 0., 0., 0.]])
-    >>> mixed.targets
-    tensor([[0.7500, 0.2500],
-            [0.2500, 0.7500]])
+    >>> mixed.images[0, 0].tolist(), mixed.targets[0].tolist()
+    ([[8.0, 0.0, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0]], [0.75, 0.25])
     """
     size = check_pixels(images)
-    batch = images.shape[0]
     if label_from not in ("pixels", "asked"):
         raise ValueError(f"label_from must be 'pixels' or 'asked', got {label_from!r}")
     asked = label_from == "asked"
     if lam is not None and boxes is not None and not asked:
-        raise ValueError(
-            "lam and boxes were both given; the label follows the boxes unless label_from='asked'"
-        )
+        raise ValueError("lam and boxes were both given; labels follow boxes unless label_from='asked'")
     if asked and boxes is not None and lam is None:
         raise ValueError("label_from='asked' with given boxes needs lam=, the share that was asked")
-    partner, share = given_or_drawn(
-        1.0 if lam is None and boxes is not None else lam, partner, batch, alpha, per_image, generator
-    )
+    drawn = 1.0 if lam is None and boxes is not None else lam  # given boxes need no λ
+    partner, share = given_or_drawn(drawn, partner, len(images), alpha, per_image, generator)
     if fold:
         share = torch.maximum(share, 1 - share)
-    found = boxes_for(share, *size, generator) if boxes is None else as_boxes(boxes, batch, *size)
-    known = share if asked or boxes is None else None
-    plan = BoxPlan(sent(partner, images.device), found, size, share if asked else None, known)
+    corners = boxes_for(share, *size, generator) if boxes is None else as_boxes(boxes, len(images), *size)
+    lam_asked = share if asked or boxes is None else None
+    plan = BoxPlan(sent(partner, images.device), corners, size, share if asked else None, lam_asked)
     return apply_plan(plan, images, labels, num_classes)
 
 
 def as_boxes(boxes: Sequence[Sequence[int]] | Tensor, batch: int, height: int, width: int) -> Tensor:
     """Boxes as int64 (1, 4) or (batch, 4), checked against the image."""
-    found = torch.as_tensor(boxes)
-    found = check_boxes(found[None] if found.dim() == 1 else found, height, width)
-    if found.shape[0] not in (1, batch):
-        raise ValueError(f"boxes must be one box or {batch}, one for each image, got {found.shape[0]}")
-    return found
+    corners = torch.as_tensor(boxes)
+    corners = check_boxes(corners[None] if corners.dim() == 1 else corners, height, width)
+    if len(corners) not in (1, batch):
+        raise ValueError(f"boxes must be one box or {batch}, one for each image, got {len(corners)}")
+    return corners

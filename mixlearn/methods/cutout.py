@@ -45,49 +45,32 @@ def cutout(
     the pixels are lost, the label stays whole.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W), normalised. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
+        images (B, …, H, W), labels, num_classes, generator: as for `mixup`.
         size: side of a square in pixels. The paper takes 16 on CIFAR-10 and 8 on CIFAR-100.
         holes: squares an image, where they are drawn.
         boxes: (x0, y0, x1, y1) to erase instead of a draw: one for the batch or (B, 4).
         fill: what erased pixels become: a number, or one for each channel, in the units of `images`. To erase
             maps of class ids alike: `plan.mix(maps, fill=255)`, with the id that the loss ignores.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(images, targets, plan)`; the targets are the labels as they were, as (B, C).
-
-    Raises:
-        TypeError: integer images, float class ids, a size or holes that are no whole numbers.
-        ValueError: a negative size, no holes, several holes besides boxes, boxes outside the image, labels
-            out of range, a fill for another number of channels.
-
-    Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
+    Returns `Mixed(images, targets, plan)`; the targets are the labels as they were, as (B, C). Source:
+    DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
     >>> mixed = cutout(torch.ones(1, 1, 2, 4), torch.tensor([1]), num_classes=2, boxes=[0, 0, 1, 2])
-    >>> mixed.images[0, 0]
-    tensor([[0., 1., 1., 1.],
-            [0., 1., 1., 1.]])
-    >>> mixed.targets
-    tensor([[0., 1.]])
+    >>> mixed.images[0, 0].tolist(), mixed.targets.tolist()
+    ([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]], [[0.0, 1.0]])
     """
     height, width = check_pixels(images)
     batch = images.shape[0]
     holes = as_count(holes, "holes", 1)
     if boxes is not None and holes > 1:
-        raise ValueError(
-            f"holes are drawn, but boxes hold one for each image, got holes = {holes} with boxes"
-        )
+        raise ValueError(f"holes are drawn, boxes hold one for each image, got holes = {holes} with boxes")
     if boxes is None:
-        found = sample_squares(batch * holes, size, height, width, generator=generator)
+        corners = sample_squares(batch * holes, size, height, width, generator=generator)
     else:
-        found = as_boxes(boxes, batch, height, width).expand(batch, 4)
-    gone = boxes_to_masks(found, height, width).view(batch, holes, height, width).amax(1, keepdim=True)
-    own = torch.arange(batch)[None]
-    plan = ErasePlan(
-        own, (1 - gone)[None], torch.ones(1, batch), found if holes == 1 else None, torch.ones(batch)
-    )
+        corners = as_boxes(boxes, batch, height, width).expand(batch, 4)
+    gone = boxes_to_masks(corners, height, width).view(batch, holes, height, width).amax(1, keepdim=True)
+    own, whole = torch.arange(batch)[None], torch.ones(1, batch)
+    plan = ErasePlan(own, (1 - gone)[None], whole, corners if holes == 1 else None, whole[0])
     plan = plan if plan.device == images.device else plan.to(images.device)
     targets = None if labels is None else plan.soften(labels, num_classes)
     return Mixed(plan.mix(images, fill=fill), targets, plan)

@@ -30,26 +30,12 @@ def fmix(
     """Keep the λ·H·W highest pixels of a random cloud, and take the others from the partner.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
-        alpha: λ is drawn from Beta(α, α). The paper takes 1.
+        images (B, …, H, W), labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
         decay: δ, how fast the cloud's spectrum falls with frequency: amplitude f^−δ. The paper takes 3.
-        soft: half the width of a ramp from 1 to 0 in place of the edge, as a share of the pixels.
-        lam: λ in [0, 1], one for the batch or (B,), instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw λ and the cloud for each image rather than once for the batch.
+        soft: half the width of a ramp from 1 to 0 in place of the edge, as a share of the pixels, up to ½.
         spectrum: "even" holds every direction alike; "released" repeats the authors' code. For study.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask, within one pixel of the λ asked for.
-
-    Raises:
-        TypeError: integer images, float class ids, partners that are no integers.
-        ValueError: α not positive, a negative decay, soft outside [0, ½], λ outside [0, 1], shapes that
-            disagree.
-
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, within one pixel of the λ asked for.
     Source: Harris et al., *FMix: Enhancing Mixed Sample Data Augmentation*, 2020, section 3.
 
     >>> mixed = fmix(torch.rand(4, 1, 8, 8), lam=0.25, generator=torch.Generator().manual_seed(0))
@@ -61,36 +47,18 @@ def fmix(
         raise ValueError(f"soft must lie in [0, 0.5], got {soft}")
     if spectrum not in ("even", "released"):
         raise ValueError(f"spectrum must be 'even' or 'released', got {spectrum!r}")
-    partner, asked = given_or_drawn(lam, partner, images.shape[0], alpha, per_image, generator)
-    asked = asked.cpu()  # where masks are made, so a λ given on an accelerator is read once
+    partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
+    share = share.cpu()  # where masks are made, so a λ given on an accelerator is read once
     cloud = clouds if spectrum == "even" else released_clouds
-    fields = cloud(len(asked), height, width, decay, generator=generator)
-    plan = MixPlan.masked(partner, highest(fields, asked, soft, generator=generator), asked)
+    fields = cloud(len(share), height, width, decay, generator=generator)
+    plan = MixPlan.masked(partner, highest(fields, share, soft, generator=generator), share)
     return apply_plan(plan, images, labels, num_classes)
 
 
 def clouds(
     n: int, height: int, width: int, decay: float = 3.0, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Random fields whose amplitude falls as f^−decay with frequency, alike in every direction.
-
-    White noise holds every frequency alike; a filter gives each its amplitude.
-
-    Args:
-        n: how many.
-        height, width: in pixels.
-        decay: 0 is white noise; the larger, the smoother.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        (n, 1, height, width) float32, each of mean 0.
-
-    Raises:
-        ValueError: a negative decay.
-
-    >>> clouds(2, 6, 9).shape
-    torch.Size([2, 1, 6, 9])
-    """
+    """Random fields (n, 1, H, W) of mean 0: white noise, whose amplitudes a filter makes fall as f^−decay."""
     amplitude = _amplitude(height, width, decay)
     amplitude[0, 0] = 0
     noise = torch.randn(n, 1, height, width, generator=generator)
@@ -100,20 +68,10 @@ def clouds(
 def released_clouds(
     n: int, height: int, width: int, decay: float = 3.0, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """The fields that the published code makes, for study.
+    """The fields that the published code makes, (n, 1, H, W), for study.
 
     It draws real and imaginary parts on a last axis, then takes its rows 0 and 1 for them. The inverse
     transform fills the rest with zeros: two frequencies across, and down only half of them.
-
-    Args:
-        n, height, width, decay, generator: as for `clouds`.
-
-    Returns:
-        (n, 1, height, width) float32.
-
-    >>> across = torch.fft.rfft2(released_clouds(1, 8, 8)).abs().amax((0, 1, 2))
-    >>> (across > 1e-4).tolist()
-    [True, True, False, False, False]
     """
     amplitude = _amplitude(height, width, decay)
     drawn = torch.randn(n, *amplitude.shape, 2, generator=generator) * amplitude[:, :, None]
@@ -124,16 +82,9 @@ def released_clouds(
 def highest(
     fields: Tensor, share: Tensor, soft: float = 0.0, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Masks of the highest pixels of each field: a share of them, rounded up or down at random.
+    """Masks of the highest pixels of each field (n, 1, H, W): a share (n,) of them, rounded at random.
 
-    Args:
-        fields: (n, 1, H, W).
-        share: (n,) in [0, 1].
-        soft: half the width of the ramp between 1 and 0, as a share of the pixels; less near shares 0 and 1.
-        generator: source of randomness on the CPU, for the rounding; None uses torch's default one.
-
-    Returns:
-        (n, 1, H, W) in [0, 1]; the mean of the masks is the share, on average over the rounding.
+    `soft` is half the width of the ramp from 1 to 0, as a share of the pixels; less near shares 0 and 1.
 
     >>> highest(torch.arange(4.).view(1, 1, 2, 2), torch.tensor([0.5]))[0, 0]
     tensor([[0., 0.],
@@ -141,8 +92,8 @@ def highest(
     """
     flat = fields.flatten(1)
     size = flat.shape[1]
-    wanted = share.double() * size
-    count = (wanted + torch.rand(len(share), generator=generator)).floor_().clamp_(max=size)[:, None]
+    exact = share.double() * size
+    count = (exact + torch.rand(len(share), generator=generator)).floor_().clamp_(max=size)[:, None]
     rank = torch.arange(size)
     half = torch.minimum(count, size - count).clamp_(max=soft * size).float()
     ramp = (count.float() + half - rank - 0.5) / (2 * half)  # its mean is that of the step

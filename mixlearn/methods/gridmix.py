@@ -28,55 +28,39 @@ def gridmix(
     """Cut a random window into square cells; in each, a hole of share 1 − λ shows the partner.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
-        alpha: λ is drawn from Beta(α, α).
+        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
         cells: least and most cells across the window.
-        window: least and most share of each of the image's sides that the window takes.
+        window: least and most share of each of the image's sides that the window takes, in (0, 1].
         lam: λ in [0, 1], the share that each cell keeps, one for the batch or (B,), instead of a draw.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw λ, the window and the grid for each image rather than once for the batch.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask, which the pixels outside the window raise.
-
-    Raises:
-        TypeError: integer images, float class ids, partners that are no integers.
-        ValueError: α not positive, λ outside [0, 1], cells that are reversed or below 1, a window outside
-            (0, 1], shapes that disagree.
-
-    Source: Baek, Bang & Shim, *GridMix: Strong Regularization through Local Context Mapping*, Pattern
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, which the pixels outside the window
+    raise. Source: Baek, Bang & Shim, *GridMix: Strong Regularization through Local Context Mapping*, Pattern
     Recognition 109, 2021; the mask in the form that the public code for it uses, without its loss on patches.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> mixed = gridmix(torch.rand(2, 1, 8, 8), lam=0.75, cells=(2, 2), window=(1, 1), generator=g)
-    >>> mixed.plan.masks[1, 0, 0, :4].int()                              # four holes of 2 × 2 pixels
-    tensor([[1, 1, 0, 0, 1, 1, 0, 0],
-            [1, 1, 0, 0, 1, 1, 0, 0],
-            [0, 0, 0, 0, 0, 0, 0, 0],
-            [0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
+    >>> mixed.plan.masks[1, 0, 0, 1:3].int().tolist()                         # four holes of 2 × 2 pixels
+    [[1, 1, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
     """
     height, width = check_pixels(images)
     _check_range("cells", cells, 1, None)
     _check_range("window", window, 0, 1)
-    partner, asked = given_or_drawn(lam, partner, images.shape[0], alpha, per_image, generator)
-    asked = asked.cpu()  # where masks are made, so a λ given on an accelerator is read once
-    n = len(asked)
+    partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
+    share = share.cpu()  # where masks are made, so a λ given on an accelerator is read once
+    n = len(share)
     count = torch.randint(cells[0], cells[1] + 1, (n,), generator=generator)
-    share = window[0] + (window[1] - window[0]) * torch.rand(2, n, generator=generator)
+    side = window[0] + (window[1] - window[0]) * torch.rand(2, n, generator=generator)
     place = torch.rand(2, n, generator=generator)
     sizes = torch.tensor([[height], [width]])
-    length = (share * sizes).round().clamp_(min=1)  # (2, n), of the window
+    length = (side * sizes).round().clamp_(min=1)  # (2, n), of the window
     start = (place * (sizes - length + 1)).floor()
     cell = (length[1] / count).ceil()  # square, as many across as `count` says
-    hole = ((1 - asked).sqrt() * cell).round()
+    hole = ((1 - share).sqrt() * cell).round()
     down, across = (
         _in_holes(size, start[k], length[k], cell, hole) for k, size in enumerate((height, width))
     )
-    masks = 1 - (down[:, :, None] & across[:, None, :]).float()[:, None]
-    return apply_plan(MixPlan.masked(partner, masks, asked), images, labels, num_classes)
+    masks = 1 - (down[:, :, None] & across[:, None, :]).float()[:, None]  # (n, 1, H, W)
+    return apply_plan(MixPlan.masked(partner, masks, share), images, labels, num_classes)
 
 
 def _in_holes(size: int, start: Tensor, length: Tensor, cell: Tensor, hole: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def mixup(
         alpha: λ is drawn from Beta(α, α). The paper takes 1 on CIFAR and 0.2 on ImageNet.
         lam: λ in [0, 1], one for the batch or (B,), instead of a draw. It weighs the image's own part.
         partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw one λ for each image rather than one for the batch.
+        per_image: draw λ, and what else is drawn, for each image rather than once for the batch.
         generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
@@ -42,18 +42,15 @@ def mixup(
 
     Raises:
         TypeError: integer images, float class ids, a partner that is no integer.
-        ValueError: α not positive, λ outside [0, 1], labels or partners out of range, shapes that disagree.
+        ValueError: arguments outside their ranges, shapes that disagree.
 
     Source: Zhang, Cisse, Dauphin & Lopez-Paz, *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, eq. 1.
 
     >>> images, labels = torch.tensor([[0.], [10.]]), torch.tensor([0, 1])
     >>> mixed = mixup(images, labels, num_classes=2, lam=0.7, partner=[1, 0])
-    >>> mixed.images
-    tensor([[3.],
-            [7.]])
-    >>> mixed.targets
-    tensor([[0.7000, 0.3000],
-            [0.3000, 0.7000]])
+    >>> mixed.images, mixed.targets[0]
+    (tensor([[3.],
+            [7.]]), tensor([0.7000, 0.3000]))
     """
     check_images(images)
     batch = images.shape[0]

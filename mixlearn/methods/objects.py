@@ -1,4 +1,4 @@
-"""Object boxes as users have them: checked, and brought to corners in pixels."""
+"""Object boxes of mixed images: checked, brought to corners in pixels, and cut to what is still seen."""
 
 from __future__ import annotations
 
@@ -15,82 +15,207 @@ from mixlearn.methods.cutout import ErasePlan
 from mixlearn.methods.puzzlemix import PuzzlePlan
 
 CONVERT = 'boxes as (x, y, width, height) are converted by torchvision.ops.box_convert(boxes, "xywh", "xyxy")'
+IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leave each pixel where it was
+Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they are seen, and what share, (n,)
 
 
-def checked_objects(
-    boxes: Sequence[Tensor], labels: Sequence[Tensor], count: int, size: tuple[int, int] | None
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The boxes of each image as corners in pixels, in a type that holds their areas, and their labels.
+class Objects(NamedTuple):
+    """The objects of one image: `boxes` (n, 4) in pixels, `labels` (n,), and how much is `visible` (n,).
+
+    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64, so what else is known
+    of it, such as a mask or a crowd flag, can be looked up. A mask also loses what `plan.masks` covers.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    visible: Tensor
+    source: Tensor
+    row: Tensor
+
+
+def mix_objects(
+    plan: MixPlan, boxes: Sequence[Tensor], labels: Sequence[Tensor], *, least: float = 0.1
+) -> list[Objects]:
+    """The object boxes of mixed images.
+
+    `visible` is the mean, over an object's box, of the masks that show its image: under CutMix the share of
+    the box that is not covered, or that came along; under Mixup λ for the image's own objects and 1 − λ for
+    its partner's, which a detector's loss may take as weights. Where whole rows or columns at the edge of a
+    box show nothing of the object, the box shrinks to what remains.
 
     Args:
-        boxes: for each image (n, 4), or `tv_tensors.BoundingBoxes` in any format that is not rotated.
-        labels: for each image (n,).
-        count: how many images there are.
-        size: (H, W) of the images; None where nobody knows it.
+        plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
+        boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
+            integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
+            that rounding has put up to half a pixel outside the image are cut off at its edge.
+        labels: for each image the classes of its objects, (n,).
+        least: drop an object of which less than this share is visible, in [0, 1].
+
+    Returns:
+        For each image `Objects`: its own remaining objects, then those of the images mixed into it. Whole
+        pixels come back as int64, half precision as float32, in which areas cannot overflow.
 
     Raises:
-        TypeError: boxes or labels of an image that are no tensors.
-        ValueError: another number of images, boxes and labels that disagree, and boxes that are reversed, not
-            finite, outside the image, normalised, rotated, or made for images of another size.
+        TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport).
+        ValueError: boxes that are reversed, outside the image, normalised, rotated, or made for another size.
+            Boxes as x, y, width, height in a plain tensor are noticed only where they cannot be corners.
 
-    >>> boxes, _ = checked_objects([torch.tensor([[1, 2, 5, 4]])], [torch.tensor([0])], 1, (8, 8))
-    >>> boxes[0].tolist()
-    [[1, 2, 5, 4]]
+    >>> import mixlearn as ml
+    >>> plan = ml.cutmix(torch.zeros(2, 1, 8, 8), boxes=[4, 0, 8, 8], partner=[1, 0]).plan
+    >>> objects = mix_objects(plan, [torch.tensor([[2, 2, 6, 4]]), torch.tensor([[5, 5, 7, 7]])],
+    ...                       [torch.tensor([0]), torch.tensor([1])])
+    >>> objects[0].boxes.tolist(), objects[0].labels.tolist(), objects[0].visible.tolist()
+    ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
     """
+    for one in plan.plans if isinstance(plan, EachPlan) else (plan,):
+        if type(one) not in IN_PLACE and not (isinstance(one, PuzzlePlan) and one.order is None):
+            raise TypeError(
+                f"plan must leave pixels in place, as those of mixup, cutmix and mask methods do, got "
+                f"{type(one).__name__}, which moves or resizes them (puzzlemix: take move=None)"
+            )
+    if not 0 <= least <= 1:
+        raise ValueError(f"least must lie in [0, 1], got {least}")
+    size = plan.size if isinstance(plan, BoxPlan) else tuple(plan.masks.shape[-2:])
+    boxes, labels = _checked(boxes, labels, len(plan), None if size == (1, 1) else size)  # Mixup's fit any
+    mixed = []
+    for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
+        seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
+        whose = labels[i].device
+        source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
+        row = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
+        classes = torch.cat([labels[j] for j, *_ in parts])
+        kept = (share >= least) & (share > 0)
+        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], row[kept]))
+    return mixed
+
+
+# ----------------------------------------------------------------------------------------- what is still seen
+def _boxed(plan: BoxPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+    """For each image its own objects outside the pasted box, and its partner's inside: no mask is made."""
+    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
+        if source == i:  # its own partner: as it was
+            yield [(i, boxes[i], torch.ones(len(boxes[i]), device=boxes[i].device))]
+        else:
+            here = hole.to(boxes[i].device)
+            yield [(i, *_outside(boxes[i], here)), (source, *_inside(boxes[source], here))]
+
+
+def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of each box (n, 4) in the hole (4,), and its share of the box."""
+    low = torch.maximum(boxes[:, :2], hole[:2])
+    seen = torch.cat([low, torch.minimum(boxes[:, 2:], hole[2:]).maximum(low)], dim=1)
+    return seen, _share(box_area(seen), boxes)
+
+
+def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The tight box around what the hole leaves of each box, and its share."""
+    covered, share = _inside(boxes, hole)
+    same, left = covered == boxes, boxes.clone()
+    for low, high, across in ((0, 2, same[:, 1::2]), (1, 3, same[:, 0::2])):
+        full = across.all(1) & (share > 0)  # the hole reaches across, so whole columns (rows) are gone
+        starts, ends = same[:, low], same[:, high]
+        left[:, low] = torch.where(full & starts & ~ends, covered[:, high], left[:, low])
+        left[:, high] = torch.where(full & ends & ~starts, covered[:, low], left[:, high])
+    return left, 1 - share
+
+
+def _share(area: Tensor, boxes: Tensor) -> Tensor:
+    whole = box_area(boxes)
+    return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)
+
+
+def _masked(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
+    """For each image the objects of all its sources, as far as their masks show them."""
+    for i, sources in enumerate(plan.sources.T.tolist()):
+        parts = []
+        for source in dict.fromkeys(sources):
+            same = [k for k, other in enumerate(sources) if other == source]
+            mask = plan.masks[same, i, 0].sum(0).to(boxes[source].device)  # (H, W)
+            parts.append((source, *_under(boxes[source], mask)))
+        yield parts
+
+
+def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The tight box around what a mask (H, W) shows of each box (n, 4), and the mean of the mask over it."""
+    low, high = torch.aminmax(mask)
+    if low == high:  # the same all over
+        return boxes, mask.flatten()[:1].expand(len(boxes))
+    dtype = torch.promote_types(boxes.dtype, mask.dtype)
+    mask, corners = mask.to(dtype), boxes.to(dtype)
+    height, width = mask.shape
+    across, down = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
+    columns, rows = across * (down @ mask), down * (across @ mask.T)  # (n, W), (n, H)
+    seen = boxes.clone()
+    for axis, shown in ((0, columns), (1, rows)):
+        any_, size = (shown > 0).to(torch.uint8), shown.shape[1]
+        first, last = any_.argmax(1), size - any_.flip(1).argmax(1)
+        seen[:, axis] = torch.maximum(boxes[:, axis], first.to(boxes))
+        seen[:, axis + 2] = torch.minimum(boxes[:, axis + 2], last.to(boxes))
+    return seen, _share(columns.sum(1), corners).clamp(max=1)
+
+
+def _covered(ends: Tensor, size: int) -> Tensor:
+    """How much of each of `size` pixels in a line lies between two ends: (n, 2) → (n, size)."""
+    pixel = torch.arange(size, device=ends.device)
+    return (torch.minimum(ends[:, 1:], pixel + 1) - torch.maximum(ends[:, :1], pixel)).clamp(min=0)
+
+
+# ----------------------------------------------------------------------------------- boxes as users have them
+def _checked(
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], count: int, size: tuple[int, int] | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The boxes of each image as corners in pixels, in a type that holds their areas, and their labels."""
     if not len(boxes) == len(labels) == count:
         raise ValueError(
             f"boxes and labels must hold one tensor for each of {count} images, "
             f"got {len(boxes)} and {len(labels)}"
         )
     corners, classes = [], []
-    for i, (given, whose) in enumerate(zip(boxes, labels, strict=True)):
-        if not isinstance(given, Tensor) or not isinstance(whose, Tensor):
+    for i, (given, ids) in enumerate(zip(boxes, labels, strict=True)):
+        if not isinstance(given, Tensor) or not isinstance(ids, Tensor):
             raise TypeError(
                 f"image {i}: boxes and labels must be tensors, "
-                f"got {type(given).__name__} and {type(whose).__name__}"
+                f"got {type(given).__name__} and {type(ids).__name__}"
             )
         plain = _as_corners(given, i, size)
-        if not plain.numel() and not whose.numel():  # an image without objects
-            plain, whose = plain.reshape(0, 4), whose.reshape(0)
-        if plain.dim() != 2 or plain.shape[1] != 4 or whose.shape != plain.shape[:1]:
+        if not plain.numel() and not ids.numel():  # an image without objects
+            plain, ids = plain.reshape(0, 4), ids.reshape(0)
+        if plain.dim() != 2 or plain.shape[1] != 4 or ids.shape != plain.shape[:1]:
             raise ValueError(
                 f"image {i}: expected boxes (n, 4) and labels (n,), "
-                f"got {tuple(plain.shape)} and {tuple(whose.shape)}"
+                f"got {tuple(plain.shape)} and {tuple(ids.shape)}"
             )
         corners.append(_inside_image(plain, i, size))
-        classes.append(whose)
+        classes.append(ids)
     return _alike(corners), _alike(classes)
 
 
 def _as_corners(given: Any, i: int, size: tuple[int, int] | None) -> Tensor:
     """A plain tensor of corners, of boxes that may say their own format and the size of their image."""
-    canvas, said = getattr(given, "canvas_size", None), getattr(given, "format", None)
-    plain = _roomy(given.as_subclass(Tensor))
+    canvas, style = (
+        getattr(given, "canvas_size", None),
+        getattr(getattr(given, "format", None), "name", "XYXY"),
+    )
+    plain = given.as_subclass(Tensor)
+    roomy = torch.promote_types(plain.dtype, torch.float32) if plain.is_floating_point() else torch.int64
+    plain = plain.to(roomy)  # a type that holds areas
     if canvas is not None and size is not None and tuple(canvas) != tuple(size):
         raise ValueError(
             f"image {i}: boxes are for an image of (H, W) = {tuple(canvas)}, the mixed images have "
             f"{tuple(size)}; resize the boxes together with their image"
         )
-    style = getattr(said, "name", "XYXY")
+    start, extent = plain[..., :2], plain[..., 2:]
     if style == "XYXY":
         return plain
-    if style not in ("XYWH", "CXCYWH"):
-        raise ValueError(
-            f"image {i}: boxes must be upright, XYXY, XYWH or CXCYWH, got {style}; "
-            "put upright boxes around them first"
-        )
-    start, extent = plain[..., :2], plain[..., 2:]
     if style == "XYWH":
         return torch.cat([start, start + extent], dim=-1)
-    low = start - (extent / 2 if plain.is_floating_point() else extent // 2)
-    return torch.cat([low, low + extent], dim=-1)
-
-
-def _roomy(boxes: Tensor) -> Tensor:
-    """The boxes in a type that holds their areas."""
-    if not boxes.is_floating_point():
-        return boxes.long()
-    return boxes.float() if boxes.dtype.itemsize < 4 else boxes
+    if style == "CXCYWH":
+        low = start - (extent / 2 if plain.is_floating_point() else extent // 2)
+        return torch.cat([low, low + extent], dim=-1)
+    raise ValueError(
+        f"image {i}: boxes must be upright, XYXY, XYWH or CXCYWH, got {style}; "
+        "put upright boxes around them first"
+    )
 
 
 def _inside_image(boxes: Tensor, i: int, size: tuple[int, int] | None) -> Tensor:
@@ -120,192 +245,11 @@ def _inside_image(boxes: Tensor, i: int, size: tuple[int, int] | None) -> Tensor
         f"expected corners inside the image, x ≤ {width} and y ≤ {height}; {CONVERT}, boxes that reach "
         f"beyond the image are cut by torchvision.ops.clip_boxes_to_image(boxes, ({height}, {width}))",
     )
-    if not boxes.is_floating_point():
-        return boxes
-    return torch.stack([x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], 1)
+    limits = boxes.new_tensor([width, height, width, height])
+    return boxes.clamp(min=0).minimum(limits) if spare else boxes
 
 
 def _alike(tensors: list[Tensor]) -> list[Tensor]:
     """The tensors, empty ones in the type of the others: torch.tensor([]) is float whatever it stands for."""
     filled = next((one for one in tensors if len(one)), None)
     return tensors if filled is None else [one if len(one) else one.to(filled.dtype) for one in tensors]
-
-
-IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leave each pixel where it was
-
-
-class Objects(NamedTuple):
-    """The objects of one image.
-
-    `boxes` (n, 4) in pixels, `labels` (n,), and `visible` (n,), how much of each is seen. Object k was row
-    `row[k]` of the image `source[k]` of the batch, both (n,) int64, so masks, keypoints and crowd flags can
-    be looked up.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    visible: Tensor
-    source: Tensor
-    row: Tensor
-
-
-def mix_objects(
-    plan: MixPlan, boxes: Sequence[Tensor], labels: Sequence[Tensor], *, least: float = 0.1
-) -> list[Objects]:
-    """The object boxes of mixed images.
-
-    An object of image j is seen in a mixture as far as the masks of j show it: `visible` is the mean of those
-    masks over its box. Under CutMix this is the share of the box that is not covered, or that came along.
-    Under Mixup the objects of both images are seen all over, the image's own with λ and its partner's with
-    1 − λ, which a detector's loss may take as weights. Where whole rows or columns at the edge of a box show
-    nothing of the object, the box shrinks to what remains.
-
-    Args:
-        plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
-        boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
-            integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
-            that rounding has put up to half a pixel outside the image are cut off at its edge.
-        labels: for each image the classes of its objects, (n,).
-        least: drop an object of which less than this share is visible.
-
-    Returns:
-        For each image `Objects(boxes, labels, visible, source, row)`: its own remaining objects, then those
-        of the images mixed into it. Whole pixels come back as int64, half precision as float32, in which
-        areas cannot overflow.
-
-    Raises:
-        TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport), boxes or
-            labels that are no tensors.
-        ValueError: another number of images than the plan's, boxes and labels that disagree, boxes that are
-            reversed, not finite, outside the image, normalised or rotated, or made for another image size,
-            `least` outside [0, 1]. Boxes as x, y, width, height in a plain tensor are noticed only where they
-            cannot be corners.
-
-    >>> import mixlearn as ml
-    >>> plan = ml.cutmix(torch.zeros(2, 1, 8, 8), boxes=[4, 0, 8, 8], partner=[1, 0]).plan
-    >>> objects = mix_objects(plan, [torch.tensor([[2, 2, 6, 4]]), torch.tensor([[5, 5, 7, 7]])],
-    ...                       [torch.tensor([0]), torch.tensor([1])])
-    >>> objects[0].boxes.tolist(), objects[0].labels.tolist(), objects[0].visible.tolist()
-    ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
-
-    What else is known of each object follows by `source` and `row`. A mask also loses what is covered:
-
-    >>> found, masks = objects[0], [torch.ones(1, 8, 8), torch.ones(1, 8, 8)]       # (n, H, W) for each image
-    >>> kept = torch.stack([masks[i][k] for i, k in zip(found.source, found.row)])
-    >>> part = (found.source != 0).long()                               # 0: of image 0 itself, 1: its partner
-    >>> (kept * plan.masks[part, 0, 0]).sum((1, 2)).tolist()
-    [32.0, 32.0]
-    """
-    moving = next((one for one in _all(plan) if not _in_place(one)), None)
-    if moving is not None:
-        raise TypeError(
-            f"plan must leave pixels in place, as those of mixup, cutmix and mask methods do, "
-            f"got {type(moving).__name__}, which moves or resizes them (puzzlemix: take move=None)"
-        )
-    if not 0 <= least <= 1:
-        raise ValueError(f"least must lie in [0, 1], got {least}")
-    boxes, labels = checked_objects(boxes, labels, len(plan), _size(plan))
-    mixed = []
-    for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
-        seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
-        whose = labels[i].device
-        source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
-        row = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
-        kept = (share >= least) & (share > 0)
-        classes = torch.cat([labels[j] for j, *_ in parts])
-        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], row[kept]))
-    return mixed
-
-
-Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they are seen, and what share, (n,)
-
-
-def _all(plan: MixPlan) -> tuple[MixPlan, ...]:
-    """The plan, or all that one by image is made of."""
-    return plan.plans if isinstance(plan, EachPlan) else (plan,)
-
-
-def _in_place(plan: MixPlan) -> bool:
-    """Whether each pixel stays where it was, so that masks tell what is seen."""
-    return type(plan) in IN_PLACE or (isinstance(plan, PuzzlePlan) and plan.order is None)
-
-
-def _size(plan: MixPlan) -> tuple[int, int] | None:
-    """(H, W) of the images, None where a plan is for any size."""
-    if isinstance(plan, (BoxPlan, PatchPlan)):
-        return plan.size
-    height, width = plan.masks.shape[-2:]
-    return None if height == width == 1 else (height, width)
-
-
-def _boxed(plan: BoxPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
-    """For each image its own objects outside the pasted box, and its partner's inside."""
-    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
-        if source == i:  # its own partner: as it was
-            yield [(i, boxes[i], torch.ones(len(boxes[i]), device=boxes[i].device))]
-        else:
-            here = hole.to(boxes[i].device)
-            yield [(i, *_outside(boxes[i], here)), (source, *_inside(boxes[source], here))]
-
-
-def _masked(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
-    """For each image the objects of all its sources, as far as their masks show them."""
-    for i, sources in enumerate(plan.sources.T.tolist()):
-        parts = []
-        for source in dict.fromkeys(sources):
-            same = [k for k, other in enumerate(sources) if other == source]
-            mask = plan.masks[same, i, 0].sum(0).to(boxes[source].device)
-            parts.append((source, *_under(boxes[source], mask)))
-        yield parts
-
-
-def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The tight box around what a mask (H, W) shows of each box, and the mean of the mask over the box."""
-    low, high = torch.aminmax(mask)
-    if low == high:  # the same all over
-        return boxes, mask.flatten()[:1].expand(len(boxes))
-    kind = torch.promote_types(boxes.dtype, mask.dtype)
-    mask, corners = mask.to(kind), boxes.to(kind)
-    height, width = mask.shape
-    across, down = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
-    columns, rows = across * (down @ mask), down * (across @ mask.T)
-    seen = boxes.clone()
-    for axis, shown in ((0, columns), (1, rows)):
-        any_, size = (shown > 0).to(torch.uint8), shown.shape[1]
-        first, last = any_.argmax(1), size - any_.flip(1).argmax(1)
-        seen[:, axis] = torch.maximum(boxes[:, axis], first.to(boxes))
-        seen[:, axis + 2] = torch.minimum(boxes[:, axis + 2], last.to(boxes))
-    return seen, _share(columns.sum(1), corners).clamp(max=1)
-
-
-def _covered(ends: Tensor, size: int) -> Tensor:
-    """How much of each of `size` pixels in a line lies between two ends: (n, 2) → (n, size)."""
-    pixel = torch.arange(size, device=ends.device)
-    return (torch.minimum(ends[:, 1:], pixel + 1) - torch.maximum(ends[:, :1], pixel)).clamp(min=0)
-
-
-def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of each box in the hole, and its share of the box."""
-    seen = torch.cat([torch.maximum(boxes[:, :2], hole[:2]), torch.minimum(boxes[:, 2:], hole[2:])], dim=1)
-    seen[:, 2:] = torch.maximum(seen[:, 2:], seen[:, :2])
-    return seen, _share(box_area(seen), boxes)
-
-
-def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-    """The tight box around what the hole leaves of each box, and its share."""
-    covered, share = _inside(boxes, hole)
-    left = boxes.clone()
-    for low, high, other_low, other_high in ((0, 2, 1, 3), (1, 3, 0, 2)):
-        full = (covered[:, other_low] == boxes[:, other_low]) & (
-            covered[:, other_high] == boxes[:, other_high]
-        )
-        full &= share > 0  # the hole reaches across, so whole columns (rows) are gone
-        starts, ends = covered[:, low] == boxes[:, low], covered[:, high] == boxes[:, high]
-        left[:, low] = torch.where(full & starts & ~ends, covered[:, high], left[:, low])
-        left[:, high] = torch.where(full & ends & ~starts, covered[:, low], left[:, high])
-    return left, 1 - share
-
-
-def _share(area: Tensor, boxes: Tensor) -> Tensor:
-    whole = box_area(boxes)
-    return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mixlearn.core.boxes import box_area
 from mixlearn.core.checks import check_pixels, readable
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, laid_out_as, sent, spans
@@ -15,27 +17,45 @@ from mixlearn.methods.cutmix import as_boxes
 
 
 class ResizePlan(BoxPlan):
-    """A plan whose boxes hold the whole partner, resized to the box by nearest neighbour."""
+    """A plan whose boxes hold boxes of the partners, `taken` (1, 4) or (B, 4), at the nearest pixels."""
+
+    taken: Tensor
+    _stay: ClassVar[tuple[str, ...]] = (*BoxPlan._stay, "taken")
+
+    def __init__(
+        self,
+        partner: Tensor,
+        boxes: Tensor,
+        size: tuple[int, int],
+        taken: Tensor | None = None,
+        lam_asked: Tensor | None = None,
+    ) -> None:
+        super().__init__(partner, boxes, size, None, lam_asked)
+        whole = torch.tensor([[0, 0, size[1], size[0]]])
+        vars(self)["taken"] = whole if taken is None else taken  # the class is frozen
 
     @property
     def scales(self) -> Tensor:
-        """(2, B): the area of each part over what it was; the partner shrinks to its box."""
-        return torch.stack([torch.ones_like(self.lam), 1 - self.lam])
+        """(2, B): the area of each part over what it was; what was cut fills the box it is put into."""
+        scale = box_area(self.boxes) / box_area(self.taken).clamp_min(1)
+        scale = scale.expand(len(self)).to(self.weights)
+        return torch.stack([torch.ones_like(scale), scale])
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The images with their partners, made small, in their boxes; (B, …, H, W) of any type."""
+        """The images with what is taken of their partners in their boxes; (B, …, H, W) of any type."""
         self._check_pixels(images)
+        shared = len(self._given) == len(self.taken) == 1  # the same two boxes for all
+        if not (readable(self._given) and readable(self.taken) and (shared or readable(self.partner))):
+            return paste_resized(images, self.partner, self.boxes, self.taken)
         out = images.clone()
-        if self.corners is not None:
-            x0, y0, x1, y1 = self.corners
-            out[..., y0:y1, x0:x1] = shrunk(images, y1 - y0, x1 - x0).index_select(0, self.partner)
+        if shared:
+            _paste(out, images, self.partner, self._given[0].tolist(), self.taken[0].tolist())
             return out
-        if not (readable(self.partner) and readable(self.boxes)):
-            whole = torch.tensor([[0, 0, images.shape[-1], images.shape[-2]]])
-            return paste_resized(images, self.partner, self.boxes, whole)
-        rows = zip(self.partner.tolist(), self.boxes.tolist(), strict=True)
-        for i, (source, (x0, y0, x1, y1)) in enumerate(rows):
-            out[i, ..., y0:y1, x0:x1] = shrunk(images[source], y1 - y0, x1 - x0)
+        taken = self.taken.expand(len(self), 4).tolist()
+        for i, (source, into, from_) in enumerate(
+            zip(self.partner.tolist(), self.boxes.tolist(), taken, strict=True)
+        ):
+            _paste(out[i], images[source], None, into, from_)
         return out
 
 
@@ -56,47 +76,33 @@ def resizemix(
     and no part of the box is ever clipped: λ = 1 − τ², up to whole pixels.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
+        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
         scale: τ is drawn uniformly between these two, in (0, 1].
         boxes: (x0, y0, x1, y1) to paste into, instead of a draw: one for the batch or (B, 4).
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw τ and the place for each image rather than once for the batch.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
-    Returns:
-        `Mixed(images, targets, plan)`; `plan.mix` shrinks whatever it is given, class ids too.
-
-    Raises:
-        TypeError: integer images, float class ids, boxes or partners that are no integers.
-        ValueError: a scale that is reversed or outside (0, 1], a box outside the image, shapes that disagree.
-
-    Source: Qin et al., *ResizeMix: Mixing Data with Preserved Object Information and True Labels*, 2020.
+    Returns `Mixed(images, targets, plan)`; `plan.mix` shrinks whatever it is given, class ids too. Source:
+    Qin et al., *ResizeMix: Mixing Data with Preserved Object Information and True Labels*, 2020.
 
     >>> images = torch.arange(32.).view(2, 1, 4, 4)
-    >>> resizemix(images, boxes=[2, 2, 4, 4], partner=[1, 0]).images[0, 0]
-    tensor([[ 0.,  1.,  2.,  3.],
-            [ 4.,  5.,  6.,  7.],
-            [ 8.,  9., 16., 18.],
+    >>> resizemix(images, boxes=[2, 2, 4, 4], partner=[1, 0]).images[0, 0, 2:]
+    tensor([[ 8.,  9., 16., 18.],
             [12., 13., 24., 26.]])
     """
     height, width = check_pixels(images)
-    batch = images.shape[0]
+    batch = len(images)
     partner, _ = given_or_drawn(1.0, partner, batch, 1.0, per_image, generator)
     if boxes is None:
-        found = _sample(batch if per_image else 1, scale, height, width, generator)
+        corners = _sample(batch if per_image else 1, scale, height, width, generator)
     else:
-        found = as_boxes(boxes, batch, height, width)
-    return apply_plan(
-        ResizePlan(sent(partner, images.device), found, (height, width)), images, labels, num_classes
-    )
+        corners = as_boxes(boxes, batch, height, width)
+    plan = ResizePlan(sent(partner, images.device), corners, (height, width))
+    return apply_plan(plan, images, labels, num_classes)
 
 
 def _sample(
     n: int, scale: tuple[float, float], height: int, width: int, generator: torch.Generator | None
 ) -> Tensor:
-    """n boxes of the image's shape, τ times as large, anywhere inside it."""
+    """n boxes of the image's shape, τ times as large, anywhere inside it: (n, 4)."""
     least, most = scale
     if not 0 < least <= most <= 1:
         raise ValueError(f"scale must satisfy 0 < least ≤ most ≤ 1, got {scale}")
@@ -110,13 +116,15 @@ def _sample(
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
-def shrunk(images: Tensor, height: int, width: int) -> Tensor:
-    """Each new pixel shows the old one at its place: nearest neighbour, for any type."""
-    rows, columns = (
-        torch.arange(new, device=images.device) * old // max(new, 1)
-        for new, old in ((height, images.shape[-2]), (width, images.shape[-1]))
-    )
-    return images[..., rows[:, None], columns]
+def _paste(out: Tensor, images: Tensor, partner: Tensor | None, into: list[int], from_: list[int]) -> None:
+    """Write the box `from_` of the images, or of their partners, resized into the box `into` of `out`."""
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = into, from_
+    height, width = y1 - y0, x1 - x0
+    if height > 0 and width > 0 and v1 > v0 and u1 > u0:
+        rows = v0 + torch.arange(height, device=images.device) * (v1 - v0) // height
+        columns = u0 + torch.arange(width, device=images.device) * (u1 - u0) // width
+        resized = images[..., rows[:, None], columns]  # the nearest pixel, so that values of any type fit
+        out[..., y0:y1, x0:x1] = resized if partner is None else resized.index_select(0, partner)
 
 
 def paste_resized(images: Tensor, partner: Tensor, into: Tensor, from_: Tensor) -> Tensor:
@@ -134,10 +142,6 @@ def paste_resized(images: Tensor, partner: Tensor, into: Tensor, from_: Tensor) 
     rows = v0 + (torch.arange(height, device=images.device) - y0) * (v1 - v0) // (y1 - y0).clamp_min(1)
     flat = images.reshape(len(images), -1, height, width)
     channels = torch.arange(flat.shape[1], device=images.device)[:, None, None]
-    shown = flat[
-        partner[:, None, None, None],
-        channels,
-        rows.clamp(0, height - 1)[:, None, :, None],
-        columns.clamp(0, width - 1)[:, None, None, :],
-    ]
+    rows, columns = rows.clamp(0, height - 1)[:, None, :, None], columns.clamp(0, width - 1)[:, None, None, :]
+    shown = flat[partner[:, None, None, None], channels, rows, columns]  # (B, C, H, W)
     return laid_out_as(images, torch.where(inside[:, None], shown, flat).view(images.shape))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
-from mixlearn.nets.taps import evaluation
+from mixlearn.nets.taps import bare, evaluation, staged
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -36,18 +35,13 @@ def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> 
         size: the map is computed at this side in pixels, or the image's own if that is smaller.
         sigma: of the blur at the end, in pixels of that size.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Raises:
-        TypeError, ValueError: images that are not floating point (B, C, H, W).
-
-    Source: Hou & Zhang, *Saliency Detection: A Spectral Residual Approach*, CVPR 2007.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Hou & Zhang, *Saliency Detection: A Spectral
+    Residual Approach*, CVPR 2007.
 
     >>> image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     >>> image[0, 0, 20:24, 8:12] += 3
-    >>> peak = spectral_residual(image)[0, 0].flatten().argmax().item()
-    >>> 18 <= peak // 32 <= 26, 6 <= peak % 32 <= 14
+    >>> row, column = divmod(spectral_residual(image).argmax().item(), 32)
+    >>> 18 <= row <= 26, 6 <= column <= 14
     (True, True)
     """
     height, width = check_pixels(images)
@@ -55,7 +49,7 @@ def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> 
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
     small = (min(size, height), min(size, width))
     grey = F.interpolate(images.float().mean(1, keepdim=True), size=small, mode="bilinear", antialias=True)
-    spectrum = torch.fft.fft2(grey)
+    spectrum = torch.fft.fft2(grey)  # (B, 1, h, w)
     level = spectrum.abs().clamp_min(1e-8).log()
     residual = level - F.avg_pool2d(F.pad(level, (1, 1, 1, 1), mode="circular"), 3, stride=1)
     map_ = torch.fft.ifft2(torch.polar(residual.exp(), spectrum.angle())).abs().square()
@@ -70,7 +64,7 @@ def gradient_saliency(
 ) -> Tensor:
     """Saliency by a network: the size of the loss's gradient at each pixel.
 
-    A network is put into evaluation mode for the pass and back; its weights' gradients are left as they were.
+    The network is in evaluation mode for the pass; its weights' gradients are left as they were.
     Under autocast to float16, in which small gradients become 0, the pass is made in full precision.
 
     Args:
@@ -79,26 +73,20 @@ def gradient_saliency(
         labels: (B,) class ids, or whatever `loss` takes.
         loss: of logits and labels, to a scalar.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Source: Simonyan, Vedaldi & Zisserman, *Deep Inside Convolutional Networks*, 2013; as used by Kim, Choo &
-    Song, *Puzzle Mix*, ICML 2020.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Simonyan, Vedaldi & Zisserman, *Deep Inside
+    Convolutional Networks*, 2013; as used by Kim, Choo & Song, *Puzzle Mix*, ICML 2020.
 
     >>> model = lambda x: torch.stack([x[:, 0, 0, 1], -x[:, 0, 0, 1]], 1)       # looks at one pixel
-    >>> gradient_saliency(model, torch.zeros(1, 1, 1, 3), torch.tensor([0]))[0, 0]
-    tensor([[0., 1., 0.]])
+    >>> gradient_saliency(model, torch.zeros(1, 1, 1, 3), torch.tensor([0])).tolist()
+    [[[[0.0, 1.0, 0.0]]]]
     """
     check_pixels(images)
-    kind = images.device.type
-    half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
-    with (
-        evaluation(model),
-        torch.enable_grad(),
-        torch.autocast(kind, enabled=False) if half else nullcontext(),
-    ):
-        given = images.detach().clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(model(given), as_ids(labels)), given)
+    device = images.device.type
+    half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    full = torch.autocast(device, enabled=False) if half else nullcontext()
+    with evaluation(model), torch.enable_grad(), full:
+        inputs = images.detach().clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(loss(model(inputs), as_ids(labels)), inputs)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 
@@ -108,62 +96,34 @@ def feature_attention(
     """Saliency by a network without a gradient: how strong the features of a stage are at each place.
 
     Args:
-        model: a network of `ml.nets`, whose taps show its features.
+        model: a network of `ml.nets`, whose taps show its features, or an `ml.nets.Tapped` one.
         images: (B, C, H, W) float. Not changed.
         stage: the tap to read, with features (B, channels, h, w).
         labels: with the class ids (B,), features count as they speak for the class by the weights of the
             network's head, which makes class activation maps; the stage must be its last. None counts all.
 
-    Returns:
-        (B, 1, H, W), at least 0, each summing to 1.
-
-    Raises:
-        TypeError: a network without taps.
-        ValueError: a stage that the network does not have.
-
-    Source: Walawalkar et al., *Attentive CutMix*, ICASSP 2020; Zhou et al., *Learning Deep Features for
-    Discriminative Localization*, CVPR 2016, for class activation maps.
+    Returns (B, 1, H, W), at least 0, each summing to 1. Source: Walawalkar et al., *Attentive CutMix*, ICASSP
+    2020; Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016, for class
+    activation maps.
 
     >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 10, width=4)
-    >>> feature_attention(net, torch.rand(2, 3, 32, 32)).shape
+    >>> feature_attention(ml.nets.resnet(8, 10, width=4), torch.rand(2, 3, 32, 32)).shape
     torch.Size([2, 1, 32, 32])
     """
     size = check_pixels(images)
-    inner: Any = getattr(model, "module", model)
-    if stage not in (known := getattr(inner, "stages", ())):
-        if not known:
-            raise TypeError(
-                f"feature_attention needs a network with taps, got {type(inner).__name__}; networks made "
-                "elsewhere get them by ml.nets.Tapped(net)"
-            )
-        raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
-    kept: list[Tensor] = []
-
-    def tap(name: str, features: Tensor) -> Tensor:
-        if name == stage:
-            kept.append(features)
-        return features
-
     with evaluation(model), torch.no_grad():
-        model(images, tap=tap)
-    features = kept[0].float()
+        features = staged(model, images, stage).float()  # (B, channels, h, w)
     if labels is None:
         maps = features.mean(1, keepdim=True)
     else:
-        maps = torch.einsum("bchw,bc->bhw", features, inner.head.weight.detach()[labels.long()].float())[
-            :, None
-        ]
+        of_class = bare(model).head.weight.detach()[labels.long()].float()  # (B, channels)
+        maps = torch.einsum("bchw,bc->bhw", features, of_class)[:, None]
     lowest = maps.amin((1, 2, 3), keepdim=True)
     return normalised(F.interpolate(maps - lowest, size=size, mode="bilinear"))
 
 
 def normalised(maps: Tensor) -> Tensor:
-    """(B, 1, H, W) maps scaled to sum to 1 each; a map of zeros becomes even.
-
-    >>> normalised(torch.tensor([1., 3.]).view(1, 1, 1, 2)).flatten().tolist()
-    [0.25, 0.75]
-    """
+    """(B, 1, H, W) maps scaled to sum to 1 each; a map of zeros becomes even."""
     total = maps.sum((1, 2, 3), keepdim=True)
     even = torch.full_like(maps, 1 / (maps.shape[-1] * maps.shape[-2]))
     return torch.where(total > 0, maps / torch.where(total > 0, total, 1), even)

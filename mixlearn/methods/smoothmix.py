@@ -26,21 +26,9 @@ def smoothmix(
     """Blend the partner in under a Gaussian spot at a random place; λ is the mean of what is left.
 
     Args:
-        images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone.
-        num_classes: C, needed with class ids.
+        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
         spread: the spot's standard deviation is drawn uniformly between these shares of each side.
-        partner: (B,) indices into the batch, instead of a random permutation.
-        per_image: draw the spot for each image rather than once for the batch.
         inverted: give each label the other's share, as a widely used implementation does. For study.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        `Mixed(images, targets, plan)`; λ is the mean of the mask.
-
-    Raises:
-        TypeError: integer images, float class ids, partners that are no integers.
-        ValueError: a spread that is reversed or not positive, labels out of range, shapes that disagree.
 
     Source: Lee et al., *SmoothMix: a Simple Yet Effective Data Augmentation to Train Robust Classifiers*,
     CVPR Workshops 2020.

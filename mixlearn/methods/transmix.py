@@ -27,19 +27,13 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
         attention: (B, n, m), at least 0: of the class token to the patches of the mixed images.
         share: how much the attention counts, in [0, 1]; the rest is the plan's own weights. The paper has ½.
 
-    Returns:
-        A plan of the same kind with the same sources and masks; no gradient flows through its weights.
-
-    Raises:
-        ValueError: attention of another shape or below 0, a share outside [0, 1].
-
+    Returns a plan of the same kind with the same sources and masks; no gradient flows through its weights.
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
 
     >>> from mixlearn.core.plan import BoxPlan
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 2, 4]]), (4, 4))
-    >>> looks_right = torch.tensor([[0.1, 0.9], [0.1, 0.9]]).expand(2, 2, 2)
-    >>> transmix(plan, looks_right).lam
+    >>> transmix(plan, torch.tensor([[0.1, 0.9], [0.1, 0.9]]).expand(2, 2, 2)).lam       # both look right
     tensor([0.7000, 0.7000])
     """
     if attention.dim() != 3 or len(attention) != len(plan):
@@ -63,18 +57,15 @@ class TransMixing(Mixing):
 
     Args:
         mix: as for `Mixing`; its plans need masks, as those of `ml.cutmix` do.
-        share: how much the attention counts beside the pixels, in [0, 1].
+        share: as for `transmix`.
         num_classes, smoothing, loss: as for `Mixing`.
 
     Raises:
         TypeError: a network that shows no attention.
 
-    Source: Chen et al., *TransMix*, CVPR 2022.
-
     >>> import mixlearn as ml
     >>> net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1)
-    >>> learner = TransMixing(ml.cutmix, num_classes=4)
-    >>> list(learner(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
+    >>> list(TransMixing(ml.cutmix, num_classes=4)(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
     ['mixed_labels']
     """
 
@@ -95,8 +86,7 @@ class TransMixing(Mixing):
         inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
-                f"TransMix needs a network with class_attention, such as ml.nets.vit, "
-                f"got {type(inner).__name__}"
+                f"TransMix needs a network with class_attention, as ml.nets.vit, got {type(inner).__name__}"
             )
         mixed, targets = self.mixed(self.mix, images, labels, generator)
         kept: list[Tensor] = []

@@ -7,10 +7,7 @@ import torch
 from scipy import integrate
 
 import mixlearn as ml
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.seeds import seeded
 
 
 def pasted(images, plan):
@@ -25,7 +22,7 @@ def pasted(images, plan):
     return out
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (5, 1, 1, 1), (4, 3, 7, 13), (3, 9, 6), (4, 2, 3, 6, 5)])
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (5, 1, 1, 1), (4, 2, 3, 6, 5)])
 @pytest.mark.parametrize("per_image", [False, True])
 def test_mixture_is_the_definition(shape, per_image):
     images, labels = torch.rand(shape), torch.arange(shape[0]) % 3
@@ -44,7 +41,7 @@ def test_mixture_is_the_definition(shape, per_image):
 
 @pytest.mark.parametrize("size", [(3, 200, 180), (3, 12, 10)])  # pasted one by one, and by a mask
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_path_gives_the_same(size, layout, dtype):
     images = torch.rand(4, *size).to(dtype).contiguous(memory_format=layout)
     boxes = ml.sample_boxes(torch.rand(4), *size[1:], generator=seeded())
@@ -84,15 +81,7 @@ def test_class_ids_depth_and_labels_follow_the_same_boxes():
         mixed.plan.mix(images.transpose(2, 3))
 
 
-def test_one_draw_for_the_batch_or_one_an_image():
-    images = torch.rand(16, 1, 32, 32)
-    once = ml.cutmix(images, generator=seeded()).plan
-    each = ml.cutmix(images, per_image=True, generator=seeded()).plan
-    assert len(once.boxes.unique(dim=0)) == 1 and len(each.boxes.unique(dim=0)) > 8
-    assert len(once.lam.unique()) == 1 and len(each.lam.unique()) > 8
-
-
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (224, 160)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 47)])
 def test_mean_realised_lam_is_the_derived_one(size):
     """E[λ] = 1 − ∫ (r − r²/4)² dΛ, r = √(1−Λ): what a side of share r keeps after clipping, squared."""
     derived = 1 - integrate.quad(lambda lam: (math.sqrt(1 - lam) - (1 - lam) / 4) ** 2, 0, 1)[0]
@@ -119,27 +108,6 @@ def test_label_from_the_asked_lam_and_folded():
     assert torch.allclose(ml.cutmix(images, lam=[0.0, 0.5, 0.75, 1.0]).plan.lam_asked[1], torch.tensor(0.5))
 
 
-def test_empty_and_whole_boxes():
-    images, labels = torch.rand(3, 2, 6, 6), torch.arange(3)
-    none = ml.cutmix(images, labels, num_classes=3, boxes=[2, 2, 2, 2], partner=[1, 2, 0])
-    assert torch.equal(none.images, images) and torch.equal(none.targets, torch.eye(3))
-    whole = ml.cutmix(images, labels, num_classes=3, boxes=[0, 0, 6, 6], partner=[1, 2, 0])
-    assert torch.equal(whole.images, images.roll(-1, 0)) and torch.equal(
-        whole.targets, torch.eye(3).roll(-1, 0)
-    )
-    assert torch.equal(ml.cutmix(images, lam=1.0).images, images)
-
-
-def test_the_plan_says_itself():
-    plan = ml.cutmix(torch.zeros(2, 1, 20, 20), boxes=[8, 4, 20, 16], partner=[1, 0]).plan
-    assert plan.describe(0, ["cat", "dog"]) == "64 % cat + 36 % dog, box x 8–20, y 4–16"
-    moved = plan.to("cpu")
-    assert (
-        type(moved) is type(plan) and moved.corners == (8, 4, 20, 16) and torch.equal(moved.masks, plan.masks)
-    )
-    assert plan.masks.sum(0).eq(1).all() and torch.allclose(plan.masks.mean((2, 3, 4)), plan.weights)
-
-
 IMAGES = torch.zeros(4, 3, 8, 10)
 
 
@@ -147,33 +115,14 @@ IMAGES = torch.zeros(4, 3, 8, 10)
     ("options", "error", "words"),
     [
         ({"boxes": [0, 0, 11, 4]}, ValueError, r"0 ≤ x0 ≤ x1 ≤ 10 and 0 ≤ y0 ≤ y1 ≤ 8, got \[0, 0, 11, 4\]"),
-        ({"boxes": [-1, 0, 3, 4]}, ValueError, r"got \[-1, 0, 3, 4\]"),
-        ({"boxes": [5, 0, 3, 4]}, ValueError, r"got \[5, 0, 3, 4\]"),
         ({"boxes": [[0, 0, 3, 4]] * 3}, ValueError, "one box or 4, one for each image, got 3"),
         ({"boxes": [0, 0, 3]}, ValueError, r"shape \(n, 4\) as \(x0, y0, x1, y1\), got \(1, 3\)"),
         ({"boxes": [0.0, 0, 3, 4]}, TypeError, "whole pixels"),
         ({"boxes": [0, 0, 3, 4], "lam": 0.5}, ValueError, "lam and boxes were both given"),
         ({"boxes": [0, 0, 3, 4], "label_from": "asked"}, ValueError, "needs lam="),
         ({"label_from": "area"}, ValueError, "must be 'pixels' or 'asked', got 'area'"),
-        ({"alpha": 0.0}, ValueError, "alpha must be positive and finite, got 0.0"),
-        ({"lam": 1.5}, ValueError, r"lam must lie in \[0, 1\], got 1.5"),
-        ({"lam": [0.5, 0.5]}, ValueError, "one number or 4 numbers"),
-        ({"partner": [0, 1, 2]}, ValueError, r"partner must have shape \(4,\)"),
-        ({"partner": [0, 1, 2, 4]}, ValueError, r"partner must lie in 0…3 for 4 images, got 4"),
     ],
 )
 def test_bad_options_are_named(options, error, words):
     with pytest.raises(error, match=words):
         ml.cutmix(IMAGES, **options)
-
-
-@pytest.mark.parametrize("mix", [ml.cutmix, ml.cutout, ml.resizemix])
-def test_bad_images_and_labels_are_named(mix):
-    with pytest.raises(TypeError, match="images must be floating point, got torch.uint8"):
-        mix(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    with pytest.raises(ValueError, match=r"images must have rows and columns"):
-        mix(torch.zeros(2, 8))
-    with pytest.raises(ValueError, match=r"labels must lie in 0…2 \(num_classes=3\), got 3"):
-        mix(torch.zeros(2, 1, 8, 8), torch.tensor([0, 3]), num_classes=3)
-    with pytest.raises(ValueError, match="num_classes is needed"):
-        mix(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))

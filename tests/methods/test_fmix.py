@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 
 import mixlearn as ml
 from mixlearn.methods.fmix import clouds, highest, released_clouds
+from tests.seeds import seeded
 
-steady = settings(derandomize=True, max_examples=150)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+steady = settings(derandomize=True, max_examples=60)
 
 
 def power(fields):
@@ -42,15 +39,14 @@ def radial(fields, rings=12):
     return torch.stack([f for f, _ in logs]).exp(), torch.stack([p for _, p in logs]).exp()
 
 
-@pytest.mark.parametrize("decay", [1.0, 2.0, 3.0])
-@pytest.mark.parametrize("size", [(64, 64), (48, 80), (63, 33)])
+@pytest.mark.parametrize(("decay", "size"), [(1.0, (64, 64)), (3.0, (64, 64)), (2.0, (63, 33))])
 def test_power_falls_as_the_frequency_to_minus_twice_the_decay(decay, size):
     fields = clouds(200, *size, decay, generator=seeded(1))
     assert abs(slope(*radial(fields)) / (-2 * decay) - 1) < 0.05
     assert float(fields.mean((2, 3)).abs().max() / fields.std()) < 1e-4
 
 
-@pytest.mark.parametrize("size", [(64, 64), (48, 80)])
+@pytest.mark.parametrize("size", [(48, 80)])
 def test_every_direction_is_alike(size):
     measured, down, across = power(clouds(600, *size, 3.0, generator=seeded(2)))
     along = {"down": (down[1 : size[0] // 2, 0], measured[1 : size[0] // 2, 0])}
@@ -64,12 +60,6 @@ def test_every_direction_is_alike(size):
     whitened["slanted"] = (measured[diagonal, diagonal] * slanted**6).log().mean()
     for name in ("across", "slanted"):
         assert abs(float(whitened[name] - whitened["down"])) < 0.05, name
-
-
-def test_white_noise_and_flatness():
-    measured, _, _ = power(clouds(500, 32, 32, 0.0, generator=seeded()))
-    assert float(measured[0, 0]) < 1e-6 and abs(slope(*radial(clouds(500, 32, 32, 0.0)))) < 0.05
-    assert float(measured.flatten()[1:].std() / measured.flatten()[1:].mean()) < 0.08
 
 
 def test_the_released_clouds_hold_two_frequencies_across_and_half_of_those_down():
@@ -105,23 +95,6 @@ def test_the_area_is_the_share_within_a_pixel(height, width, lam, soft, seed):
         assert bool(((plan.masks == 0) | (plan.masks == 1)).all())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (32, 32), (31, 57), (224, 224)])
-def test_the_area_for_every_lam(size):
-    lam, area = torch.linspace(0, 1, 51), size[0] * size[1]
-    fields = clouds(51, *size, generator=seeded())
-    for soft in (0.0, 0.25):
-        kept = highest(fields, lam, soft, generator=seeded(1)).double().sum((1, 2, 3))
-        assert bool(((kept - lam.double() * area).abs() < 1 + 1e-3).all())
-        assert kept[0] == 0 and kept[-1] == area
-
-
-def test_rounding_is_right_on_average():
-    share = torch.full((20_000,), 0.37)
-    kept = highest(torch.rand(20_000, 1, 3, 3, generator=seeded()), share, generator=seeded(1))
-    assert set(kept.sum((1, 2, 3)).tolist()) == {3.0, 4.0}
-    assert abs(float(kept.mean()) - 0.37) < 0.002
-
-
 def test_masks_are_the_highest_pixels_and_soft_ones_a_ramp():
     fields = clouds(4, 20, 30, generator=seeded())
     share = torch.tensor([0.1, 0.4, 0.5, 0.95])
@@ -133,14 +106,3 @@ def test_masks_are_the_highest_pixels_and_soft_ones_a_ramp():
         assert bool((ramp.flatten()[order].diff() <= 0).all())
         between = float(((ramp > 0) & (ramp < 1)).float().mean())
         assert abs(between - 2 * min(0.2, lam, 1 - lam)) < 0.01
-
-
-def test_the_spectrum_is_a_choice():
-    images = torch.rand(2, 1, 16, 16, generator=seeded())
-    even, released = (
-        ml.fmix(images, lam=0.5, spectrum=name, generator=seeded(4)).plan.masks
-        for name in ("even", "released")
-    )
-    assert not torch.equal(even, released)
-    finer, coarser = (ml.fmix(images, lam=0.5, decay=d, generator=seeded(4)).plan.masks for d in (0.5, 4.0))
-    assert finer[0, 0].diff(dim=1).abs().sum() > 2 * coarser[0, 0].diff(dim=1).abs().sum()

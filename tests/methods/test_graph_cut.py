@@ -11,10 +11,7 @@ from torch.nn import functional as F
 import mixlearn as ml
 from mixlearn.methods.graph_cut import cut, mask_energy
 from mixlearn.methods.puzzlemix import Energy, colour_seams, puzzle_energy
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.seeds import seeded
 
 
 def exact(unary, down, across):
@@ -81,8 +78,7 @@ def gaps(problem):
     return (found - least) / least.abs()
 
 
-@pytest.mark.parametrize("size", [(1, 9), (3, 3), (9, 1)])
-@pytest.mark.parametrize("strength", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize(("size", "strength"), [((1, 9), 0.5), ((3, 3), 0.05), ((3, 3), 3.0)])
 def test_brute_force_agrees(size, strength):
     problem = random_problem(3, *size, strength, seed=7)
     every = torch.tensor([*itertools.product((0.0, 0.5, 1.0), repeat=9)]).view(-1, *size)
@@ -94,56 +90,20 @@ def test_brute_force_agrees(size, strength):
         assert float(mask_energy(cut(*single), *single) / best - 1) < 0.01
 
 
-@pytest.mark.parametrize("size", [(2, 2), (4, 4), (3, 7), (8, 8), (12, 5), (16, 16)])
-@pytest.mark.parametrize("strength", [0.02, 0.2, 1.0, 5.0])
+@pytest.mark.parametrize("size", [(2, 2), (3, 7), (16, 16)])
+@pytest.mark.parametrize("strength", [0.02, 0.2, 5.0])
 def test_random_convex_costs(size, strength):
     found = gaps(random_problem(6, *size, strength, seed=1))
     assert float(found.max()) < 0.01, found
 
 
-@pytest.mark.parametrize("n", [2, 4, 8, 16])
-@pytest.mark.parametrize("lam", [0.02, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize(("n", "lam"), [(2, 0.5), (4, 0.02), (8, 0.9), (16, 0.3)])
 def test_what_puzzlemix_asks(n, lam):
     found = gaps(puzzle_problem(5, n, lam, seed=11))
     assert float(found.max()) < 0.01, found
 
 
-def test_more_steps_come_closer_and_none_is_lost_on_others():
-    problem = random_problem(8, 10, 10, 1.0, seed=3)
-    least = mask_energy(torch.stack([exact(*one) for one in zip(*problem, strict=True)]), *problem)
-
-    def above(steps):
-        return float((mask_energy(cut(*problem, steps, tolerance=0.0), *problem) - least).mean())
-
-    few, many = above(4), above(400)
-    assert few > 10 * many >= 0
-    together = cut(*problem, 40, tolerance=0.0)
-    alone = torch.cat([cut(*(part[i : i + 1] for part in problem), 40, tolerance=0.0) for i in range(8)])
-    assert torch.equal(together, alone)
-
-
-def test_labels_are_labels_and_inputs_stay():
-    problem = random_problem(4, 6, 9, 0.4, seed=5)
-    kept = [part.clone() for part in problem]
-    labels = cut(*problem)
-    assert labels.shape == (4, 6, 9) and set(labels.unique().tolist()) == {0.0, 0.5, 1.0}
-    assert all(torch.equal(part, was) for part, was in zip(problem, kept, strict=True))
-    free = cut(problem.unary, 0 * problem.down, 0 * problem.across)  # who has no neighbours takes the best
-    assert torch.equal(free, problem.unary.argmin(1) / 2)
-    mean = problem.unary.mean((2, 3)).argmin(1) / 2
-    tied = cut(problem.unary, problem.down + 1e4, problem.across + 1e4, steps=2000)
-    assert torch.equal(tied, mean[:, None, None].expand_as(tied))  # and who may not differ, what all want
-
-
-def test_bad_shapes_are_named():
-    unary, down, across = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 5), torch.zeros(2, 4, 4)
-    words = r"expected unary \(B, 3, n, m\), down \(B, n − 1, m\), across \(B, n, m − 1\), got "
-    for wrong in ((unary[:, :2], down, across), (unary, down[:1], across), (unary, down, across.mT[:, :3])):
-        with pytest.raises(ValueError, match=words):
-            cut(*wrong)
-
-
-@pytest.mark.parametrize("tolerance", [3e-2, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("tolerance", [3e-2, 1e-4])
 def test_the_tolerance_is_kept(tolerance):
     for problem in (random_problem(6, 9, 9, 0.3, seed=7), puzzle_problem(5, 16, 0.4, seed=8)):
         least = mask_energy(torch.stack([exact(*one) for one in zip(*problem, strict=True)]), *problem)

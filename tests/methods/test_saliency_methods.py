@@ -6,10 +6,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.seeds import seeded
 
 
 def peaked(places, height, width):
@@ -24,7 +21,7 @@ PLACES = [(0, 0), (9, 15), (5, 3), (2, 12), (7, 8)]
 
 
 # ------------------------------------------------------------------------------------------ SaliencyMix
-@pytest.mark.parametrize("lam", [0.0, 0.3, 0.84, 1.0])
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 def test_the_box_lies_around_the_partners_peak(lam):
     images, partner = torch.rand(5, 3, 10, 16, generator=seeded()), [3, 4, 0, 1, 2]
     maps, side = peaked(PLACES, 10, 16), math.sqrt(1 - lam)
@@ -48,7 +45,7 @@ def test_one_peak_for_all_is_that_of_the_first_partner():
 
 
 # ------------------------------------------------------------------------------------------ AttentiveMix+
-@pytest.mark.parametrize(("size", "grid"), [((14, 21), 7), ((8, 12), 4), ((10, 16), 5), ((3, 9), 7)])
+@pytest.mark.parametrize(("size", "grid"), [((14, 21), 7), ((3, 9), 7)])
 def test_the_most_salient_cells_are_pasted(size, grid):
     height, width = size
     images = torch.rand(4, 1, height, width, generator=seeded())
@@ -76,7 +73,7 @@ def test_labels_weigh_what_the_boxes_hold(per_image):
         torch.tensor([0, 1, 2, 2, 1]),
         [3, 4, 3, 0, 1],
     )  # the third and its partner are one class
-    for seed in range(10):
+    for seed in range(4):
         known = {"saliency": maps, "partner": partner, "per_image": per_image, "generator": seeded(seed)}
         _, targets, plan = ml.snapmix(images, labels, num_classes=3, **known)
         taken = plan.taken.expand(5, 4).tolist()
@@ -92,14 +89,6 @@ def test_labels_weigh_what_the_boxes_hold(per_image):
             expected[labels[partner[i]]] += gained
             assert torch.allclose(targets[i], expected, atol=1e-5)
         assert len(plan.taken) == (5 if per_image else 1)
-
-
-def test_snapmix_draws_two_boxes_and_keeps_the_image_where_there_is_none():
-    images = torch.rand(3, 1, 32, 32, generator=seeded())
-    plan = ml.snapmix(images, generator=seeded(1)).plan
-    assert not torch.equal(plan.boxes[:1], plan.taken)
-    whole = ml.snapmix(images, torch.arange(3), num_classes=3, lam=1.0, partner=[1, 2, 0])
-    assert torch.equal(whole.images, images) and torch.equal(whole.targets, torch.eye(3))
 
 
 # ------------------------------------------------------------------------------------------ SmoothMix
@@ -131,15 +120,6 @@ def test_inverted_gives_each_label_the_others_share():
     assert torch.allclose(wrong.plan.lam, 1 - right.plan.lam)
     assert torch.allclose(wrong.plan.lam_asked, right.plan.lam)
     assert torch.allclose(wrong.targets.diagonal(), 1 - right.targets.diagonal())
-
-
-def test_wider_spots_show_more():
-    images = torch.rand(64, 1, 16, 16, generator=seeded())
-    lam = [
-        float(ml.smoothmix(images, spread=(s, s), per_image=True, generator=seeded(1)).plan.lam.mean())
-        for s in (0.05, 0.25, 0.5, 5.0)
-    ]
-    assert lam == sorted(lam, reverse=True) and lam[0] > 0.95 and lam[-1] < 0.05
 
 
 # ------------------------------------------------------------------------------------------ GridMix

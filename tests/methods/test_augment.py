@@ -1,12 +1,20 @@
-"""Views for learning without labels: what may change, how often, and from where the draws come."""
+"""Crops, flips and contrastive views: what may change, how often, and from where the draws come."""
 
 from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.methods.augment import GREY, contrastive_view, random_resized_crop
+from mixlearn.methods.augment import (
+    GREY,
+    contrastive_view,
+    crop_and_flip,
+    random_crop,
+    random_flip,
+    random_resized_crop,
+)
 from tests.seeds import seeded
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -63,16 +71,6 @@ def test_grey_is_the_brightness_in_every_channel():
     assert torch.allclose(seen[:, 0].sum((1, 2)), expected.sum((1, 2)), atol=1e-2)
 
 
-def test_hue_turns_and_leaves_grey_alone():
-    flat = normalised(torch.full((8, 3, 4, 4), 0.5))
-    seen = pixels_of(view(flat, **(nothing | {"colour": 1.0}), generator=seeded()))
-    assert torch.allclose(seen[:, 0], seen[:, 1], atol=1e-3), "grey has no hue to turn"
-    red = normalised(torch.tensor([0.6, 0.4, 0.4]).view(1, 3, 1, 1).expand(64, 3, 4, 4))
-    seen = pixels_of(view(red, **(nothing | {"colour": 1.0}), generator=seeded()))
-    apart = (seen[:, 1] - seen[:, 2])[:, 0, 0]
-    assert float(apart.min()) < -0.01 and float(apart.max()) > 0.01, "to both sides"
-
-
 def test_a_blur_keeps_the_mean_and_smooths():
     seen = view(IMAGES, **(nothing | {"blur": 1.0}), generator=seeded())
     assert torch.allclose(pixels_of(seen).mean((2, 3)), pixels_of(IMAGES).mean((2, 3)), atol=0.03)
@@ -98,18 +96,6 @@ def test_crops_have_areas_from_least_to_all():
     assert float(ratio.min()) > 0.74 and float(ratio.max()) < 1.35
 
 
-def test_small_crops_show_small_parts():
-    ramp = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(500, 2, 32, 32).clone()
-    ramp[:, 1] = ramp[:, 0].mT
-    both = random_resized_crop(ramp, least=0.05, most=0.35, size=16, generator=seeded())
-    assert both.shape == (500, 2, 16, 16)
-    wide = (both[:, 0, 8, 12] - both[:, 0, 8, 4]) / 0.5 * 31 / 32  # of the whole, per image
-    tall = (both[:, 1, 12, 8] - both[:, 1, 4, 8]) / 0.5 * 31 / 32
-    area = wide * tall
-    assert 0.045 < float(area.min()) < 0.07 and 0.32 < float(area.max()) < 0.36
-    assert view(IMAGES, size=8, generator=seeded()).shape == (64, 3, 8, 8)
-
-
 def test_one_channel_and_sixteen_bits():
     grey = torch.rand(3, 1, 28, 28, generator=seeded())
     seen = contrastive_view(grey, mean=(0.3,), std=(0.4,), generator=seeded())
@@ -124,8 +110,6 @@ def test_one_channel_and_sixteen_bits():
         (lambda: view(torch.rand(2, 2, 8, 8)), r"shape \(B, 1 or 3, H, W\), got \(2, 2, 8, 8\)"),
         (lambda: view(torch.rand(2, 1, 8, 8)), "mean and std must have 1 numbers"),
         (lambda: view(IMAGES, least=0.0), "≤ 1 is needed, got least 0.0 and most 1.0"),
-        (lambda: view(IMAGES, least=0.5, most=0.4), "≤ 1 is needed, got least 0.5 and most 0.4"),
-        (lambda: view(IMAGES, most=1.5), "≤ 1 is needed, got least 0.2 and most 1.5"),
         (lambda: view(IMAGES, size=0), "size must be at least 1 pixel, got 0"),
         (lambda: view(IMAGES, blur=1.5), r"blur must be a probability in \[0, 1\], got 1.5"),
     ],
@@ -133,3 +117,46 @@ def test_one_channel_and_sixteen_bits():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_each_crop_is_a_window_of_the_padded_image(mode):
+    images = torch.rand(40, 2, 5, 7, generator=seeded())
+    kept = images.clone()
+    cropped = random_crop(images, padding=2, mode=mode, generator=seeded(1))
+    padded = F.pad(images, (2,) * 4, mode=mode)
+    places = set()
+    for image, whole in zip(cropped, padded, strict=True):
+        found = [
+            (y, x) for y in range(5) for x in range(5) if torch.equal(whole[:, y : y + 5, x : x + 7], image)
+        ]
+        assert found
+        places.update(found[:1])
+    assert len(places) > 10
+    assert torch.equal(images, kept)
+
+
+def test_flips_half_and_all_and_none():
+    images = torch.rand(400, 1, 2, 3, generator=seeded())
+    turned = random_flip(images, generator=seeded(2))
+    mirrored = (turned == images.flip(3)).flatten(1).all(1)
+    same = (turned == images).flatten(1).all(1)
+    assert bool((mirrored | same).all()) and 150 < int(mirrored.sum()) < 250
+    assert torch.equal(random_flip(images, p=1.0), images.flip(3))
+    assert torch.equal(random_flip(images, p=0.0), images)
+
+
+def test_same_generator_same_images():
+    images = torch.rand(8, 3, 6, 6, generator=seeded())
+    first, second = (crop_and_flip(images, generator=seeded(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, crop_and_flip(images, generator=seeded(4)))
+
+
+def test_errors_say_what_came():
+    with pytest.raises(ValueError, match=r"images must have shape \(B, C, H, W\), got \(3, 4, 4\)"):
+        random_crop(torch.zeros(3, 4, 4))
+    with pytest.raises(ValueError, match="padding must be 0 or more pixels, got -1"):
+        random_crop(torch.zeros(1, 3, 4, 4), padding=-1)
+    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], got 1.5"):
+        random_flip(torch.zeros(1, 3, 4, 4), p=1.5)
