@@ -36,7 +36,7 @@ def of(name: str, value: Any) -> dict[str, list[str]]:
     """The parameters of one name, and of its methods and attributes."""
     found = {name: _parameters(value)}
     if inspect.isclass(value):
-        own = {key for part in value.__mro__ if part.__module__.startswith("mixlearn") for key in vars(part)}
+        own = {key for part in value.__mro__ if part.__module__.startswith(("mixlearn", "experiments")) for key in vars(part)}
         for key in sorted(own):
             if not key.startswith("_"):
                 found[f"{name}.{key}"] = _parameters(inspect.getattr_static(value, key))
