@@ -17,6 +17,7 @@ from experiments.data import PictureSet, random_crop
 from experiments.recipes.automix import _CIFAR, _told
 from experiments.rivals import Averaged
 from experiments.training import _side
+from mixlearn.data.sets import Data
 from mixlearn.methods.learners import AutoMix, SAMix
 from mixlearn.methods.twin import slow_down
 from mixlearn.train.schedules import cosine
