@@ -15,9 +15,7 @@ import mixlearn as ml
 from experiments import rivals
 from experiments.nets import wide_resnet
 from mixlearn.core.checks import check_layout
-from mixlearn.measure import evaluate, prediction_quality
-from mixlearn.measure import metrics as calibration
-from mixlearn.measure import metrics as multilabel
+from mixlearn.measure import calibration, evaluate, multilabel, prediction_quality
 
 METHODS = [
     *(ml.mixup, ml.cutout, ml.cutmix, ml.resizemix, ml.gridmix, ml.fmix, ml.smoothmix, ml.saliencymix),
