@@ -123,12 +123,11 @@ def device_of(model: Any) -> torch.device:
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """What `robustness` found. Accuracies are in [0, 1].
+    """What `robustness` found.
 
     Args:
-        accuracy: (corruptions, severities).
-        names: of the corruptions, in the order of the rows.
-        severities: in the order of the columns.
+        accuracy: (corruptions, severities), in [0, 1].
+        names, severities: of its rows and columns.
     """
 
     accuracy: Tensor
@@ -170,14 +169,8 @@ class CorruptedSets:
     Args:
         data: an `ImageSet`.
         images: how many, chosen with equal shares of the classes; None takes all.
-        corruptions: such as `COMMON`.
-        severities: of 1 to 5.
+        corruptions, severities: such as `COMMON`, and of 1 to 5.
         seed: of the choice and the draws.
-
-    >>> import mixlearn as ml
-    >>> sets = CorruptedSets(ml.data.load("fashion").test, 10, corruptions=[ml.measure.contrast])
-    >>> sets.robustness(lambda images: torch.eye(10)[:1].expand(len(images), 10)).mean
-    0.1
     """
 
     def __init__(

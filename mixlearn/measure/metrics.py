@@ -18,7 +18,7 @@ class Calibration:
 
     Args:
         ece: expected calibration error, Σ_b (n_b / n) · |accuracy_b − confidence_b|.
-        gap: mean confidence minus accuracy. Positive: the network promises more than it keeps.
+        gap: mean confidence minus accuracy.
         confidence, accuracy: (bins,), the mean of each in a bin; NaN where a bin is empty.
         count: (bins,) int64, the predictions in each bin.
     """
@@ -139,8 +139,7 @@ class Quality(NamedTuple):
 
     Args:
         true: mean probability of the true class, over all images.
-        said: mean probability of the class that was named, over the mistakes. A better network is less sure
-            of what is wrong.
+        said: mean probability of the class that was named, over the mistakes.
         missed: mean probability of the true class, over the mistakes.
         log_said, log_missed: the same means of log-probabilities, in nats.
         mistakes: how many images the four means are over.

@@ -100,19 +100,6 @@ def test_nothing_remains_of_an_object_in_its_background_nor_of_it_around_the_obj
     assert torch.allclose(drawings[:, :3], greys.expand(-1, 3, 64, 64), atol=1e-3)
 
 
-def test_a_soft_edge_gives_its_background_back() -> None:
-    """A square of grey 100 on white whose rim is half covered: the rim's colour is 100 too."""
-    cover = torch.zeros(1, 1, 64, 64)
-    cover[..., 19:45, 15:49] = 51 / 255
-    cover[..., 20:44, 16:48] = 1
-    images = (100 * cover + 255 * (1 - cover)).expand(-1, 3, -1, -1).round().byte()
-    part = ImageSet(
-        images, torch.zeros(1, dtype=torch.int64), (0.5,) * 3, (0.5,) * 3, masks=(cover * 255).byte()
-    )
-    _, drawings = _taken_apart(part, torch.tensor([0]))
-    assert (drawings[:, :3, 19:45, 15:49] - 100).abs().max() < 3
-
-
 def test_one_seed_gives_one_set_and_the_shipped_images_are_left_alone() -> None:
     before = ml.data.load("emoji", size=64).tests["designers"]  # in memory once, for all who load it
     images, masks = before.images.clone(), before.masks.clone()  # type: ignore[union-attr]

@@ -86,12 +86,6 @@ def test_a_truncated_photograph_is_refused_by_name(elsewhere: Path) -> None:
         ml.data.photos(32)
 
 
-def test_data_that_lie_nowhere_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_files, "shipped_folders", lambda: [tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(FileNotFoundError, match="reinstall mixlearn, or use its checkout"):
-        ml.data.load("emoji")
-
-
 def test_photographs_and_masks() -> None:
     photos = ml.data.photos()
     assert photos.images.shape == (12, 3, 256, 256) and photos.masks.shape == (12, 1, 256, 256)
@@ -147,27 +141,11 @@ def resource_archive(version: int, content: bytes, compressed: bool) -> bytes:
     return b"qres" + head + tree + data + names
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("version", "compressed"), [(1, False), (3, True)])
 def test_resource_archives_are_read(version: int, compressed: bool) -> None:
     content = b"some content" * 9
     archive = resource_archive(version, content, compressed)
     assert dict(script("rcc").entries(archive)) == {"folder/file": content}
-
-
-def test_another_file_is_no_resource_archive() -> None:
-    with pytest.raises(ValueError, match="starts with b'PK.*', expected b'qres'"):
-        script("rcc").entries(b"PK\x03\x04 something")
-
-
-def test_the_head_of_a_gzip_file_is_restored() -> None:
-    restored = script("make_fashion").restored
-    packed = gzip.compress(b"pixels", mtime=7)
-    whole = restored(packed, "name", 1504176606)
-    assert gzip.decompress(whole) == b"pixels"
-    assert whole[4:8] == struct.pack("<I", 1504176606) and whole[10:15] == b"name\0"
-    with pytest.raises(ValueError, match="name: expected a gzip file with an empty head"):
-        restored(whole, "name", 0)
 
 
 def test_published_sums_are_those_of_the_shipped_files() -> None:
