@@ -103,8 +103,10 @@ def find(root: Path, classes: int) -> Source | None:
         except zipfile.BadZipFile as problem:
             raise DamagedFile(f"{root} is damaged or no zip ({problem}); get it again") from problem
         return Source(root, _images(packed.namelist()), packed.read, digest(root))
-    inner = (part for part in sorted(root.glob("*")) if len(list((part / "train").glob("*/"))) == classes)
-    for folder in (root, *inner):
+    for folder in (root, *sorted(root.glob("*"))):
+        titles = [part for part in (folder / "train").glob("*") if part.is_dir()]
+        if folder != root and len(titles) != classes:
+            continue
         if all((folder / split).is_dir() for split in SPLITS):
             files = [file for split in SPLITS for file in (folder / split).glob("*/*")]
             paths = _images(file.relative_to(folder).as_posix() for file in files)

@@ -9,7 +9,7 @@ from tests.seeds import seeded
 
 
 @pytest.mark.parametrize("corruption", measure.COMMON, ids=lambda each: each.__name__)
-@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (2, 3, 24, 16)])
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (2, 3, 40, 24)])
 def test_each_changes_the_images_more_and_more_and_repeats_itself(corruption, shape, images):
     clean = torch.nn.functional.interpolate(images[: shape[0], : shape[1]], size=shape[2:], mode="bilinear")
     before = clean.clone()
