@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader
 
 from experiments import chapters as experiments
 from experiments import recipes
+from experiments.recipes.parts import loaded as load
 from experiments.recipes.parts import loaders
 from experiments.training import Outcome, fine_tune
-from mixlearn import data as sets
 from mixlearn.core.checks import check_alpha
 from mixlearn.measure import evaluate, features_of, knn_accuracy
 from mixlearn.measure.evaluate import InMemory
@@ -288,7 +288,7 @@ def probe(
     """
     outcome = trained(recipe, checkpoint, examined=False, width=width, root=root, accelerator=accelerator)
     name = data or outcome.data["name"]
-    loaded: Any = sets.load(name) if root is None else sets.load(name, root=root)
+    loaded: Any = load(name, None, **({} if root is None else {"root": root}))
     _fits(outcome.model, loaded.train, name)
     in_memory = isinstance(loaded.train, InMemory)
     if images is not None and not in_memory:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from experiments.data import random_crop
+from experiments.data import random_crop, whole
 from experiments.nets import resnext, wide_resnet
 from experiments.recipes.parts import loaded, loaders, weights
 from experiments.training import Outcome, train
@@ -139,7 +139,8 @@ def tiny_imagenet(
     """
     if network not in ("resnet18", "resnext50"):
         raise ValueError(f"network must be 'resnet18' or 'resnext50', got {network!r}")
-    data = loaded("tiny-imagenet", data, root=root, train_transform=random_crop(64))
+    views = {"train_transform": random_crop(64), "test_transform": whole(64)}
+    data = loaded("tiny-imagenet", data, root=root, **views)
     net, words = _small(network, len(data.classes), width, seed)
     return train(
         net,

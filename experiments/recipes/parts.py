@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from experiments.data import pictures
+from mixlearn import data as sets
 from mixlearn.core.processes import torchrun
 
 
@@ -14,9 +16,11 @@ def weights(seed: int) -> torch.Generator:
 
 
 def loaded(name: str, data: Any, **options: Any) -> Any:
-    from mixlearn.data import load
-
-    return load(name, **options) if data is None else data
+    if data is not None:
+        return data
+    if name not in sets.GONE:
+        return sets.load(name, **options)
+    return pictures(name=name, **options)
 
 
 def loaders(data: Any, batch_size: int, workers: int, devices: Any = 1) -> dict[str, Any]:

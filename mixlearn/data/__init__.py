@@ -1,113 +1,65 @@
 """Data sets for the book and for experiments.
 
-`load` gives a data set, `about` says what it is and whose, `photos` gives photographs for figures.
-Fashion-MNIST and Emoji Scenes come with mixlearn, Off-centre Fashion is generated from shipped files;
-the others are fetched or read from a folder of yours.
+`load` gives a data set, `about` its licence and source, `photos` photographs for figures. Fashion-MNIST and
+Emoji Scenes come with mixlearn, Off-centre Fashion is generated, CIFAR is downloaded or read from a folder.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
-from experiments.data import (
-    PictureSet,
-    Transform,
-    centre_crop,
-    load_aircraft,
-    load_cub200,
-    load_imagenet_folder,
-    load_inaturalist,
-    load_places,
-    load_tiny_imagenet,
-    random_crop,
-    whole,
-)
+from mixlearn.core.extras import moved
 from mixlearn.data.cifar import load_cifar
 from mixlearn.data.emoji import load_emoji
-from mixlearn.data.facts import FACTS, describe
 from mixlearn.data.fashion import load_fashion
 from mixlearn.data.files import DamagedFile
 from mixlearn.data.offcentre import load_offcentre
 from mixlearn.data.photos import Photos, photos
 from mixlearn.data.sets import Data, ImageSet
 
-__all__ = [
-    "DamagedFile",
-    "Data",
-    "ImageSet",
-    "Photos",
-    "PictureSet",
-    "about",
-    "centre_crop",
-    "load",
-    "names",
-    "photos",
-    "random_crop",
-    "whole",
-]
+__all__ = ["DamagedFile", "Data", "ImageSet", "Photos", "about", "load", "names", "photos"]
 
-_FOLDER = ("root", "size", "train_transform", "test_transform")
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "fashion": ("root",),
-    "emoji": ("size",),
-    "offcentre": ("root",),
-    "cifar10": ("root", "mirror", "download"),
-    "cifar100": ("root", "mirror", "download"),
-    "tiny-imagenet": _FOLDER,
-    "cub200": _FOLDER,
-    "aircraft": _FOLDER,
-    "inaturalist2017": _FOLDER,
-    "inaturalist2018": _FOLDER,
-    "places205": _FOLDER,
-    "places365": _FOLDER,
-    "imagenet-folder": _FOLDER,
+LOADERS: dict[str, Callable[..., Data[ImageSet]]] = {
+    "fashion": load_fashion,
+    "emoji": load_emoji,
+    "offcentre": load_offcentre,
+    "cifar10": partial(load_cifar, "cifar10"),
+    "cifar100": partial(load_cifar, "cifar100"),
 }
-
-
-@overload
-def load(
-    name: Literal["fashion", "emoji", "offcentre", "cifar10", "cifar100"],
-    *,
-    size: int | None = None,
-    root: str | Path | None = None,
-    mirror: str | None = None,
-    download: bool | None = None,
-) -> Data[ImageSet]: ...
-
-
-@overload
-def load(
-    name: Literal[
-        "tiny-imagenet",
-        "cub200",
-        "aircraft",
-        "inaturalist2017",
-        "inaturalist2018",
-        "places205",
-        "places365",
-        "imagenet-folder",
-    ],
-    *,
-    size: int | None = None,
-    root: str | Path | None = None,
-    train_transform: Transform | None = None,
-    test_transform: Transform | None = None,
-) -> Data[PictureSet]: ...
-
-
-@overload
-def load(
-    name: str,
-    *,
-    size: int | None = None,
-    root: str | Path | None = None,
-    mirror: str | None = None,
-    download: bool | None = None,
-    train_transform: Transform | None = None,
-    test_transform: Transform | None = None,
-) -> Data[Any]: ...
+CIFAR = (
+    "none is stated; cite the technical report. Not shipped",
+    "https://www.cs.toronto.edu/~kriz/cifar.html, a mirror (mirror=), or a folder or zip of images (root=)",
+)
+FACTS = {  # what it is; its licence; its source
+    "fashion": (
+        "Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)",
+        "MIT, © 2017 Zalando SE",
+        "https://github.com/zalandoresearch/fashion-mnist",
+    ),
+    "emoji": (
+        "Emoji Scenes, made for this book: emoji drawings on photographs",
+        "drawings: Noto Emoji Apache-2.0 (Google), Fluent Emoji MIT (Microsoft), Twemoji CC-BY-4.0 (Twitter "
+        "and contributors), EmojiOne 2 CC-BY-4.0 (Emoji One), Firefox OS Emoji CC-BY-4.0 (Mozilla); "
+        "photographs: public domain or CC0; the composition: CC-BY-4.0; see data/LICENSES.md",
+        "data/make_emoji.py; each image's own in ImageSet.sources",
+    ),
+    "offcentre": (
+        "Off-centre Fashion, made for this book: small garments of Fashion-MNIST anywhere on photographs",
+        "garments: MIT, © 2017 Zalando SE; photographs: public domain or CC0; the composition: CC-BY-4.0",
+        "generated on first use, kept in the cache (450 MB); each image's photograph in ImageSet.sources",
+    ),
+    "cifar10": ("CIFAR-10 (Krizhevsky 2009)", *CIFAR),
+    "cifar100": ("CIFAR-100 (Krizhevsky 2009)", *CIFAR),
+}
+GONE = (
+    *("tiny-imagenet", "cub200", "aircraft", "inaturalist2017", "inaturalist2018"),
+    *("places205", "places365", "imagenet-folder"),
+)
 
 
 def load(
@@ -117,78 +69,49 @@ def load(
     root: str | Path | None = None,
     mirror: str | None = None,
     download: bool | None = None,
-    train_transform: Transform | None = None,
-    test_transform: Transform | None = None,
-) -> Data[Any]:
+    train_transform: Any = None,
+    test_transform: Any = None,
+) -> Data[ImageSet]:
     """Load a data set by name; its files are checked first.
 
     Args:
-        name: "fashion", "emoji", "offcentre", "cifar10", "cifar100", "tiny-imagenet", "cub200", "aircraft",
-            "inaturalist2017", "inaturalist2018", "places205", "places365" or "imagenet-folder".
-        size: pixels of a side. Emoji Scenes: 32 (the default) or 64; Tiny-ImageNet: 64; the other sets in
-            folders: 224.
+        name: "fashion", "emoji", "offcentre", "cifar10" or "cifar100".
+        size: pixels of a side of Emoji Scenes, 32 (the default) or 64.
         root: folder of the files; downloads go there. None is $MIXLEARN_DATA or the user's cache. For CIFAR
             also a folder or a zip of images by class, as …/train/CLASS/NAME.jpg and …/test/CLASS/NAME.jpg;
             they are decoded once and kept in the cache, and `.source` says what was read.
         mirror: address of a folder that holds CIFAR's archive, in place of its home.
         download: whether CIFAR may be fetched, as is the default.
-        train_transform: from a PIL picture to a float image in [0, 1], for the sets in folders. The default
-            is `random_crop(size)`, for Tiny-ImageNet `whole(size)`.
-        test_transform: likewise; the default is `centre_crop(size)`, for Tiny-ImageNet `whole(size)`.
+        train_transform, test_transform: for sets in folders, which `experiments.data.pictures` reads now.
 
     Returns:
-        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`, `.source`. Its
-        parts are `ImageSet`s in memory, or `PictureSet`s that read files.
+        The data set: `.train`, `.test`, `.tests`, `.classes`, `.mean`, `.std`, `.sha256`, `.source`.
 
     Raises:
         ValueError: the name is unknown (the nearest names are offered), or an option does not fit the set.
-        FileNotFoundError: the files are not there; the message says where to get them and under which terms.
-        DamagedFile: a file is not whole; the message names it.
+        FileNotFoundError: the files are not there; the message says where to get them.
+        DamagedFile: a file is damaged; the message names it.
         ConnectionError: a download failed; the message says how to go on.
 
     >>> data = load("emoji", size=32)
     >>> data
     Data('emoji', 10 classes; train 7200, concepts 1100, designers 1100)
-    >>> images, labels = data.train.batch([0, 1, 2])
-    >>> images.shape, data.train.masks.shape
-    (torch.Size([3, 3, 32, 32]), torch.Size([7200, 1, 32, 32]))
+    >>> data.train.batch([0, 1, 2])[0].shape
+    torch.Size([3, 3, 32, 32])
     """
-    given = {
-        "size": size,
-        "root": root,
-        "mirror": mirror,
-        "download": download,
-        "train_transform": train_transform,
-        "test_transform": test_transform,
-    }
-    _known(name)
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    _check_name(name)
+    options: dict[str, Any] = {"size": size, "root": root, "mirror": mirror, "download": download}
+    options |= {"train_transform": train_transform, "test_transform": test_transform}
+    options = {key: value for key, value in options.items() if value is not None}
+    known = list(inspect.signature(LOADERS[name]).parameters)
     for key in options:
-        if key not in _OPTIONS[name]:
-            raise ValueError(f"{name!r} takes {', '.join(_OPTIONS[name])}, got {key}={options[key]!r}")
-    if name == "fashion":
-        return load_fashion(**options)
-    if name == "emoji":
-        return load_emoji(**options)
-    if name == "offcentre":
-        return load_offcentre(**options)
-    if name == "tiny-imagenet":
-        return load_tiny_imagenet(**options)
-    if name == "cub200":
-        return load_cub200(**options)
-    if name == "aircraft":
-        return load_aircraft(**options)
-    if name.startswith("inaturalist"):
-        return load_inaturalist(int(name[-4:]), **options)
-    if name.startswith("places"):
-        return load_places(name, **options)
-    if name == "imagenet-folder":
-        return load_imagenet_folder(**options)
-    return load_cifar(name, **options)
+        if key not in known:
+            raise ValueError(f"{name!r} takes {', '.join(known)}, got {key}={options[key]!r}")
+    return LOADERS[name](**options)
 
 
 def about(name: str) -> str:
-    """What a data set is, its licence and source, its checksums, its parts, and what to beware of.
+    """What a data set is, its licence and its source.
 
     Raises:
         ValueError: the name is unknown.
@@ -196,8 +119,9 @@ def about(name: str) -> str:
     >>> print(about("fashion").splitlines()[0])
     fashion: Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)
     """
-    _known(name)
-    return describe(name)
+    _check_name(name)
+    title, licence, source = FACTS[name]
+    return f"{name}: {title}\n  Licence: {licence}\n  Source: {source}"
 
 
 def names() -> tuple[str, ...]:
@@ -206,11 +130,21 @@ def names() -> tuple[str, ...]:
     >>> names()[:2]
     ('fashion', 'emoji')
     """
-    return tuple(FACTS)
+    return tuple(LOADERS)
 
 
-def _known(name: str) -> None:
-    if name not in FACTS:
-        near = get_close_matches(str(name).lower().replace("_", "-"), FACTS, n=3, cutoff=0.4)
+def _check_name(name: str) -> None:
+    if name in GONE:
+        raise ValueError(
+            f"{name!r} has left ml.data.load: experiments.data.pictures(root), in the repository, reads "
+            "pictures laid out as ROOT/train/CLASS and ROOT/val/CLASS; torchvision.datasets reads archives"
+        )
+    if name not in LOADERS:
+        near = get_close_matches(str(name).lower().replace("_", "-"), LOADERS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"unknown data set {name!r}: {hint}There are {', '.join(FACTS)}")
+        raise ValueError(f"unknown data set {name!r}: {hint}There are {', '.join(LOADERS)}")
+
+
+def __getattr__(name: str) -> Any:
+    gone = ("PictureSet", "centre_crop", "random_crop", "whole")
+    return moved(name, __name__, dict.fromkeys(gone, "experiments.data"))

@@ -1,20 +1,16 @@
-"""Small images that lie in a folder or a zip by class: decoded once, then read from arrays in the cache."""
+"""CIFAR-10 and CIFAR-100: from their archives, or from images by class in a folder or a zip."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from mixlearn.core.extras import need
 from mixlearn.data.files import (
@@ -23,172 +19,18 @@ from mixlearn.data.files import (
     digest,
     fetch,
     joint_digest,
+    new_files,
+    read_bytes,
     read_sums,
-    unpack,
     verify,
 )
+from mixlearn.data.photos import decode
 from mixlearn.data.sets import Data, ImageSet, channel_statistics
 
-SPLITS = ("train", "test")
-
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
-LAYOUT = "…/train/CLASS/NAME.jpg and …/test/CLASS/NAME.jpg"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where images lie: their places, how one is read, what they are in words, and a key of their state."""
-
-    where: Path
-    places: tuple[str, ...]
-    read: Callable[[str], bytes]
-    words: str
-    key: str
-
-
-def find(root: Path, classes: int) -> Source | None:
-    """The images by class of a zip, of a folder, or of a folder in it with so many classes; None without any.
-
-    Raises:
-        DamagedFile: a file called .zip is not one.
-    """
-    if root.is_file() and root.suffix == ".zip":
-        return _zipped(root)
-    inner = (part for part in sorted(root.glob("*")) if len(_folders(part / "train")) == classes)
-    for folder in (root, *inner):
-        if all((folder / split).is_dir() for split in SPLITS):
-            return _foldered(folder)
-    return None
-
-
-def load_by_class(name: str, source: Source, classes: int, size: int) -> Data[ImageSet]:
-    """Decode the images of a source, or take what was kept of it in the cache.
-
-    Raises:
-        DamagedFile: classes are missing or differ between the parts, or an image cannot be used; it is named.
-    """
-    kept = cache_folder() / f"{name}-by-class" / source.key[:16]
-    names = tuple(f"{split}-{kind}.bin" for split in SPLITS for kind in ("images", "labels"))
-    if not all((kept / file).is_file() for file in (*names, "SHA256SUMS", "classes.txt")):
-        _decode(source, kept, classes, size)
-    sums, remedy = read_sums(kept / "SHA256SUMS"), f"Remove the folder {kept} and load again."
-    for file in (*names, "classes.txt"):
-        verify(kept / file, sums[file], remedy)
-    parts = [
-        (_read(kept / file, (-1, 3, size, size)), _read(kept / label, (-1,)).long())
-        for file, label in (names[:2], names[2:])
-    ]
-    mean, std = channel_statistics(parts[0][0])
-    train, test = (ImageSet(images, labels, mean, std) for images, labels in parts)
-    titles = tuple((kept / "classes.txt").read_text(encoding="utf8").splitlines())
-    return Data(name, titles, train, {"test": test}, mean, std, joint_digest(sums), source.words)
-
-
-def _zipped(path: Path) -> Source:
-    try:
-        packed = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as problem:
-        raise DamagedFile(f"{path} is damaged or no zip ({problem}); get it again") from problem
-    inside = tuple(sorted(name for name in packed.namelist() if _is_image(name)))
-    words = _words(inside, f"zip {path.name}")
-    return Source(path, inside, packed.read, words, digest(path))
-
-
-def _foldered(folder: Path) -> Source:
-    files = sorted(file for split in SPLITS for file in (folder / split).glob("*/*") if _is_image(file.name))
-    inside = tuple(file.relative_to(folder).as_posix() for file in files)
-    state = hashlib.sha256(str(folder.resolve()).encode())
-    for place, file in zip(inside, files, strict=True):
-        facts = file.stat()
-        state.update(f"\n{place} {facts.st_size} {facts.st_mtime_ns}".encode())
-    words = _words(inside, f"folder {folder.name}")
-    return Source(folder, inside, lambda place: (folder / place).read_bytes(), words, state.hexdigest())
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [part for part in folder.glob("*") if part.is_dir()]
-
-
-def _words(places: tuple[str, ...], where: str) -> str:
-    kinds = sorted({PurePosixPath(place).suffix[1:].lower().replace("jpeg", "jpg") for place in places})
-    return f"{len(places)} images by class ({', '.join(kinds)}) in the {where}"
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and not PurePosixPath(name).name.startswith(".")
-
-
-def _decode(source: Source, kept: Path, classes: int, size: int) -> None:
-    """Write the arrays beside their place, and move them there when all is whole."""
-    listed = _listed(source, classes)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="making-", dir=kept.parent))
-    try:
-        titles = sorted({title for title, _ in listed["train"]})
-        (made / "classes.txt").write_text("\n".join(titles) + "\n", encoding="utf8")
-        for split, images in listed.items():
-            with open(made / f"{split}-images.bin", "wb") as file:
-                for _, place in images:
-                    file.write(_pixels(source, place, size))
-            (made / f"{split}-labels.bin").write_bytes(bytes(titles.index(title) for title, _ in images))
-        files = sorted(made.iterdir())
-        lines = "".join(f"{digest(file)}  {file.name}\n" for file in files)
-        (made / "SHA256SUMS").write_text(lines, encoding="utf8")
-        shutil.rmtree(kept, ignore_errors=True)
-        made.rename(kept)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _listed(source: Source, classes: int) -> dict[str, list[tuple[str, str]]]:
-    """The images of each part as (class, place), by class and name."""
-    found: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-    for place in source.places:
-        parts = PurePosixPath(place).parts
-        if len(parts) >= 3 and parts[-3] in found:
-            found[parts[-3]].append((parts[-2], place))
-    titles = {split: {title for title, _ in images} for split, images in found.items()}
-    for split, each in titles.items():
-        if len(each) != classes:
-            raise DamagedFile(
-                f"{source.where} has images of {len(each)} classes in {split}, expected {classes}, "
-                f"laid out as {LAYOUT}"
-            )
-    alone = sorted(titles["train"] ^ titles["test"])
-    if alone:
-        raise DamagedFile(
-            f"{source.where} must have the same classes in train and test; {alone[0]!r} is in one"
-        )
-    return {split: sorted(images) for split, images in found.items()}
-
-
-def _pixels(source: Source, place: str, size: int) -> bytes:
-    """One image as bytes, (3, size, size)."""
-    numpy: Any = need("numpy", "reading images")
-    image: Any = need("PIL.Image", "reading images")
-    try:
-        with image.open(io.BytesIO(source.read(place))) as picture:
-            pixels = numpy.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, zipfile.BadZipFile) as problem:
-        raise DamagedFile(
-            f"{place} in {source.where} cannot be decoded ({problem}); get it again"
-        ) from problem
-    if pixels.shape != (size, size, 3):
-        height, width = pixels.shape[:2]
-        raise DamagedFile(
-            f"{place} in {source.where} has {width} × {height} pixels, expected {size} × {size}"
-        )
-    return bytes(pixels.transpose(2, 0, 1).tobytes())
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
-    return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8).view(shape)
-
-
 SIZE = 32  # pixels of a side
+SPLITS = ("train", "test")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+LAYOUT = "…/train/CLASS/NAME.jpg and …/test/CLASS/NAME.jpg"
 
 
 def load_cifar(
@@ -196,54 +38,152 @@ def load_cifar(
 ) -> Data[ImageSet]:
     """CIFAR-10 or CIFAR-100 from a folder, fetched into it if need be; or from images by class."""
     datasets = need("torchvision.datasets", f"reading {name}")
-    kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    cifar = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     folder = cache_folder() if root is None else Path(root)
-    sums = dict(kind.train_list + kind.test_list) | {kind.meta["filename"]: kind.meta["md5"]}
-    batches = folder / kind.base_folder
-    if root is not None and not batches.is_dir() and not (folder / kind.filename).is_file():
-        count = 10 if name == "cifar10" else 100
-        images = find(folder, count)
+    batches = folder / cifar.base_folder
+    if root is not None and not batches.is_dir() and not (folder / cifar.filename).is_file():
+        classes = 10 if name == "cifar10" else 100
+        images = find(folder, classes)
         if images is not None:
-            return load_by_class(name, images, count, SIZE)
+            return load_by_class(name, images, classes)
         if folder.is_file():
             raise ValueError(
-                f"root must be a folder that holds {kind.filename}, or a folder or zip of images as "
+                f"root must be a folder that holds {cifar.filename}, or a folder or zip of images as "
                 f"{LAYOUT}, got the file {folder}"
             )
+    sums = dict(cifar.train_list + cifar.test_list) | {cifar.meta["filename"]: cifar.meta["md5"]}
     if not all((batches / file).is_file() for file in sums):
-        _unpack(kind, folder, mirror, download)
-    remedy = f"Remove the folder {batches} and load again."
+        _unpack(cifar, folder, mirror, download)
     for file, value in sums.items():
-        verify(batches / file, value, remedy, "md5")
-    parts = [_part(kind(str(folder), train=train)) for train in (True, False)]
-    mean, std = channel_statistics(parts[0][0])
-    train, test = (ImageSet(images, labels, mean, std) for images, labels in parts)
-    found = {file: digest(batches / file) for file in sums}
-    classes = tuple(kind(str(folder), train=False).classes)
-    source = f"the archive {kind.filename}"
-    return Data(name, classes, train, {"test": test}, mean, std, joint_digest(found), source)
+        verify(batches / file, value, f"Remove the folder {batches} and load again.", "md5")
+    train, test = (cifar(str(folder), train=part) for part in (True, False))
+    pixels = [torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in (train, test)]
+    mean, std = channel_statistics(pixels[0])
+    sets = [
+        ImageSet(x, torch.tensor(p.targets), mean, std) for x, p in zip(pixels, (train, test), strict=True)
+    ]
+    sha256 = joint_digest({file: digest(batches / file) for file in sums})
+    source = f"the archive {cifar.filename}"
+    return Data(name, tuple(test.classes), sets[0], {"test": sets[1]}, mean, std, sha256, source)
 
 
-def _unpack(kind: Any, folder: Path, mirror: str | None, download: bool) -> None:
-    archive = folder / kind.filename
+def _unpack(cifar: Any, folder: Path, mirror: str | None, download: bool) -> None:
+    archive = folder / cifar.filename
     by_hand = (
-        f"Get {kind.filename} (md5 {kind.tgz_md5}) from {kind.url} or a mirror, and put it into {folder}. "
+        f"Get {cifar.filename} (md5 {cifar.tgz_md5}) from {cifar.url} or a mirror, and put it into {folder}. "
         f"A folder or zip of images, {LAYOUT}, will do too: root=."
     )
-    if archive.is_file():
-        remedy = "Remove it and load again. " + by_hand
-        verify(archive, kind.tgz_md5, remedy, "md5")
-    elif download:
-        url = kind.url if mirror is None else f"{mirror.rstrip('/')}/{kind.filename}"
-        fetch(url, archive, kind.tgz_md5)
-    else:
-        raise FileNotFoundError(f"{archive} is missing. {by_hand}")
-    try:
-        unpack(archive, folder)
-    except tarfile.TarError as problem:
-        raise DamagedFile(f"{archive} cannot be unpacked ({problem}). {by_hand}") from problem
+    if not archive.is_file() and download:
+        url = cifar.url if mirror is None else f"{mirror.rstrip('/')}/{cifar.filename}"
+        fetch(url, archive, cifar.tgz_md5)
+    verify(
+        archive,
+        cifar.tgz_md5,
+        f"Remove it and load again. {by_hand}" if archive.is_file() else by_hand,
+        "md5",
+    )
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
 
-def _part(read: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    images = torch.from_numpy(read.data).permute(0, 3, 1, 2).contiguous()
-    return images, torch.tensor(read.targets, dtype=torch.int64)
+class Source(NamedTuple):
+    """Images by class: the folder or zip, their paths in it, how one is read, and a hash of their state."""
+
+    where: Path
+    paths: list[str]
+    read: Callable[[str], bytes]
+    state: str
+
+
+def find(root: Path, classes: int) -> Source | None:
+    """The images by class of a zip, of a folder, or of a folder in it with so many classes."""
+    if root.is_file() and root.suffix == ".zip":
+        try:
+            packed = zipfile.ZipFile(root)
+        except zipfile.BadZipFile as problem:
+            raise DamagedFile(f"{root} is damaged or no zip ({problem}); get it again") from problem
+        return Source(root, _images(packed.namelist()), packed.read, digest(root))
+    for folder in (root, *sorted(root.glob("*"))):
+        titles = [part for part in (folder / "train").glob("*") if part.is_dir()]
+        if folder != root and len(titles) != classes:
+            continue
+        if all((folder / split).is_dir() for split in SPLITS):
+            files = [file for split in SPLITS for file in (folder / split).glob("*/*")]
+            paths = _images(file.relative_to(folder).as_posix() for file in files)
+            state = hashlib.sha256(str(folder.resolve()).encode())
+            for path in paths:
+                facts = (folder / path).stat()
+                state.update(f"\n{path} {facts.st_size} {facts.st_mtime_ns}".encode())
+            return Source(
+                folder, paths, lambda path, base=folder: (base / path).read_bytes(), state.hexdigest()
+            )
+    return None
+
+
+def _images(paths: Iterable[str]) -> list[str]:
+    """Those that are pictures, in their order."""
+    return sorted(
+        p for p in paths if p.lower().endswith(ENDINGS) and not PurePosixPath(p).name.startswith(".")
+    )
+
+
+def load_by_class(name: str, source: Source, classes: int) -> Data[ImageSet]:
+    """Decode the images of a source, or take what was kept of it in the cache."""
+    kept = cache_folder() / f"{name}-by-class" / source.state[:16]
+    names = ["classes.txt", *(f"{split}-{part}.bin" for split in SPLITS for part in ("images", "labels"))]
+    if not all((kept / file).is_file() for file in (*names, "SHA256SUMS")):
+        _decode(source, kept, classes)
+    sums = read_sums(kept / "SHA256SUMS")
+    for file in names:
+        verify(kept / file, sums[file], f"Remove the folder {kept} and load again.")
+    pixels = [read_bytes(kept / f"{split}-images.bin", -1, 3, SIZE, SIZE) for split in SPLITS]
+    labels = [read_bytes(kept / f"{split}-labels.bin", -1).long() for split in SPLITS]
+    mean, std = channel_statistics(pixels[0])
+    train, test = (ImageSet(*part, mean, std) for part in zip(pixels, labels, strict=True))
+    titles = tuple((kept / "classes.txt").read_text(encoding="utf8").splitlines())
+    endings = sorted({PurePosixPath(p).suffix[1:].lower().replace("jpeg", "jpg") for p in source.paths})
+    place = f"{'zip' if source.where.is_file() else 'folder'} {source.where.name}"
+    words = f"{len(source.paths)} images by class ({', '.join(endings)}) in the {place}"
+    return Data(name, titles, train, {"test": test}, mean, std, joint_digest(sums), words)
+
+
+def _decode(source: Source, kept: Path, classes: int) -> None:
+    """Write the pixels and labels of each part, the names of the classes, and the sha256 of each file."""
+    parts = _listed(source, classes)
+    titles = sorted({title for title, _ in parts["train"]})
+    with new_files(kept) as folder:
+        (folder / "classes.txt").write_text("\n".join(titles) + "\n", encoding="utf8")
+        for split, images in parts.items():
+            with open(folder / f"{split}-images.bin", "wb") as file:
+                for _, path in images:
+                    file.write(_pixels(source, path))
+            (folder / f"{split}-labels.bin").write_bytes(bytes(titles.index(title) for title, _ in images))
+        lines = [f"{digest(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+        (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf8")
+
+
+def _listed(source: Source, classes: int) -> dict[str, list[tuple[str, str]]]:
+    """The images of each part as (class, path), by class and name."""
+    parts: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    for path in source.paths:
+        *_, split, title, _ = ("", "", *PurePosixPath(path).parts)
+        if split in parts:
+            parts[split].append((title, path))
+    train, test = ({title for title, _ in parts[split]} for split in SPLITS)
+    if train != test or len(train) != classes:
+        alone = ", ".join(sorted(train ^ test)) or "none"
+        raise DamagedFile(
+            f"{source.where} must have the same {classes} classes in train and test, laid out as {LAYOUT}; "
+            f"it has {len(train)} in train and {len(test)} in test, in one alone: {alone}"
+        )
+    return {split: sorted(images) for split, images in parts.items()}
+
+
+def _pixels(source: Source, path: str) -> bytes:
+    """One image as bytes, (3, 32, 32)."""
+    numpy: Any = need("numpy", "reading images")
+    name = f"{path} in {source.where}"
+    picture = decode(io.BytesIO(source.read(path)), "RGB", name=name)
+    if picture.size != (SIZE, SIZE):
+        raise DamagedFile(f"{name} has {picture.width} × {picture.height} pixels, expected {SIZE} × {SIZE}")
+    return bytes(numpy.asarray(picture).transpose(2, 0, 1).tobytes())

@@ -6,25 +6,19 @@ each machine makes the same bytes; their sha256 are checked.
 
 from __future__ import annotations
 
-import csv
-import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from mixlearn.core.boxes import masks_to_boxes
 from mixlearn.core.extras import need
-from mixlearn.data.emoji import tight_boxes
 from mixlearn.data.fashion import CLASSES, load_fashion
-from mixlearn.data.files import cache_folder, joint_digest, shipped, verify
+from mixlearn.data.files import cache_folder, joint_digest, new_files, read_bytes, shipped, verify
+from mixlearn.data.photos import decode, read_table
 from mixlearn.data.sets import Data, ImageSet
 
 SIZE = 40  # pixels of a side
-GARMENT = 28  # of Fashion-MNIST
 SMALLEST, LARGEST = 15, 24  # pixels of a side of a garment's frame, after scaling
 CLOTH = 16  # pixels of Fashion-MNIST above this value are garment, the rest is ground
 DARKEST = 40  # value of the darkest cloth before tinting, so that no garment is black
@@ -36,8 +30,6 @@ PHOTOGRAPHS = {  # none is in both parts
     "test": ("duck", "kingfisher", "panda", "hedgehog"),
 }
 SALT = {"train": 1, "test": 2}
-COUNT = {"train": 60_000, "test": 10_000}
-SHAPES = {"images": (3, SIZE, SIZE), "masks": (1, SIZE, SIZE), "labels": (), "photographs": ()}
 SHA256 = {
     "train-images.bin": "0548f25ce3675b8ef818d18861e37a86f47c183feee3712af682ff981789feea",
     "train-masks.bin": "790b391404a4fed5d3a56342e9c5b253c911dadf050f111f38f43b3a53e56347",
@@ -57,24 +49,56 @@ def load_offcentre(root: str | Path | None = None) -> Data[ImageSet]:
     folder = cache_folder() / "offcentre" if root is None else Path(root)
     if not all((folder / name).is_file() for name in SHA256):
         _generate(folder)
-    remedy = f"Remove the folder {folder} and load again."
     for name, value in SHA256.items():
-        verify(folder / name, value, remedy)
-    with open(shipped("photos", ["CREDITS.tsv"])["CREDITS.tsv"], encoding="utf8", newline="") as file:
-        credits = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
-    train, test = (_part(folder, split, credits) for split in COUNT)
-    return Data("offcentre", CLASSES, train, {"test": test}, MEAN, STD, joint_digest(SHA256))
+        verify(folder / name, value, f"Remove the folder {folder} and load again.")
+    credits = {row["file"]: row for row in read_table(shipped("photos", ["CREDITS.tsv"])["CREDITS.tsv"])}
+    parts = {}
+    for split, stems in PHOTOGRAPHS.items():
+        masks = read_bytes(folder / f"{split}-masks.bin", -1, 1, SIZE, SIZE)
+        parts[split] = ImageSet(
+            read_bytes(folder / f"{split}-images.bin", -1, 3, SIZE, SIZE),
+            read_bytes(folder / f"{split}-labels.bin", -1).long(),
+            MEAN,
+            STD,
+            masks=masks,
+            boxes=masks_to_boxes(masks >= 128),
+            sources=[credits[stems[k]] for k in read_bytes(folder / f"{split}-photographs.bin", -1).tolist()],
+        )
+    return Data(
+        "offcentre", CLASSES, parts["train"], {"test": parts["test"]}, MEAN, STD, joint_digest(SHA256)
+    )
+
+
+def _generate(folder: Path) -> None:
+    """Make all files, bytes without a head, and check them."""
+    remedy = (
+        "It was made just now, so Pillow or numpy counts otherwise on this machine than where the set was "
+        "made; another version of them may help."
+    )
+    fashion = load_fashion()
+    with new_files(folder) as made:
+        for split, part in (("train", fashion.train), ("test", fashion.test)):
+            photographs = backgrounds(split)
+            (made / f"{split}-labels.bin").write_bytes(part.labels.byte().numpy().tobytes())
+            with ExitStack() as stack:
+                paths = [made / f"{split}-{name}.bin" for name in ("images", "masks", "photographs")]
+                files = [stack.enter_context(open(path, "wb")) for path in paths]
+                for first in range(0, len(part), CHUNK):
+                    garments = part.images[first : first + CHUNK, 0].numpy()
+                    arrays = compose(garments, photographs, SALT[split], first)
+                    for file, array in zip(files, arrays, strict=True):
+                        file.write(array.tobytes())
+        for name, value in SHA256.items():
+            verify(made / name, value, remedy)
 
 
 def compose(garments: Any, photographs: Sequence[Any], salt: int, first: int = 0) -> tuple[Any, Any, Any]:
     """Put each garment on a part of one of the photographs.
 
-    What happens to a garment depends on its number and on the salt alone, not on the others.
-
     Args:
         garments: (N, 28, 28) numpy uint8, as in Fashion-MNIST.
         photographs: squares as `backgrounds` gives them.
-        salt: a whole number that makes the draws.
+        salt: a whole number that makes the draws, with the number of a garment.
         first: number of the first garment.
 
     Returns:
@@ -117,23 +141,15 @@ def compose(garments: Any, photographs: Sequence[Any], salt: int, first: int = 0
 def backgrounds(split: str) -> list[list[Any]]:
     """The photographs of a part, each at the sides of `SIDES`: (3, side, side) numpy uint8."""
     numpy: Any = need("numpy", "making Off-centre Fashion")
-    image: Any = need("PIL.Image", "making Off-centre Fashion")
     files = shipped("photos", [f"{stem}.webp" for stem in PHOTOGRAPHS[split]])
-    whole = [numpy.array(image.open(file).convert("RGB")).transpose(2, 0, 1) for file in files.values()]
+    whole = [numpy.array(decode(file, "RGB")).transpose(2, 0, 1) for file in files.values()]
     return [[shrink(picture.astype(numpy.int64), side) for side in SIDES] for picture in whole]
 
 
 def shrink(squares: Any, side: int) -> Any:
-    """Box filter to any smaller side: the mean of what each new pixel covers, rounded.
+    """Box filter (..., n, n) to any smaller side: the mean of what each new pixel covers, rounded.
 
-    The sums are whole numbers far below 2⁵³, so float64 holds them exactly, in whatever order they are added.
-
-    Args:
-        squares: (..., n, n) numpy integers from 0 to 255.
-        side: at most n.
-
-    Returns:
-        (..., side, side) numpy uint8.
+    The sums are whole numbers far below 2⁵³, so float64 holds them exactly, in any order.
 
     >>> import numpy
     >>> shrink(numpy.array([[0, 30, 90], [0, 30, 90], [0, 30, 90]]), 2).tolist()
@@ -162,57 +178,3 @@ def _draws(numpy: Any, first: int, count: int, each: int, salt: int) -> Any:
 def _below(draws: Any, n: Any) -> Any:
     """Whole numbers from 0 to n − 1, as int64."""
     return (draws.astype("int64") * n) >> 32
-
-
-def _generate(folder: Path) -> None:
-    """Make all files beside their place, check them, and only then move them there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    remedy = (
-        "It was made just now, so Pillow or numpy counts otherwise on this machine than where the set was "
-        "made; another version of them may help."
-    )
-    fashion = load_fashion()
-    made = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
-    try:
-        for split, part in (("train", fashion.train), ("test", fashion.test)):
-            write(made, split, part.images[:, 0].numpy(), part.labels.numpy())
-        for name, value in SHA256.items():
-            verify(made / name, value, remedy)
-            (made / name).replace(folder / name)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def write(folder: Path, split: str, garments: Any, labels: Any) -> None:
-    """Write the four files of a part, bytes without a head; it takes a chunk of images at a time."""
-    photographs = backgrounds(split)
-    (folder / f"{split}-labels.bin").write_bytes(labels.astype("uint8").tobytes())
-    with ExitStack() as stack:
-        paths = [folder / f"{split}-{kind}.bin" for kind in ("images", "masks", "photographs")]
-        files = [stack.enter_context(open(path, "wb")) for path in paths]
-        for first in range(0, len(garments), CHUNK):
-            parts = compose(garments[first : first + CHUNK], photographs, SALT[split], first)
-            for file, part in zip(files, parts, strict=True):
-                file.write(part.tobytes())
-
-
-def _part(folder: Path, split: str, credits: dict[str, dict[str, str]]) -> ImageSet:
-    """A part whose images stay in their file until they are asked for; changes are never written back."""
-    numpy: Any = need("numpy", "reading Off-centre Fashion")
-
-    def read(kind: str) -> Tensor:
-        shape = (COUNT[split], *SHAPES[kind])
-        return torch.from_numpy(
-            numpy.memmap(folder / f"{split}-{kind}.bin", numpy.uint8, mode="c", shape=shape)
-        )
-
-    masks, shown = read("masks"), [credits[stem] for stem in PHOTOGRAPHS[split]]
-    return ImageSet(
-        read("images"),
-        read("labels").long(),
-        MEAN,
-        STD,
-        masks=masks,
-        boxes=tight_boxes(masks),
-        sources=[shown[k] for k in read("photographs").tolist()],
-    )

@@ -1,4 +1,4 @@
-"""Picture files, decoded whole or refused by name."""
+"""Photographs with masks, and picture files that are decoded whole or refused by name."""
 
 from __future__ import annotations
 
@@ -9,75 +9,44 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 from mixlearn.core.extras import need
 from mixlearn.data.files import DamagedFile, shipped
 
+SIZE = 256  # pixels of the files
+NAMES = (
+    *("dog", "cat", "duck", "sheep", "owl", "kingfisher"),
+    *("panda", "koala", "scarlet macaw", "hedgehog", "polar bear", "bison"),
+)
+
 
 def decode(source: Any, mode: str | None = None, *, name: str | os.PathLike[str] | None = None) -> Any:
-    """A picture as a PIL image with all its pixels read.
+    """A path or open file as a PIL image with all its pixels read, in a mode such as "RGB" or its own.
 
-    Args:
-        source: a path, or an open file.
-        mode: such as "RGB" or "L", which the picture is converted to; None leaves it as it is.
-        name: of the file in messages; None takes `source`.
-
-    Raises:
-        DamagedFile: it cannot be decoded, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` allows (a
-            small file can unpack to more than the memory holds). The message names the file.
-
-    >>> import io
-    >>> from PIL import Image
-    >>> file = io.BytesIO()
-    >>> Image.new("L", (3, 2)).save(file, "PNG")
-    >>> decode(file, "RGB").size
-    (3, 2)
+    `DamagedFile` names the file (`name`, or else the source) that cannot be decoded, or that has more pixels
+    than `PIL.Image.MAX_IMAGE_PIXELS`: a small file can unpack to more than the memory holds.
     """
     pil, file = need("PIL.Image", "reading pictures"), source if name is None else name
     try:
         with pil.open(source) as picture:
-            _check_size(picture.size, file, pil.MAX_IMAGE_PIXELS)
-            if mode is not None:
-                return picture.convert(mode)
-            picture.load()
-            return picture.copy()
-    except DamagedFile:
-        raise
+            width, height = picture.size
+            if pil.MAX_IMAGE_PIXELS is not None and width * height > pil.MAX_IMAGE_PIXELS:
+                raise pil.DecompressionBombError(f"{width} × {height}")
+            return picture.convert(mode or picture.mode)
     except (pil.DecompressionBombError, pil.DecompressionBombWarning) as problem:
-        raise DamagedFile(f"{file} has too many pixels: {problem}") from problem
-    except Exception as problem:  # what a damaged file raises depends on its format
         raise DamagedFile(
-            f"{file} cannot be decoded ({problem}); take it again from its archive"
+            f"{file} has too many pixels ({problem}), more than PIL.Image.MAX_IMAGE_PIXELS = "
+            f"{pil.MAX_IMAGE_PIXELS}: raise that number if the file is right, or remove the file"
         ) from problem
+    except Exception as problem:  # what a damaged file raises depends on its format
+        raise DamagedFile(f"{file} cannot be decoded ({problem}); get it again") from problem
 
 
-def _check_size(size: tuple[int, int], file: Any, most: int | None) -> None:
-    width, height = size
-    if most is not None and width * height > most:
-        raise DamagedFile(
-            f"{file} has too many pixels: {width} × {height}, more than PIL.Image.MAX_IMAGE_PIXELS = {most}. "
-            "If it is right, raise that number; otherwise take the file out"
-        )
-
-
-SIZE = 256  # pixels of the files
-
-
-NAMES = (
-    "dog",
-    "cat",
-    "duck",
-    "sheep",
-    "owl",
-    "kingfisher",
-    "panda",
-    "koala",
-    "scarlet macaw",
-    "hedgehog",
-    "polar bear",
-    "bison",
-)
+def read_table(file: Any) -> list[dict[str, str]]:
+    """The rows of a table whose columns are separated by tabs."""
+    with open(file, encoding="utf8", newline="") as lines:
+        return list(csv.DictReader(lines, delimiter="\t"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,28 +69,19 @@ class Photos:
         return len(self.names)
 
     def pick(self, *names: str) -> Photos:
-        """The photographs of these names alone, in this order.
-
-        Raises:
-            ValueError: a name is not among them.
-        """
+        """The photographs of these names alone, in this order."""
         for name in names:
             if name not in self.names:
                 raise ValueError(f"no photograph of {name!r}; there are {', '.join(self.names)}")
-        places = [self.names.index(name) for name in names]
-        return Photos(
-            self.images[places], self.masks[places], tuple(names), tuple(self.credits[k] for k in places)
-        )
+        chosen = [self.names.index(name) for name in names]
+        return Photos(self.images[chosen], self.masks[chosen], names, tuple(self.credits[k] for k in chosen))
 
 
 def photos(size: int = SIZE) -> Photos:
     """The twelve photographs that come with mixlearn: public domain or CC0, the animal whole.
 
     Args:
-        size: side in pixels; below 256 they are made smaller by averaging.
-
-    Raises:
-        ValueError: size is not between 1 and 256.
+        size: side in pixels, 1 to 256; below 256 they are made smaller by averaging.
 
     >>> animals = photos(size=64)
     >>> animals.images.shape, animals.masks.shape, animals.names[:2]
@@ -130,19 +90,13 @@ def photos(size: int = SIZE) -> Photos:
     if not 1 <= size <= SIZE:
         raise ValueError(f"size must be between 1 and {SIZE} pixels, got {size}")
     stems = [name.replace(" ", "_") for name in NAMES]
-    files = shipped(
-        "photos", ["CREDITS.tsv", *(f"{s}.webp" for s in stems), *(f"{s}.mask.png" for s in stems)]
-    )
-    with open(files["CREDITS.tsv"], encoding="utf8", newline="") as file:
-        credits = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
+    endings = {"webp": "RGB", "mask.png": "L"}
+    files = shipped("photos", ["CREDITS.tsv", *(f"{stem}.{ending}" for stem in stems for ending in endings)])
+    credits = {row["file"]: row for row in read_table(files["CREDITS.tsv"])}
     numpy: Any = need("numpy", "reading the photographs")
-
-    def read(name: str, mode: str) -> Tensor:
-        pixels = numpy.array(decode(files[name], mode)).reshape(SIZE, SIZE, -1)
-        return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-
-    images = torch.stack([read(f"{stem}.webp", "RGB") for stem in stems])
-    masks = torch.stack([read(f"{stem}.mask.png", "L") for stem in stems])
-    if size < SIZE:
-        images, masks = (functional.interpolate(part, (size, size), mode="area") for part in (images, masks))
-    return Photos(images, masks, NAMES, tuple(credits[stem] for stem in stems))
+    parts = []
+    for ending, mode in endings.items():
+        pixels = numpy.stack([decode(files[f"{stem}.{ending}"], mode) for stem in stems])
+        part = torch.from_numpy(pixels).view(len(stems), SIZE, SIZE, -1).permute(0, 3, 1, 2).float() / 255
+        parts.append(part if size == SIZE else F.interpolate(part, (size, size), mode="area"))
+    return Photos(*parts, NAMES, tuple(credits[stem] for stem in stems))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.boxes import masks_to_boxes
-from mixlearn.core.checks import check_generator, is_count
+from mixlearn.core.checks import as_count, check_generator
 from mixlearn.data.emoji import SIZE, SPLITS, load_emoji
 from mixlearn.data.sets import ImageSet
 
@@ -23,21 +23,10 @@ TRIES = 20  # places that are tried for an object
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """Images with the boxes, labels and masks of their objects.
+    """Images (N, 3, S, S) uint8 with the tight boxes, classes and masks of the k objects of each.
 
-    Args:
-        images: (N, 3, S, S) uint8.
-        boxes: for each image the tight boxes of what is seen of its k objects, (k, 4) int64: x0, y0, x1, y1,
-            half-open, in pixels.
-        labels: for each image the classes of its objects, (k,) int64.
-        masks: for each image which pixels show which object, (k, S, S) bool; no pixel shows two.
-        mean: of each channel of the images that the scenes are made of, in [0, 1].
-        std: standard deviation of each channel, likewise.
-        classes: names, in the order of the labels.
-
-    Raises:
-        TypeError: images are not uint8.
-        ValueError: lengths or shapes disagree.
+    Boxes (k, 4) int64 are x0, y0, x1, y1, half-open, in pixels, of what is seen; masks are (k, S, S) bool: no
+    pixel shows two objects. Mean and standard deviation are those of the images that scenes are made of.
     """
 
     images: Tensor
@@ -48,38 +37,12 @@ class Scenes:
     std: tuple[float, ...]
     classes: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
-            raise TypeError(
-                f"images must be (N, 3, S, S) uint8, got {tuple(self.images.shape)} {self.images.dtype}"
-            )
-        count, _, height, width = self.images.shape
-        for name in ("boxes", "labels", "masks"):
-            if len(getattr(self, name)) != count:
-                raise ValueError(f"{name} must be {count}, one an image, got {len(getattr(self, name))}")
-        for i, parts in enumerate(zip(self.boxes, self.labels, self.masks, strict=True)):
-            k = len(parts[1])
-            expected = [(k, 4), (k,), (k, height, width)]
-            if [tuple(part.shape) for part in parts] != expected:
-                raise ValueError(
-                    f"image {i}: boxes, labels and masks must have shapes {expected}, "
-                    f"got {[tuple(part.shape) for part in parts]}"
-                )
-
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, index: Tensor | Sequence[int] | slice) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Many scenes at once, as detectors take them.
-
-        Args:
-            index: which: a slice, or (n,) positions.
-
-        Returns:
-            Normalised images (n, 3, S, S) float32, and for each image a dict of its `boxes` (k, 4) float32,
-            `labels` (k,) int64 and `masks` (k, S, S) bool.
-        """
-        chosen: Any = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(index)
+        """Normalised images (n, 3, S, S), and for each its boxes as float32, its labels and its masks."""
+        chosen: Any = index if isinstance(index, slice) else torch.as_tensor(index)
         places = torch.arange(len(self))[chosen].tolist()
         mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (self.mean, self.std))
         targets = [
@@ -98,20 +61,15 @@ def emoji_scenes(
 ) -> Scenes:
     """Scenes composed of Emoji Scenes: the objects of several images on the background of another.
 
-    The background is an image of that part whose object is filled from around it. Objects are cut out by
-    their masks, scaled, flipped or not, and laid down one after the other; each stays in sight by at least
-    70 %. An object that finds no such place in twenty tries is left out.
+    Objects are cut out by their masks, scaled, flipped or not, and laid down one after the other; at least
+    70 % of each stays in sight. An object that finds no such place in twenty tries is left out.
 
     Args:
         part: "train", "concepts" or "designers".
         count: how many scenes.
-        size: of a scene's side in pixels, at least 32. The longer sides of the objects are uniform between
-            3/16 and 1/2 of it.
+        size: of a side in pixels, at least 32. The longer sides of objects are uniform in 3/16 … 1/2 of it.
         objects: least and largest number of objects, drawn evenly.
         generator: source of randomness on the CPU; None uses torch's default one.
-
-    Raises:
-        ValueError: another part, no scenes, too small a size, or numbers of objects that are no range.
 
     Source: Dwibedi, Misra & Hebert, *Cut, Paste and Learn*, ICCV 2017, for scenes of pasted objects.
 
@@ -122,16 +80,13 @@ def emoji_scenes(
     """
     if part not in SPLITS:
         raise ValueError(f"part must be one of {', '.join(SPLITS)}, got {part!r}")
-    if not is_count(count):
-        raise ValueError(f"count must be a positive integer, got {count!r}")
-    if not is_count(size, 32):
-        raise ValueError(f"size must be an integer of at least 32 pixels, got {size!r}")
+    count, size = as_count(count, "count", 1), as_count(size, "size", 32)
     least, most = objects
     if not 1 <= least <= most:
         raise ValueError(f"objects must be a range (least, most) from at least 1, got {objects!r}")
     check_generator(generator)
     data = load_emoji(SIZE)
-    source = data.train if part == "train" else data.tests[part]
+    source = {"train": data.train, **data.tests}[part]
     scenes = []
     for _ in range(count):
         number = int(torch.randint(least, most + 1, (), generator=generator))

@@ -1,4 +1,4 @@
-"""Small changes that are made to fool a network: FGSM and PGD, counted in pixels as they are on a screen."""
+"""Small changes that fool a network: FGSM and PGD, in pixels between 0 and 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlearn.core.checks import as_ids, check_generator
-from mixlearn.measure.evaluate import batches
+from mixlearn.measure.evaluate import batches, device_of
 from mixlearn.nets.taps import evaluation
 
 Attack = Callable[..., Tensor]
@@ -29,17 +29,13 @@ def fgsm(
 
     Args:
         model: images (B, C, H, W) → logits (B, classes).
-        images: (B, C, H, W), normalised by mean and std. Not changed.
+        images: (B, C, H, W), normalised by mean and std.
         labels: (B,) class ids.
-        epsilon: ε ≥ 0 in units of the range from black to white; the usual 8/255 is for photographs.
-        mean, std: one number, or one a channel, by which the images were normalised. The step is made in
-            pixels between 0 and 1, and what leaves that range is clipped.
+        epsilon: ε ≥ 0 in units of the range from black to white.
+        mean, std: one number, or one a channel, by which the images were normalised.
 
     Returns:
         (B, C, H, W), normalised again.
-
-    Raises:
-        ValueError: as for `pgd`.
 
     Source: Goodfellow, Shlens & Szegedy, *Explaining and Harnessing Adversarial Examples*, ICLR 2015.
 
@@ -65,8 +61,6 @@ def pgd(
 ) -> Tensor:
     """Several such steps, after each of which no pixel may be further than ε from what it was.
 
-    A network that masks its gradients can look robust to one step and is not to ten.
-
     Args:
         model, images, labels, epsilon, mean, std: as for `fgsm`.
         step: length of a step, in the same units as ε.
@@ -74,12 +68,8 @@ def pgd(
         start: begin at a random point of the ball around each image.
         generator: source of that point, on the CPU; None uses torch's default one.
 
-    Returns:
-        (B, C, H, W), normalised again.
-
     Raises:
-        ValueError: ε or step negative, no steps, std not positive, or pixels outside 0 and 1, as they are
-            where normalised images come without their mean and std.
+        ValueError: pixels outside 0 and 1, as of normalised images without their mean and std.
 
     Source: Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, ICLR 2018.
 
@@ -126,7 +116,7 @@ def attacked(model: Any, data: Any, attack: Attack = fgsm, *, batch_size: int = 
     """Accuracy on images that were changed to fool this network.
 
     Args:
-        model: images (B, C, H, W) → logits (B, classes), on the CPU or elsewhere.
+        model: images (B, C, H, W) → logits (B, classes).
         data: an `ImageSet`, whose mean and std are taken, or batches, whose `mean` and `std` go into options.
         attack: `fgsm`, `pgd`, or a function called alike.
         batch_size: of an `ImageSet`.
@@ -135,18 +125,13 @@ def attacked(model: Any, data: Any, attack: Attack = fgsm, *, batch_size: int = 
     Returns:
         In [0, 1].
 
-    Raises:
-        ValueError: no images, or as for `pgd`.
-
     >>> images, labels = torch.tensor([[0.52, 0.5], [0.9, 0.]]).view(2, 1, 1, 2), torch.tensor([0, 0])
     >>> linear = lambda x: x.flatten(1) @ torch.tensor([[1., 0.], [0., 1.]])
     >>> attacked(linear, [(images, labels)], epsilon=0.05)
     0.5
     """
-    known = {name: getattr(data, name, None) for name in ("mean", "std")}
-    known = {name: value for name, value in known.items() if value is not None} | options
-    parameter = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
-    device = torch.device("cpu") if parameter is None else parameter.device
+    known = {name: getattr(data, name) for name in ("mean", "std") if hasattr(data, name)} | options
+    device = device_of(model)
     right = count = 0
     for images, labels in batches(data, batch_size):
         images, labels = images.to(device), torch.as_tensor(labels).to(device)

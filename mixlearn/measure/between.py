@@ -35,14 +35,7 @@ class Between(NamedTuple):
     features: Tensor | None
 
     def at(self, lam: float) -> dict[str, float]:
-        """Every measure at one λ, interpolated between the two nearest that were looked at.
-
-        Args:
-            lam: in [0, 1].
-
-        Raises:
-            ValueError: λ outside [0, 1].
-        """
+        """Every measure at one λ in [0, 1], interpolated between the two nearest that were looked at."""
         if not 0 <= lam <= 1:
             raise ValueError(f"lam must lie in [0, 1], got {lam}")
         place = lam * (len(self.lam) - 1)
@@ -56,8 +49,7 @@ class Between(NamedTuple):
         return {name: float(torch.trapezoid(line, dx=step)) for name, line in self._lines()}
 
     def _lines(self) -> list[tuple[str, Tensor]]:
-        found = self._asdict()
-        return [(name, line) for name, line in found.items() if name != "lam" and line is not None]
+        return [(name, line) for name, line in self._asdict().items() if name != "lam" and line is not None]
 
 
 def between(
@@ -76,10 +68,8 @@ def between(
     does, λ a + (1 − λ) b, and the network's answer f is compared with λ f(a) + (1 − λ) f(b).
 
     Args:
-        model: images (B, C, H, W) → logits (B, classes), in any mode, on any device. Its mode is restored
-            afterwards. Not trained: no gradients are kept.
-        data: an `ImageSet` of test images, or any iterable of (images, labels) batches, which is then held in
-            memory.
+        model: images (B, C, H, W) → logits (B, classes). Its mode is restored afterwards.
+        data: an `ImageSet`, or any iterable of (images, labels) batches, which is then held in memory.
         steps: values of λ, evenly spaced from 0 to 1, at least 2.
         stage: the tap whose features are compared too, averaged over places; "pool" is what the head is
             given. None looks at logits alone.
@@ -92,8 +82,7 @@ def between(
         gets another.
 
     Raises:
-        ValueError: steps below 2, no pairs, fewer than two classes, labels that go beyond the logits, a stage
-            that the network does not have, answers that are not finite.
+        ValueError: fewer than two classes, labels beyond the logits, answers that are not finite.
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, figure 2, for misses;
     Yang et al., *MixSKD*, ECCV 2022, for the wish that answers and features interpolate as the pixels do.
@@ -114,16 +103,16 @@ def between(
     lam = torch.linspace(0, 1, steps, dtype=torch.float64)
     reading = None if stage is None else Reading(model, stage)
     walk = _mixtures(read, first, second, lam.tolist(), batch_size)
-    found = predict(model if reading is None else reading, walk).logits
-    if not bool(found.isfinite().all()):
+    outputs = predict(model if reading is None else reading, walk).logits
+    if not bool(outputs.isfinite().all()):
         raise ValueError("logits and features must be finite, got NaN or infinity")
-    found = found.double().unflatten(0, (steps, count))
-    said = found if reading is None else found[..., : reading.classes]
+    outputs = outputs.double().unflatten(0, (steps, count))  # (steps, count, classes + features)
+    logits = outputs if reading is None else outputs[..., : reading.classes]
     one, other = labels[first], labels[second]
-    if int(torch.maximum(one, other).max()) >= said.shape[2]:
-        raise ValueError(f"labels must lie in 0…{said.shape[2] - 1}, got {int(labels.max())}")
-    named = said.argmax(2)
-    log_q, log_p = said.log_softmax(2), _straight(said, lam).log_softmax(2)
+    if int(torch.maximum(one, other).max()) >= logits.shape[2]:
+        raise ValueError(f"labels must lie in 0…{logits.shape[2] - 1}, got {int(labels.max())}")
+    named = logits.argmax(2)
+    log_q, log_p = logits.log_softmax(2), _straight(logits, lam).log_softmax(2)
     own, partner = (log_q.gather(2, who.expand(steps, -1)[..., None])[..., 0] for who in (one, other))
     share = lam[:, None]
     return Between(
@@ -131,31 +120,15 @@ def between(
         ((named != one) & (named != other)).double().mean(1),
         -(share * own + (1 - share) * partner).mean(1),
         (log_p.exp() * (log_p - log_q)).sum(2).mean(1).clamp_min(0),
-        _off(said, lam),
-        None if reading is None else _off(found[..., reading.classes :], lam),
+        _off(logits, lam),
+        None if reading is None else _off(outputs[..., reading.classes :], lam),
     )
 
 
 def unlike_pairs(
     labels: Tensor, count: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Random pairs of images of different classes.
-
-    Args:
-        labels: (N,) class ids, of two classes at least.
-        count: how many pairs, with replacement.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        (count,) and (count,) int64 indices: any image, and any one of the other classes, all equally likely.
-
-    Raises:
-        ValueError: a single class, labels of another shape.
-
-    >>> first, second = unlike_pairs(torch.tensor([0, 0, 0, 1]), 50)
-    >>> bool(((first == 3) != (second == 3)).all())
-    True
-    """
+    """Indices (count,) of any images, and (count,) of any of the other classes, all equally likely."""
     if labels.dim() != 1:
         raise ValueError(f"labels must have shape (N,), got {tuple(labels.shape)}")
     _, which, sizes = labels.unique(return_inverse=True, return_counts=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,17 @@ from mixlearn.measure.evaluate import predict
 from mixlearn.methods.mixskd import as_map
 from mixlearn.nets.taps import Only
 
+AT_ONCE = 2**24  # similarities held at a time
+
 
 class Plane(NamedTuple):
     """Where features lie along the directions in which they differ most.
 
     Args:
-        coordinates: (N, dims) float32, of mean 0; the features' distance from `centre` along each direction.
-        share: (dims,) float32, of the whole variance, falling, in [0, 1].
-        directions: (dims, F) float32, orthonormal.
-        centre: (F,) float32, the mean of the features. Other features have the coordinates
-            `(features - centre) @ directions.T`.
+        coordinates: (N, dims), of mean 0: `(features - centre) @ directions.T`.
+        share: (dims,), of the whole variance, falling, in [0, 1].
+        directions: (dims, F), orthonormal.
+        centre: (F,), the mean of the features.
     """
 
     coordinates: Tensor
@@ -36,15 +37,14 @@ class Plane(NamedTuple):
 def principal_plane(features: Tensor, dims: int = 2) -> Plane:
     """Principal components by singular value decomposition, in double precision.
 
-    The sign of a direction is arbitrary; here its entry of largest size is positive, so that equal features
-    give equal pictures.
+    Of each direction the entry of largest size is positive, so that equal features give equal pictures.
 
     Args:
         features: (N, F), at least two rows. Not changed.
         dims: how many directions, 1 to min(N − 1, F). One along which nothing varies has the share 0.
 
     Returns:
-        A `Plane`, on the CPU.
+        A `Plane` of float32, on the CPU.
 
     Raises:
         ValueError: features of another shape, not finite or all alike, dims out of range.
@@ -79,17 +79,13 @@ def features_of(model: Any, data: Any, stage: str = "pool", batch_size: int = 51
     """What a network makes of every image at one of its stages, averaged over places.
 
     Args:
-        model: a network with taps, in any mode, on any device. Its mode is restored afterwards.
-        data: an `ImageSet`, or any iterable of (images, labels) batches.
+        model: a network with taps.
+        data, batch_size: as for `predict`.
         stage: the tap's name; "pool" is what the network's head is given. Maps (B, C, h, w) are averaged
             over places, tokens (B, N, C) over tokens.
-        batch_size: of an `ImageSet`.
 
     Returns:
         Features (N, C) and the labels (N,), on the CPU.
-
-    Raises:
-        ValueError: a stage that the network does not have, no images.
 
     >>> import mixlearn as ml
     >>> batch = torch.rand(2, 3, 16, 16), torch.tensor([0, 3])
@@ -98,25 +94,12 @@ def features_of(model: Any, data: Any, stage: str = "pool", batch_size: int = 51
     (torch.Size([4, 8]), [0, 3, 0, 3])
     """
     reading = Reading(model, stage)
-    found, labels = predict(reading, data, batch_size)
-    return found[:, reading.classes :].clone(), labels
+    outputs, labels = predict(reading, data, batch_size)
+    return outputs[:, reading.classes :].clone(), labels
 
 
 class Reading(nn.Module):
-    """A network that puts out its logits and, beside them, the features of a stage, averaged over places.
-
-    Args:
-        model: a network with taps.
-        stage: the tap's name.
-
-    Raises:
-        ValueError: a stage that the network does not have.
-
-    >>> import mixlearn as ml
-    >>> reading = Reading(ml.nets.resnet(8, 4, width=4), "stage2")
-    >>> reading(torch.zeros(2, 3, 8, 8)).shape, reading.classes
-    (torch.Size([2, 12]), 4)
-    """
+    """A network that puts out its logits and, beside them, the features of a stage, averaged over places."""
 
     def __init__(self, model: Any, stage: str) -> None:
         super().__init__()
@@ -140,9 +123,6 @@ class Reading(nn.Module):
         return torch.cat([logits, features], 1)
 
 
-_AT_ONCE = 2**24  # similarities held at a time
-
-
 class Nearest(NamedTuple):
     """The neighbours of M queries, the nearest first.
 
@@ -158,19 +138,15 @@ class Nearest(NamedTuple):
 def nearest(bank: Tensor, queries: Tensor, k: int) -> Nearest:
     """The rows of a bank whose direction is nearest to that of each query.
 
-    Features are brought to length 1 and compared by their cosine, some queries at a time, so that the
-    similarities of all of them need never be held together.
+    Features are compared by their cosine, some queries at a time.
 
     Args:
-        bank: (N, F) features, on any device. Not changed.
+        bank: (N, F) features, finite, none of length 0.
         queries: (M, F) features, on the same device. A query that is in the bank finds itself first.
         k: neighbours of each, 1 to N.
 
     Returns:
         A `Nearest`, on the device of the features. Of equal similarities the lower index comes first.
-
-    Raises:
-        ValueError: other shapes, k out of range, features that are not finite or of length 0, two devices.
 
     >>> bank = torch.tensor([[1., 0.], [0., 3.], [2., 2.]])
     >>> found = nearest(bank, torch.tensor([[5., 1.]]), 2)
@@ -186,34 +162,10 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> Nearest:
     if not is_count(k) or k > len(bank):
         raise ValueError(f"k must lie in 1…{len(bank)}, the rows of the bank, got {k!r}")
     keys = _directions(bank, "the bank").mT
-    rows = max(1, _AT_ONCE // len(bank))
+    rows = max(1, AT_ONCE // len(bank))
     parts = [_top(some @ keys, k) for some in _directions(queries, "the queries").split(rows)]
     indices, similarities = zip(*parts, strict=True)
     return Nearest(torch.cat(indices), torch.cat(similarities))
-
-
-@overload
-def knn_accuracy(
-    train_features: Tensor,
-    train_labels: Tensor,
-    features: Tensor,
-    labels: Tensor,
-    *,
-    k: int = ...,
-    temperature: float = ...,
-) -> float: ...
-
-
-@overload
-def knn_accuracy(
-    train_features: Tensor,
-    train_labels: Tensor,
-    features: Tensor,
-    labels: Tensor,
-    *,
-    k: Sequence[int],
-    temperature: float = ...,
-) -> dict[int, float]: ...
 
 
 def knn_accuracy(
@@ -224,11 +176,11 @@ def knn_accuracy(
     *,
     k: int | Sequence[int] = 20,
     temperature: float = 0.07,
-) -> float | dict[int, float]:
+) -> Any:
     """Share of images whose k nearest neighbours among the training images vote for the right class.
 
-    A neighbour of cosine s has the weight exp(s / temperature). No weight is trained, so the answer is the
-    features' own; give those that the head would be given (`features_of(net, data)`), not its logits.
+    A neighbour of cosine s has the weight exp(s / temperature). Give features that the head would be given
+    (`features_of(net, data)`), not its logits.
 
     Args:
         train_features, train_labels: (N, F) and (N,) class ids: the bank.
@@ -237,12 +189,8 @@ def knn_accuracy(
         temperature: positive; the smaller, the more the nearest prevail.
 
     Returns:
-        The accuracy in [0, 1], or one for each k. Of neighbours alike near those of lower index vote; of
-        classes with equal votes the lower is named.
-
-    Raises:
-        TypeError: labels that are no integers.
-        ValueError: as for `nearest`; labels of another number or below 0, a temperature that is not positive.
+        The accuracy in [0, 1], or a dict of one for each k. Of equally near neighbours those of lower index
+        vote; of classes with equal votes the lower is named.
 
     Source: Wu et al., *Unsupervised Feature Learning via Non-parametric Instance Discrimination*, CVPR 2018,
     section 3.4, with their temperature. PatchMix's released script takes k = 10, 20, 100 and 200, and reads
@@ -254,8 +202,8 @@ def knn_accuracy(
     """
     given: Any = k
     single = is_count(given, least=None)
-    wanted = [given] if single else list(given)
-    if not wanted:
+    counts = [given] if single else list(given)
+    if not counts:
         raise ValueError("k must hold at least one number of neighbours, got none")
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
@@ -263,19 +211,18 @@ def knn_accuracy(
     truth = _labels(labels, len(features), "labels")
     if not len(features):
         raise ValueError("features must hold at least one image, got none")
-    for one in wanted:
-        if not is_count(one) or one > len(train_features):
-            raise ValueError(f"k must lie in 1…{len(train_features)}, the training images, got {one!r}")
-    wanted = [int(one) for one in wanted]
-    indices, similarities = nearest(train_features, features, max(wanted))
-    said, near = known[indices.cpu()], similarities.cpu().double()
+    for count in counts:
+        if not is_count(count) or count > len(train_features):
+            raise ValueError(f"k must lie in 1…{len(train_features)}, the training images, got {count!r}")
+    indices, similarities = nearest(train_features, features, int(max(counts)))
+    classes, near = known[indices.cpu()], similarities.cpu().double()  # (M, k)
     weights = ((near - near[:, :1]) / temperature).exp()  # of the nearest: 1
-    found = {}
-    for one in wanted:
-        votes = weights.new_zeros(len(said), int(known.max()) + 1)
-        votes.scatter_add_(1, said[:, :one], weights[:, :one])
-        found[one] = float((votes.argmax(1) == truth).double().mean())
-    return found[wanted[0]] if single else found
+    result = {}
+    for count in map(int, counts):
+        votes = weights.new_zeros(len(classes), int(known.max()) + 1)  # (M, classes)
+        votes.scatter_add_(1, classes[:, :count], weights[:, :count])
+        result[count] = float((votes.argmax(1) == truth).double().mean())
+    return result[int(given)] if single else result
 
 
 def _directions(features: Tensor, name: str) -> Tensor:

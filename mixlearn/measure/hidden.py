@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlearn.core.boxes import boxes_to_masks
 from mixlearn.core.checks import check_layout
 from mixlearn.core.plan import MixPlan
-from mixlearn.measure.evaluate import predict
+from mixlearn.measure.evaluate import batches, device_of, predict
 
 
 def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
@@ -22,21 +22,16 @@ def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
         share: of each side that the rectangle covers, in [0, 1].
         border: hide what is outside the rectangle rather than what is inside.
 
-    Raises:
-        ValueError: a share outside [0, 1], or images of another shape.
-
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.4.
 
     >>> hide(torch.ones(1, 1, 4, 4), 0.5).sum().item()
     12.0
-    >>> hide(torch.ones(1, 1, 4, 4), 0.5, border=True).sum().item()
-    4.0
     """
     if images.dim() != 4:
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}")
     check_layout(images)
     height, width = images.shape[2:]
-    inside = boxes_to_masks(middle(height, width, share), height, width).to(images)
+    inside = boxes_to_masks(middle(height, width, share), height, width).to(images)  # (1, 1, H, W)
     return images * (inside if border else 1 - inside)
 
 
@@ -63,8 +58,7 @@ def occlusion(model: Any, data: Any, shares: Any = (0.0, 0.25, 0.5, 0.75), *, bo
     Args:
         model: images (B, C, H, W) → logits (B, classes).
         data: an `ImageSet` or loader of test images.
-        shares: of each side that the rectangle covers.
-        border: hide what is outside it.
+        shares, border: as for `hide`.
 
     Returns:
         (len(shares),) accuracies in [0, 1].
@@ -74,11 +68,13 @@ def occlusion(model: Any, data: Any, shares: Any = (0.0, 0.25, 0.5, 0.75), *, bo
     >>> occlusion(bright, [(images, labels)], [0.0, 1.0]).tolist()
     [1.0, 0.0]
     """
-    found = []
+    place, accuracies = device_of(model), []
     for share in shares:
-        logits, labels = predict(_hiding(model, float(share), border), data)
-        found.append(float((logits.argmax(1) == labels).double().mean()))
-    return torch.tensor(found, dtype=torch.float64)
+        parts = (
+            (hide(images.to(place), share, border=border), labels) for images, labels in batches(data, 512)
+        )
+        accuracies.append(predict(model, parts).accuracy)
+    return torch.tensor(accuracies, dtype=torch.float64)
 
 
 def in_between(
@@ -113,23 +109,21 @@ def in_between(
     generator = torch.Generator().manual_seed(seed)
     n = len(data) if pairs is None else pairs
     first, second = (torch.randint(len(data), (n,), generator=generator) for _ in range(2))
-    found = []
+    misses = []
     for share in shares:
-        mixed = _mixtures(data, first, second, float(share), box)
-        logits = predict(model, mixed).logits
-        said = logits.argmax(1)
-        neither = (said != data.labels[first]) & (said != data.labels[second])
-        found.append(float(neither.double().mean()))
-    return torch.tensor(found, dtype=torch.float64)
+        named = predict(model, _mixtures(data, first, second, float(share), box)).logits.argmax(1)
+        neither = (named != data.labels[first]) & (named != data.labels[second])
+        misses.append(float(neither.double().mean()))
+    return torch.tensor(misses, dtype=torch.float64)
 
 
 def _mixtures(
     data: Any, first: Tensor, second: Tensor, share: float, box: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for own, other in zip(first.split(256), second.split(256), strict=True):
-        images, labels = data.batch(torch.cat([own, other]))
+        images, labels = data.batch(torch.cat([own, other]))  # (2n, C, H, W)
         n = len(own)
-        partner = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
+        partner = torch.arange(2 * n).roll(n)
         if box:
             height, width = images.shape[2:]
             masks = 1 - boxes_to_masks(middle(height, width, share), height, width).expand(2 * n, -1, -1, -1)
@@ -137,21 +131,3 @@ def _mixtures(
         else:
             plan = MixPlan.pair(partner, torch.full((2 * n,), share))
         yield plan.mix(images)[:n], labels[:n]
-
-
-def _hiding(model: Any, share: float, border: bool) -> Any:
-    if not isinstance(model, torch.nn.Module):
-        return lambda images: model(hide(images, share, border=border))
-    return _Hiding(model, share, border)
-
-
-class _Hiding(torch.nn.Module):
-    """A network that is shown only part of each image."""
-
-    def __init__(self, model: torch.nn.Module, share: float, border: bool) -> None:
-        super().__init__()
-        self.model, self.share, self.border = model, share, border
-        self.training = model.training
-
-    def forward(self, images: Tensor) -> Any:
-        return self.model(hide(images, self.share, border=self.border))

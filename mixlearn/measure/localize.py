@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.boxes import box_area, masks_to_boxes
-from mixlearn.measure.evaluate import batches
+from mixlearn.measure.evaluate import batches, device_of
 from mixlearn.methods.saliency import feature_attention
 
 
@@ -27,22 +27,16 @@ class Localization(NamedTuple):
     curve: Tensor
 
 
-def activations(
-    model: Any, data: Any | Iterable[Any], stage: str = "stage3", batch_size: int = 256
-) -> Tensor:
+def activations(model: Any, data: Any, stage: str = "stage3", batch_size: int = 256) -> Tensor:
     """Class activation maps of the true class, for a whole test set.
 
     Args:
-        model: a network of `ml.nets`, on the CPU or elsewhere.
-        data: an `ImageSet`, or batches of images and class ids.
+        model: a network of `ml.nets`.
+        data, batch_size: as for `predict`.
         stage: the network's last.
-        batch_size: of an `ImageSet`.
 
     Returns:
         (N, 1, H, W) on the CPU, as `feature_attention` makes them.
-
-    Raises:
-        ValueError: a stage that the network does not have.
 
     Source: Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016.
 
@@ -51,13 +45,12 @@ def activations(
     >>> activations(ml.nets.resnet(8, 4, width=4), [batch, batch]).shape
     torch.Size([4, 1, 16, 16])
     """
-    device = next(model.parameters()).device
-    return torch.cat(
-        [
-            feature_attention(model, images.to(device), stage, torch.as_tensor(labels).to(device)).cpu()
-            for images, labels in batches(data, batch_size)
-        ]
+    device = device_of(model)
+    parts = (
+        (images.to(device), torch.as_tensor(labels).to(device))
+        for images, labels in batches(data, batch_size)
     )
+    return torch.cat([feature_attention(model, images, stage, labels).cpu() for images, labels in parts])
 
 
 def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
@@ -69,9 +62,6 @@ def spread_boxes(maps: Tensor, threshold: float) -> Tensor:
 
     Returns:
         (B, 4) int64 as (x0, y0, x1, y1), half-open.
-
-    Raises:
-        ValueError: maps of another shape or not finite, a threshold outside [0, 1].
 
     Source: Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016.
 
@@ -108,9 +98,6 @@ def localization(
         fixed: the threshold of the older protocol, a fifth of the peak.
         thresholds: those that MaxBoxAcc tries; None takes 0, 0.05 … 1.
 
-    Raises:
-        ValueError: no maps, another number of boxes, no thresholds, an overlap outside (0, 1].
-
     Source: Choe et al., *Evaluating Weakly Supervised Object Localization Methods Right*, CVPR 2020, for
     MaxBoxAcc; Zhou et al., CVPR 2016, for the fixed threshold.
 
@@ -132,18 +119,18 @@ def localization(
 
 
 def _share(maps: Tensor, boxes: Tensor, threshold: float, overlap: float) -> float:
-    found = spread_boxes(maps, threshold)
-    corners = torch.cat([torch.maximum(found, boxes)[:, :2], torch.minimum(found, boxes)[:, 2:]], 1)
-    common = (corners[:, 2:] - corners[:, :2]).clamp_min(0).prod(1)
-    union = box_area(found) + box_area(boxes) - common
+    """Of boxes (N, 4): those that overlap with the boxes of the maps by at least so much of their union."""
+    spread = spread_boxes(maps, threshold)
+    upper, lower = torch.maximum(spread, boxes)[:, :2], torch.minimum(spread, boxes)[:, 2:]
+    common = (lower - upper).clamp_min(0).prod(1)
+    union = box_area(spread) + box_area(boxes) - common
     return float((common >= overlap * union).double().mean())
 
 
 def _largest_part(on: Tensor) -> Tensor:
     """The largest 4-connected part of each mask (B, H, W).
 
-    Every pixel begins with a number of its own. The largest number of each row's run of pixels spreads over
-    that run, then that of each column's, until nothing changes: few rounds do.
+    Each pixel has a number; the largest of each run in a row, then in a column, spreads over the run.
     """
     batch, height, width = on.shape
     names = torch.arange(1, height * width + 1, dtype=torch.int32, device=on.device)

@@ -1,4 +1,4 @@
-"""Calibration: does a network that says 80 % turn out right in 80 % of the cases?"""
+"""What predictions are worth: calibration, measures for several classes, and how wrong mistakes are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Calibration:
 
     Args:
         ece: expected calibration error, Σ_b (n_b / n) · |accuracy_b − confidence_b|.
-        gap: mean confidence minus accuracy. Positive: the network promises more than it keeps.
+        gap: mean confidence minus accuracy.
         confidence, accuracy: (bins,), the mean of each in a bin; NaN where a bin is empty.
         count: (bins,) int64, the predictions in each bin.
     """
@@ -33,21 +33,15 @@ class Calibration:
 def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
     """Sort predictions into bins of equal width by confidence, and compare it with accuracy in each.
 
-    Bin b holds the confidences in (b/bins, (b+1)/bins]. Every bin is weighed by its own count, so neither
-    their order nor an empty one matters.
+    Bin b holds the confidences in (b/bins, (b+1)/bins], and is weighed by its count.
 
     Args:
         logits: (N, C), before the softmax.
         labels: (N,) integer class ids.
         bins: how many, at least 1.
 
-    Returns:
-        A `Calibration`.
-
     Raises:
-        TypeError: labels that are no integers.
-        ValueError: shapes that disagree, no predictions, logits that are not finite, labels outside 0…C−1,
-            bins < 1.
+        TypeError, ValueError: no predictions, logits that are not finite, labels that are not ids in 0…C−1.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017, equation 3.
 
@@ -57,15 +51,13 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
     """
     check_predictions(logits, labels)
     bins = as_count(bins, "bins", 1)
-    sure, said = logits.double().softmax(1).max(1)
-    right = (said == labels).double()
-    inner = torch.arange(1, bins, dtype=torch.float64, device=sure.device) / bins
-    which = torch.bucketize(sure, inner)  # right edge belongs to the bin
-    count = torch.bincount(which, minlength=bins)
-    size = count.double()
-    confidence = torch.bincount(which, sure, minlength=bins) / size
-    accuracy = torch.bincount(which, right, minlength=bins) / size
-    share = size / size.sum()
+    sure, named = logits.double().softmax(1).max(1)  # (N,)
+    right = (named == labels).double()
+    edges = torch.arange(1, bins, dtype=torch.float64, device=sure.device) / bins
+    which = torch.bucketize(sure, edges)  # right edge belongs to the bin
+    count = torch.bincount(which, minlength=bins)  # (bins,)
+    confidence, accuracy = (torch.bincount(which, value, minlength=bins) / count for value in (sure, right))
+    share = count.double() / count.sum()
     ece = (share * (accuracy - confidence).abs()).nan_to_num(0.0).sum()
     gap = sure.mean() - right.mean()
     return Calibration(float(ece), float(gap), confidence.float(), accuracy.float(), count)
@@ -76,7 +68,7 @@ class Multilabel(NamedTuple):
 
     Args:
         mean_average_precision: mean of `average_precision` over the classes that some image has.
-        subset_accuracy: share of images of which every class is told right, the absent ones too.
+        subset_accuracy: share of images of which every class is named right, the absent ones too.
         f1: harmonic mean of precision and recall over all images and classes together (micro F1).
         average_precision: (C,) float64, the area under the precision-recall steps of each class; NaN for a
             class that no image has.
@@ -95,15 +87,9 @@ def multilabel(logits: Tensor, targets: Tensor, *, threshold: float = 0.5) -> Mu
     distinct logits of a class, with recall R and precision P of all images at or above.
 
     Args:
-        logits: (N, C), before the sigmoid.
+        logits: (N, C), before the sigmoid, finite.
         targets: (N, C), 1 for each class that an image shows and 0 for the others, of any type.
         threshold: probability from which a class counts as named, in (0, 1).
-
-    Returns:
-        A `Multilabel`.
-
-    Raises:
-        ValueError: shapes that differ, no predictions, logits that are not finite, targets but 0 and 1.
 
     >>> logits = torch.tensor([[3., -1.], [-2., 2.], [1., -3.]])
     >>> found = multilabel(logits, torch.tensor([[1, 0], [0, 1], [0, 0]]))
@@ -127,7 +113,7 @@ def multilabel(logits: Tensor, targets: Tensor, *, threshold: float = 0.5) -> Mu
         raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
     logits = logits.detach().double()
     named = logits.sigmoid() >= threshold
-    each = torch.stack([_average_precision(*pair) for pair in zip(logits.T, truth.T, strict=True)])
+    each = torch.stack([_average_precision(*pair) for pair in zip(logits.T, truth.T, strict=True)])  # (C,)
     hits = int((named & truth).sum())
     return Multilabel(
         float(each.nanmean()),
@@ -153,8 +139,7 @@ class Quality(NamedTuple):
 
     Args:
         true: mean probability of the true class, over all images.
-        said: mean probability of the class that was named, over the mistakes. A better network is less sure
-            of what is wrong.
+        said: mean probability of the class that was named, over the mistakes.
         missed: mean probability of the true class, over the mistakes.
         log_said, log_missed: the same means of log-probabilities, in nats.
         mistakes: how many images the four means are over.
@@ -171,22 +156,16 @@ class Quality(NamedTuple):
 def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = None) -> Quality:
     """How probable a network finds the true class, and what it says where it is wrong.
 
-    Networks differ in which images they get wrong, and the one with fewer mistakes is left with the harder
-    images. To compare networks, look at the images that all of them get wrong: `common_mistakes`.
+    The network with fewer mistakes is left with the harder images. To compare networks, look at the images
+    that all of them get wrong: `common_mistakes`.
 
     Args:
-        logits: (N, C), before the softmax.
-        labels: (N,) integer class ids.
+        logits, labels: as for `calibration`.
         among: (M,) indices of misclassified images, the only ones whose mistakes count; None takes all that
-            this network gets wrong. Where there are none, the means over mistakes are NaN.
-
-    Returns:
-        A `Quality`.
+            this network gets wrong.
 
     Raises:
-        TypeError: labels or indices that are no integers.
-        ValueError: shapes that disagree, no predictions, logits that are not finite, labels or indices out of
-            range, indices of images that the network gets right.
+        TypeError, ValueError: as for `calibration`; indices of images that the network gets right.
 
     Source: Yun et al., *Regularizing Class-wise Predictions via Self-knowledge Distillation*, CVPR 2020,
     and Yang et al., *MixSKD*, ECCV 2022, which draw these log-probabilities.
@@ -199,12 +178,11 @@ def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = No
     check_predictions(logits, labels)
     logits, labels = logits.detach().cpu().double(), labels.detach().cpu().long()
     log_p = logits.log_softmax(1)
-    said = logits.argmax(1)
-    of_true = log_p.gather(1, labels[:, None])[:, 0]
-    of_said = log_p.gather(1, said[:, None])[:, 0]
-    wrong = said != labels
+    named = logits.argmax(1)
+    of_true, of_named = (log_p.gather(1, ids[:, None])[:, 0] for ids in (labels, named))
+    wrong = named != labels
     which = wrong.nonzero()[:, 0] if among is None else _chosen(among, wrong)
-    log_said, log_missed = of_said[which], of_true[which]  # without a mistake their means are NaN
+    log_said, log_missed = of_named[which], of_true[which]  # without a mistake their means are NaN
     return Quality(
         true=float(of_true.exp().mean()),
         said=float(log_said.exp().mean()),
@@ -223,12 +201,7 @@ def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
         labels: (N,) integer class ids.
 
     Returns:
-        (M,) int64 indices in rising order, on the CPU; empty where each image is right in some network.
-
-    Raises:
-        TypeError, ValueError: no networks, and as for `prediction_quality`.
-
-    Source: as for `prediction_quality`.
+        (M,) int64 indices in rising order, on the CPU.
 
     >>> one = torch.tensor([[1., 0.], [1., 0.], [0., 1.]])
     >>> other = torch.tensor([[0., 1.], [1., 0.], [1., 0.]])
@@ -236,14 +209,11 @@ def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
     tensor([1])
     """
     if isinstance(logits, Tensor) or not len(logits):
-        raise ValueError(
-            "logits must hold (N, C) for each of several networks, got "
-            + (f"one tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else "none")
-        )
+        given = f"one tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else "none"
+        raise ValueError(f"logits must hold (N, C) for each of several networks, got {given}")
     for one in logits:
         check_predictions(one, labels)
-    truth = labels.cpu()
-    wrong = torch.stack([one.detach().cpu().argmax(1) != truth for one in logits]).all(0)
+    wrong = torch.stack([one.detach().cpu().argmax(1) != labels.cpu() for one in logits]).all(0)
     return wrong.nonzero()[:, 0]
 
 

@@ -16,9 +16,10 @@ from mixlearn.core.plan import Mixed, MixPlan
 class LabelNoise(NamedTuple):
     """How far the labels of mixtures are from what the mixtures show; each in [0, 1].
 
-    `unseen` is the share of the label that names an object of which less than a tenth is seen. `unnamed` is
-    how often more than half of an object is seen to whose class less than a tenth of the label goes. `error`
-    is the mean distance between an object's share of the label and its share of what is seen.
+    Args:
+        unseen: the share of the label that names an object of which less than a tenth is seen.
+        unnamed: how often more than half of an object is seen that less than a tenth of the label names.
+        error: the mean distance between an object's share of the label and its share of what is seen.
     """
 
     unseen: float
@@ -37,9 +38,6 @@ def visible(plan: MixPlan, objects: Tensor) -> Tensor:
     Returns:
         (K, B) in [0, 1]: of the object of source k, the share that mixture i shows; transparent counts by its
         share, and an object that was made smaller counts as whole. A source that comes twice counts once.
-
-    Raises:
-        ValueError: objects of another shape.
 
     >>> from mixlearn.core.plan import BoxPlan
     >>> left = torch.zeros(2, 1, 2, 4); left[..., :2] = 1
@@ -75,9 +73,9 @@ def label_noise(
     batch_size: int = 50,
     generator: torch.Generator | None = None,
 ) -> LabelNoise:
-    """Mix a data set once and ask of every label whether the picture bears it out.
+    """Mix a data set once and compare every label with what the mixture shows.
 
-    Pairs of one class are left out, and images that were paired with themselves: their label is always true.
+    Pairs of one class, whose label is always true, are left out.
 
     Args:
         mix: a method, `mix(images, labels, num_classes=…, generator=…)` → `Mixed`.
@@ -87,12 +85,6 @@ def label_noise(
         num_classes: of the labels.
         batch_size: images that are mixed among themselves.
         generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        `LabelNoise(unseen, unnamed, error)`, each in [0, 1].
-
-    Raises:
-        ValueError: numbers of images, labels and objects that differ.
 
     Source: a measure of this book.
 
@@ -110,10 +102,9 @@ def label_noise(
     order = torch.randperm(len(images), generator=generator)
     sums, count = torch.zeros(3, dtype=torch.float64), 0
     for chosen in order.split(batch_size):
-        known, shapes = labels[chosen], objects[chosen]
-        plan = mix(images[chosen], known, num_classes=num_classes, generator=generator).plan
-        seen, weights = visible(plan, shapes), plan.weights
-        classes = known[plan.sources]
+        plan = mix(images[chosen], labels[chosen], num_classes=num_classes, generator=generator).plan
+        seen, weights = visible(plan, objects[chosen]), plan.weights  # (K, B)
+        classes = labels[chosen][plan.sources]
         several = (classes != classes[:1]).any(0)
         share = seen / seen.sum(0).clamp_min(1e-6)
         parts = torch.stack(
@@ -133,10 +124,9 @@ class Behaviour(NamedTuple):
     """What `probe` saw.
 
     Args:
-        lam_weighs: "own" or "partner", whose share of the pixels the reported λ is; "neither", or "unknown"
-            where none was reported.
-        partner: "random", or the fixed rule by which image i gets its partner
-            (itself where it never met another).
+        lam_weighs: whose share of the pixels the reported λ is, "own", "partner" or "neither"; "unknown" if
+            none was reported.
+        partner: "random", or the fixed rule by which image i gets its partner.
         lam_for_each: "batch" or "image".
         draws_from: the random generators of the process that moved, or "its own".
         changes_input: whether the caller's images were written to.
@@ -160,10 +150,10 @@ def probe(
     size: int = 32,
     rounds: int = 400,
 ) -> Behaviour:
-    """Call it on tell-tale images and compare what it says with what it did.
+    """Call a library's mixing on tell-tale images and compare the λ that it reports with what it did.
 
     Image i is 1 in channel i and 0 in the others, so that the channel means of a mixture are the shares of
-    its sources, whatever the library says about them.
+    its sources.
 
     Args:
         call: (images (B, B, S, S), labels (B,)) → mixed images, and either soft targets (B, B), or λ of shape
@@ -171,12 +161,6 @@ def probe(
         batch: B, at least 3.
         size: S, in pixels.
         rounds: how many batches; the mean share is good to about 0.3 / √rounds.
-
-    Returns:
-        A `Behaviour`.
-
-    Raises:
-        ValueError: fewer than 3 images, no rounds, mixtures of another shape, or a call that never mixed.
 
     >>> import mixlearn as ml
     >>> g = torch.Generator().manual_seed(0)
@@ -189,13 +173,13 @@ def probe(
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
     labels, names = torch.arange(batch), ("torch", "numpy", "Python")
-    own, said, spread = [], [], 0
+    own, reported, spread = [], [], 0
     partners: list[set[int]] = [set() for _ in range(batch)]
     moved, changed = [False] * 3, False
     for _ in range(rounds):
         images = torch.eye(batch)[:, :, None, None].expand(-1, -1, size, size).clone()
         before, states = images.clone(), _states()
-        mixed, told = call(images, labels)
+        mixed, answer = call(images, labels)
         if mixed.shape != before.shape:
             raise ValueError(f"mixtures must have shape {tuple(before.shape)}, got {tuple(mixed.shape)}")
         moved = [was or old != new for was, old, new in zip(moved, states, _states(), strict=True)]
@@ -208,14 +192,14 @@ def probe(
         spread += bool(met.sum() > 1) and float(kept[met].max() - kept[met].min()) > 1e-6
         for i in met.nonzero().flatten().tolist():
             partners[i].add(int(other.indices[i]))
-        if told is not None:
-            lam = told.diagonal() if told.dim() == 2 else told.expand(batch)
-            said.append(lam.float()[met])
+        if answer is not None:
+            lam = answer.diagonal() if answer.dim() == 2 else answer.expand(batch)
+            reported.append(lam.float()[met])
     pixels = torch.cat(own)
     if not len(pixels):
         raise ValueError(f"the call never mixed an image with another in {rounds} rounds")
     return Behaviour(
-        _whose(torch.cat(said), pixels) if said else "unknown",
+        _whose(torch.cat(reported), pixels) if reported else "unknown",
         _rule(partners),
         "image" if spread > rounds / 2 else "batch",
         " and ".join(name for name, was in zip(names, moved, strict=True) if was) or "its own",
@@ -225,9 +209,9 @@ def probe(
     )
 
 
-def _whose(said: Tensor, pixels: Tensor) -> str:
+def _whose(lam: Tensor, pixels: Tensor) -> str:
     for name, share in (("own", pixels), ("partner", 1 - pixels)):
-        if float((said - share).abs().max()) < 1e-3:
+        if float((lam - share).abs().max()) < 1e-3:
             return name
     return "neither"
 

@@ -25,11 +25,7 @@ class Detection(NamedTuple):
 
 
 def detection(known: Tensor, foreign: Tensor) -> Detection:
-    """Compare scores of known and foreign images, higher meaning more surely known.
-
-    Args:
-        known: (N,) scores.
-        foreign: (M,) scores.
+    """Compare scores of known images (N,) and foreign ones (M,), higher meaning more surely known.
 
     Raises:
         ValueError: no scores, another shape, or scores that are not finite.
@@ -46,11 +42,10 @@ def detection(known: Tensor, foreign: Tensor) -> Detection:
         if not bool(scores.isfinite().all()):
             raise ValueError(f"{name} scores must be finite, got NaN or infinity")
     known, foreign = known.double().sort().values, foreign.double().sort().values
-    below = torch.searchsorted(foreign, known, right=False)
-    not_above = torch.searchsorted(foreign, known, right=True)
+    below, not_above = (torch.searchsorted(foreign, known, right=right) for right in (False, True))
     auroc = float((below + not_above).double().mean()) / (2 * len(foreign))
     # a threshold at a known score keeps the known ones at or above it
-    kept = (len(known) - torch.searchsorted(known, known, right=False)).double() / len(known)
+    kept = (len(known) - torch.searchsorted(known, known)).double() / len(known)
     refused = below.double() / len(foreign)
     tnr = float(refused[kept >= 0.95].max())
     accuracy = max(float((kept + refused).max()) / 2, 0.5)
@@ -76,21 +71,18 @@ def out_of_distribution(model: Any, known: Any, foreign: dict[str, Any]) -> dict
         known: an `ImageSet` or loader of test images.
         foreign: others by name: `ImageSet`s, loaders, or tensors (N, C, H, W) as the network takes them.
 
-    Returns:
-        A `Detection` for each name.
-
     >>> sure = lambda images: 9 * torch.eye(2)[:1] * images.mean((1, 2, 3))[:, None]
     >>> one, zero = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)
     >>> out_of_distribution(sure, [(one, torch.zeros(4))], {"black": zero})["black"].auroc
     1.0
     """
     inside = confidence(predict(model, known).logits)
-    found = {}
+    result = {}
     for name, data in foreign.items():
         if isinstance(data, Tensor):
             data = [(part, torch.zeros(len(part), dtype=torch.long)) for part in data.split(512)]
-        found[name] = detection(inside, confidence(predict(model, data).logits))
-    return found
+        result[name] = detection(inside, confidence(predict(model, data).logits))
+    return result
 
 
 def noise_images(

@@ -13,10 +13,11 @@ import mixlearn as ml
 from experiments import chapters as experiments
 from experiments import recipes
 from experiments.command import _chosen
-from experiments.data import PictureSet
+from experiments.data import PictureSet, random_crop
 from experiments.recipes.automix import _CIFAR, _told
 from experiments.rivals import Averaged
 from experiments.training import _side
+from mixlearn.data.sets import Data
 from mixlearn.methods.learners import AutoMix, SAMix
 from mixlearn.methods.twin import slow_down
 from mixlearn.train.schedules import cosine
@@ -223,8 +224,8 @@ def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> N
     files = tuple(tmp_path / f"{k}.png" for k in range(4))
     for file in files:
         Image.new("RGB", (40, 40)).save(file)
-    part = PictureSet(files, torch.arange(4) % 2, ml.data.random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
-    data = ml.data.sets.Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
+    part = PictureSet(files, torch.arange(4) % 2, random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
+    data = Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
     before = torch.get_rng_state()
     assert _side(part) == 32 and torch.equal(before, torch.get_rng_state())
     outcome = recipes.imagenet(
@@ -263,7 +264,7 @@ def test_training_views_show_what_is_published(monkeypatch: pytest.MonkeyPatch) 
         asked[name] = (list(crop.size), crop.scale, options["root"])
         return Tiny()
 
-    monkeypatch.setattr("mixlearn.data.load", load)
+    monkeypatch.setattr("experiments.recipes.parts.pictures", load)
     for name in ("aircraft", "places205"):
         recipes.fine_grained(name=name, root="here", dry=True, workers=0)
     recipes.tiny_imagenet(root="there", dry=True, workers=0)

@@ -37,33 +37,15 @@ def test_one_step_is_the_formula(net):
 
 
 @pytest.mark.parametrize("start", [True, False])
-@pytest.mark.parametrize("steps", [1, 7])
-def test_ten_steps_stay_in_the_ball_of_pixels(net, steps, start):
+def test_steps_stay_in_the_ball_of_pixels(net, start):
     images = normalised(PIXELS)
-    options = {"epsilon": 0.03, "step": 0.02, "steps": steps, "start": start, "mean": MEAN, "std": STD}
+    options = {"epsilon": 0.03, "step": 0.02, "steps": 7, "start": start, "mean": MEAN, "std": STD}
     found = ml.measure.pgd(net, images, LABELS, **options, generator=seeded(2))
     moved = as_pixels(found)
     assert (moved - PIXELS).abs().max() <= 0.03 + 1e-6
     assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
     net.eval()
     assert F.cross_entropy(net(found), LABELS) > F.cross_entropy(net(images), LABELS)
-
-
-def test_more_steps_fool_more(net):
-    net.eval()
-    images = normalised(PIXELS)
-    once, often = (
-        F.cross_entropy(
-            net(
-                ml.measure.pgd(
-                    net, images, LABELS, epsilon=0.05, step=s, steps=n, start=False, mean=MEAN, std=STD
-                )
-            ),
-            LABELS,
-        )
-        for s, n in ((0.05, 1), (0.01, 20))
-    )
-    assert often > once
 
 
 def test_the_network_and_the_images_are_left_as_they_were(net):
@@ -91,7 +73,6 @@ def test_attacked_accuracy_takes_the_sets_own_mean_and_falls():
     ("options", "words"),
     [
         ({"epsilon": -1}, "epsilon ≥ 0"),
-        ({"steps": 0}, "steps ≥ 1"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be positive"),
     ],
 )
@@ -103,8 +84,3 @@ def test_bad_options_are_named(net, options, words):
 def test_normalised_images_without_their_mean_are_refused(net):
     with pytest.raises(ValueError, match="give the mean and std by which they were normalised"):
         ml.measure.attacked(net, [(normalised(PIXELS), LABELS)])
-
-
-def test_no_images_are_refused(net):
-    with pytest.raises(ValueError, match="at least one image"):
-        ml.measure.attacked(net, [])

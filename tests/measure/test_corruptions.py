@@ -9,7 +9,7 @@ from tests.seeds import seeded
 
 
 @pytest.mark.parametrize("corruption", measure.COMMON, ids=lambda each: each.__name__)
-@pytest.mark.parametrize("shape", [(3, 3, 32, 32), (2, 1, 28, 28), (2, 3, 40, 24)])
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (2, 3, 40, 24)])
 def test_each_changes_the_images_more_and_more_and_repeats_itself(corruption, shape, images):
     clean = torch.nn.functional.interpolate(images[: shape[0], : shape[1]], size=shape[2:], mode="bilinear")
     before = clean.clone()
@@ -24,10 +24,6 @@ def test_each_changes_the_images_more_and_more_and_repeats_itself(corruption, sh
     assert min(changes) > 0
     if corruption is not measure.elastic_transform:  # its published severities are no ladder
         assert changes[4] > changes[0]
-
-
-def test_there_are_fifteen():
-    assert len({each.__name__ for each in measure.COMMON}) == 15
 
 
 def test_bad_input_is_named(images):

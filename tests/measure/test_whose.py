@@ -56,13 +56,13 @@ def test_wrong_calls_are_seen_through():
         probe(lambda images, labels: (images[:, :1], None))
 
 
-@pytest.mark.parametrize("batch", [7, 8])
 @pytest.mark.parametrize(
     ("rule", "order"),
     [("i + 1", lambda n: n.roll(-1)), ("i − 1", lambda n: n.roll(1)), ("B − 1 − i", lambda n: n.flip(0))],
 )
-def test_fixed_partners_are_named_whatever_the_batch(batch, rule, order):
+def test_fixed_partners_are_named_whatever_the_batch(rule, order):
     """In a flip the middle image of an odd batch is its own partner; chance may leave some images alone."""
+    batch = 7
     partner, generator = order(torch.arange(batch)), torch.Generator().manual_seed(0)
 
     def always(images, labels):

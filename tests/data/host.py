@@ -1,9 +1,12 @@
-"""A host of a test's own: what it hands out, and the sums of that."""
+"""A host of a test's own: what it hands out, and the sums of that; where the shipped data are."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
+
+DATA = Path(__file__).parents[2] / "data"
 
 
 @dataclass

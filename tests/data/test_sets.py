@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from mixlearn.data.sets import Data, ImageSet, channel_statistics
 
@@ -34,12 +33,6 @@ def test_a_batch_is_normalised_as_the_formula_says() -> None:
     torch.testing.assert_close(data.restore(images), data.images[index].float() / 255, atol=1e-6, rtol=0)
 
 
-def test_the_whole_set_has_mean_zero_and_deviation_one() -> None:
-    images, _ = make().batch(slice(None))
-    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)
-
-
 def test_slices_lists_tensors_and_single_images_agree() -> None:
     data = make()
     for index in ([3, 4, 5], torch.tensor([3, 4, 5]), slice(3, 6)):
@@ -48,14 +41,6 @@ def test_slices_lists_tensors_and_single_images_agree() -> None:
             one, label = data[3 + k]
             assert torch.equal(images[k], one)
             assert int(labels[k]) == label
-
-
-def test_a_data_loader_reads_the_set() -> None:
-    data = make()
-    batches = list(DataLoader(data, batch_size=16))  # type: ignore[arg-type]
-    images, labels = (torch.cat(part) for part in zip(*batches, strict=True))
-    assert torch.equal(images, data.batch(slice(None))[0])
-    assert torch.equal(labels, data.labels)
 
 
 def test_the_bytes_are_not_changed_by_reading() -> None:
@@ -93,19 +78,13 @@ def test_a_subset_is_stratified_to_within_one(
 
 def test_the_same_generator_draws_the_same_subset() -> None:
     data = make()
+    before = torch.random.get_rng_state()
     a, b = (data.subset(9, generator=torch.Generator().manual_seed(3)).names for _ in range(2))
     c = data.subset(9, generator=torch.Generator().manual_seed(4)).names
-    assert a == b != c
+    assert a == b != c and torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_a_subset_leaves_the_default_generator_alone() -> None:
-    torch.manual_seed(0)
-    before = torch.random.get_rng_state()
-    make().subset(9, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("n", [0, 41, -1])
+@pytest.mark.parametrize("n", [0, 41])
 def test_a_subset_of_impossible_size_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match=rf"between 1 and 40.*got {n}"):
         make().subset(n)

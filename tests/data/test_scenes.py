@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.data.scenes import SEEN, SIDES, Scenes, _composed, _filled, _taken_apart, emoji_scenes
+from mixlearn.data.scenes import SEEN, SIDES, Scenes, _composed, _taken_apart, emoji_scenes
 from mixlearn.data.sets import ImageSet
 from tests.seeds import seeded
 
@@ -102,28 +100,6 @@ def test_nothing_remains_of_an_object_in_its_background_nor_of_it_around_the_obj
     assert torch.allclose(drawings[:, :3], greys.expand(-1, 3, 64, 64), atol=1e-3)
 
 
-def test_a_soft_edge_gives_its_background_back() -> None:
-    """A square of grey 100 on white whose rim is half covered: the rim's colour is 100 too."""
-    cover = torch.zeros(1, 1, 64, 64)
-    cover[..., 19:45, 15:49] = 51 / 255
-    cover[..., 20:44, 16:48] = 1
-    images = (100 * cover + 255 * (1 - cover)).expand(-1, 3, -1, -1).round().byte()
-    part = ImageSet(
-        images, torch.zeros(1, dtype=torch.int64), (0.5,) * 3, (0.5,) * 3, masks=(cover * 255).byte()
-    )
-    _, drawings = _taken_apart(part, torch.tensor([0]))
-    assert (drawings[:, :3, 19:45, 15:49] - 100).abs().max() < 3
-
-
-def test_filling_leaves_what_is_known_and_continues_it() -> None:
-    ramp = torch.arange(64.0).expand(1, 3, 64, 64)
-    known = torch.ones(1, 1, 64, 64)
-    known[..., 24:40, 24:40] = 0
-    filled = _filled(ramp, known)
-    assert torch.equal(filled[..., :24], ramp[..., :24])
-    assert (filled - ramp).abs().max() < 8  # of 16 across the hole
-
-
 def test_one_seed_gives_one_set_and_the_shipped_images_are_left_alone() -> None:
     before = ml.data.load("emoji", size=64).tests["designers"]  # in memory once, for all who load it
     images, masks = before.images.clone(), before.masks.clone()  # type: ignore[union-attr]
@@ -152,25 +128,14 @@ def test_a_batch_is_normalised_and_named(scenes: Scenes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "words"),
     [
         ({"part": "test"}, "part must be one of train, concepts, designers, got 'test'"),
-        ({"count": 0}, "count must be a positive integer, got 0"),
-        ({"size": 31}, "size must be an integer of at least 32 pixels, got 31"),
-        ({"size": 64.0}, "got 64.0"),
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"size": 31}, "size must be at least 32, got 31"),
         ({"objects": (0, 2)}, r"objects must be a range \(least, most\) from at least 1, got \(0, 2\)"),
-        ({"objects": (3, 2)}, r"got \(3, 2\)"),
     ],
 )
-def test_what_makes_no_scene_is_refused(given: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_makes_no_scene_is_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         emoji_scenes(**given)  # type: ignore[arg-type]
-
-
-def test_parts_that_disagree_are_refused(scenes: Scenes) -> None:
-    with pytest.raises(TypeError, match=r"images must be \(N, 3, S, S\) uint8, got .* torch.float32"):
-        replace(scenes, images=scenes.images.float())
-    with pytest.raises(ValueError, match="labels must be 40, one an image, got 39"):
-        replace(scenes, labels=scenes.labels[1:])
-    with pytest.raises(ValueError, match="image 0: boxes, labels and masks must have shapes"):
-        replace(scenes, boxes=(scenes.boxes[0][:0], *scenes.boxes[1:]))

@@ -17,7 +17,7 @@ import mixlearn as ml
 from mixlearn.data import offcentre as made_here
 from mixlearn.data.offcentre import PHOTOGRAPHS, SHA256, SIDES, backgrounds, compose
 from mixlearn.data.sets import Data, ImageSet, channel_statistics
-from tests.lab.shipped import DATA
+from tests.data.host import DATA
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,6 @@ def data(cache: Path) -> Data[ImageSet]:
 def test_it_is_made_whole_and_bears_the_sum_of_its_arrays(data: Data[ImageSet], cache: Path) -> None:
     assert data.train.images.shape == (60_000, 3, 40, 40) and data.test.images.shape == (10_000, 3, 40, 40)
     assert data.sha256 == "d44664ac5b4a2e14e1e9d445a2befd4386ddf01be67fcbd2c30b61e3a6cbd48a"
-    assert data.sha256 in ml.data.about("offcentre")
     assert sorted(os.listdir(cache / "offcentre")) == sorted(SHA256)
     for computed, stated in zip(channel_statistics(data.train.images), (data.mean, data.std), strict=True):
         assert computed == pytest.approx(stated)
@@ -77,7 +76,6 @@ def test_boxes_are_tight_small_and_anywhere(data: Data[ImageSet]) -> None:
     assert 0.10 < float(share) < 0.12
 
 
-# ----------------------------------------------------------------------------------------- counted slowly
 def draw(place: int) -> int:
     """SplitMix64 as published, the upper half."""
     mask = 2**64 - 1
@@ -133,7 +131,7 @@ def by_hand(garment: np.ndarray, split: str, k: int) -> tuple[np.ndarray, np.nda
     return image, mask
 
 
-@pytest.mark.parametrize(("split", "k"), [("train", 0), ("train", 41_007), ("test", 1), ("test", 9_999)])
+@pytest.mark.parametrize(("split", "k"), [("train", 41_007), ("test", 9_999)])
 def test_an_image_is_what_slow_counting_gives(data: Data[ImageSet], split: str, k: int) -> None:
     part = getattr(data, split)
     garment = getattr(ml.data.load("fashion"), split).images[k, 0].numpy()
@@ -152,7 +150,6 @@ def test_an_image_does_not_depend_on_its_neighbours() -> None:
     assert np.array_equal(garments, before)
 
 
-# ------------------------------------------------------------------------------------------ the cache
 def test_it_is_made_once_and_changes_stay_in_memory(data: Data[ImageSet], cache: Path) -> None:
     made = {file: file.stat().st_mtime_ns for file in (cache / "offcentre").iterdir()}
     first: Tensor = data.test.images[0].clone()
@@ -181,15 +178,12 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made_here, "load_fashion", lambda: short)
 
 
-def test_what_a_machine_makes_otherwise_is_not_kept(few: None, tmp_path: Path) -> None:
-    with pytest.raises(ml.data.DamagedFile, match="made just now, so Pillow or numpy counts otherwise"):
-        ml.data.load("offcentre", root=tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_interrupted_start_leaves_nothing(
+def test_what_a_machine_makes_otherwise_or_not_to_the_end_is_not_kept(
     few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(ml.data.DamagedFile, match="made just now, so Pillow or numpy counts otherwise"):
+        ml.data.load("offcentre", root=tmp_path)
+
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 

@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 import mixlearn as ml
 from mixlearn.data.files import DamagedFile
-from tests.lab.host import Host, md5
+from tests.data.host import Host, md5
 
 
 def batch(count: int, seed: int, key: str, classes: int) -> bytes:
@@ -73,11 +73,6 @@ def test_cifar_is_fetched_from_a_mirror_and_read(archive: Archive, host: Host, t
     again = ml.data.load(archive.name, root=tmp_path, download=False)
     assert again.sha256 == data.sha256
     assert len(host.asked) == 2
-
-
-def test_an_archive_put_there_by_hand_is_used(archive: Archive, tmp_path: Path) -> None:
-    (tmp_path / archive.kind.filename).write_bytes(archive.packed)
-    assert len(ml.data.load(archive.name, root=tmp_path, download=False).test) > 0
 
 
 def test_a_partial_archive_is_refused_by_name(archive: Archive, tmp_path: Path) -> None:

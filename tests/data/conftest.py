@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from tests.lab.host import Host
+from tests.data.host import Host
 
 
 @pytest.fixture
