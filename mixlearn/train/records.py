@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mixlearn.train.checkpoints import write_whole
+from mixlearn.train.checkpoint import write_whole
 
 
 @dataclass(frozen=True)

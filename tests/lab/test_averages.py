@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mixlearn.methods.learners import Plain
-from mixlearn.train.averages import WeightAverage
+from mixlearn.train.fit import WeightAverage
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 

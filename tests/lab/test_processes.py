@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.train import checkpoints
-from mixlearn.train.checkpoints import CheckpointError
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import CheckpointError
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 
@@ -175,7 +175,7 @@ def test_torchrun_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_batches_must_divide_where_a_data_set_is_dealt_out(tmp_path: Path) -> None:
-    from mixlearn.train.feeds import as_feed
+    from mixlearn.train.loaders import as_feed
 
     data = torch.utils.data.TensorDataset(torch.zeros(8, 1), torch.zeros(8))
     with pytest.raises(ValueError, match="batch_size must be a multiple of the 3 processes, got 8"):

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.train import checkpoints
-from mixlearn.train.checkpoints import CheckpointError
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import CheckpointError
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 

@@ -10,8 +10,7 @@ import torch
 
 from mixlearn.methods.learners import Plain
 from mixlearn.train.fit import fit
-from mixlearn.train.pace import Pace
-from mixlearn.train.schedules import WithDecay, constant, cosine, one_cycle, steps
+from mixlearn.train.schedules import Pace, WithDecay, constant, cosine, one_cycle, steps
 
 
 def test_cosine_is_torchs() -> None:
