@@ -163,7 +163,7 @@ def test_ctrl_c_stops_both_after_the_same_step(tmp_path: Path) -> None:
 def test_torchrun_gives_the_same(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom tests.lab.test_processes import train\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.train.test_processes import train\n"
         "train('memory', Path(sys.argv[1]), 1)\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
