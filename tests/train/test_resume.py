@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import CheckpointError
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
+from tests.train import kills
 
 
 class Interrupting(nn.Module):
@@ -87,6 +89,13 @@ def test_kill_9_in_mid_epoch_then_resume_gives_equal_weights(kind: str, tmp_path
         [{k: v for k, v in row.items() if k != "seconds"} for row in h.epochs] for h in (history, again)
     ]
     assert timeless[0] == timeless[1]
+
+
+def test_kill_9_at_random_moments_then_resume_gives_equal_weights(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    unbroken = kills.train(None, None)
+    count, resumed = kills.killed(0, 2, time.perf_counter() - started, tmp_path)
+    assert count and torch.equal(resumed, unbroken)
 
 
 def test_ctrl_c_leaves_a_checkpoint_of_the_step_just_done(tmp_path: Path) -> None:
