@@ -26,10 +26,11 @@ from mixlearn.core.fast import sent
 from mixlearn.core.processes import Shared, any_process, average_gradients, torchrun
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_rng, set_rng
-from mixlearn.train.loaders import Batch, as_feed, check_share, epoch_seed, measure_all
+from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
 from mixlearn.train.logs import Progress, as_loggers, image_grid, log_picture, peak_memory
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, Watch, check_images, finite, logits_of, total_loss, unused_apart
+from mixlearn.train.terms import Hooks, Watch, check_images, finite, total_loss
+from mixlearn.train.weights import WeightAverage, frozen, logits_of, takes_one_image, unused_apart
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -106,8 +107,8 @@ def fit(
         model: images (B, C, H, W) → whatever the learner reads.
         data: an `ImageSet`, a Dataset, or a DataLoader of (images, labels, …), of dicts, or of images alone
             for a learner that reads no labels. `batch_size` counts the images of all processes together; a
-            DataLoader brings its own, for each process, and its sampler's draws are shared out. A stream is
-            read by the first process for all; one of unknown length moves the schedule once an epoch.
+            DataLoader brings its own, for each, and its sampler's draws are shared out. A stream is read by
+            the first process for all; one of unknown length moves the schedule once an epoch.
         learner: `learner(model, images, labels, *, generator)` → dict of loss terms, which are added up.
         epochs: passes over the data.
         optimizer: a class or function that makes an optimiser from parameters; None takes `sgd`.
@@ -151,14 +152,13 @@ def fit(
     job = SimpleNamespace(**locals())  # all arguments by their names
     _check(job)
     spread = torchrun()
-    if spread is not None:
-        devices, nodes = spread
-        more = {"devices": devices, "num_nodes": nodes, "strategy": "ddp" if strategy == "auto" else strategy}
-    else:
-        more = {"devices": devices, "strategy": strategy}
-    Fabric = need("lightning.fabric", "ml.fit").Fabric
+    if spread is not None and strategy == "auto":
+        strategy = "ddp"
+    given = {"accelerator": accelerator, "precision": precision, "strategy": strategy}
+    given["devices"], given["num_nodes"] = spread or (devices, 1)
+    fabric = need("lightning.fabric", "ml.fit").Fabric(**given)
     with unused_apart(learner, model):
-        return _launch(Fabric(accelerator=accelerator, precision=precision, **more), job)
+        return _launch(fabric, job)
 
 
 def _check(job: SimpleNamespace) -> None:
@@ -227,7 +227,7 @@ class Training:
             job.model.to(memory_format=torch.channels_last)
         modules = [part for part in (job.model, job.learner) if isinstance(part, nn.Module)]
         self.trained, self.own = nn.ModuleList(modules), modules[1:]  # own: the learner's weights
-        self.frozen = [part for whole in modules for part in _frozen(whole)]
+        self.frozen = [part for whole in modules for part in frozen(whole)]
         wrapped = fabric.setup_module(job.model)
         self.model = Shared(wrapped, self.rank, self.world) if self.world > 1 else wrapped
         for learner in self.own:
@@ -235,8 +235,8 @@ class Training:
         self.optimizer = job.optimizer([p for p in self.trained.parameters() if p.requires_grad])
         self.stepper = fabric.setup_optimizers(self.optimizer)
         self.pace = Pace(self.optimizer, job.schedule)
-        place = (self.rank, self.world, self.device)
-        self.feed = as_feed(job.data, job.batch_size, job.seed, *place, self.hooks.reads_labels)
+        place = Place(job.seed, self.rank, self.world, self.device)
+        self.feed = as_feed(job.data, job.batch_size, place, self.hooks.reads_labels)
         self.steps: int | None = None  # of the whole run, where that is known
         if self.feed.length is not None:
             self.steps = job.epochs * -(-self.feed.length // job.accumulate)
@@ -245,7 +245,7 @@ class Training:
         self.history = History()
         self.step = self.epoch = self.batch = 0  # steps, epochs, and batches of this epoch done
         self.rng: dict[str, Tensor] | None = None  # the network's, where a run goes on within an epoch
-        self.watch = self._new_watch()
+        self.watch = Watch(self.device)
         self.logs = as_loggers(job.log) if self.rank == 0 else []
         self.shown: Tensor | None = None  # what the network was shown first in this epoch, for the logs
         self._check_last_batch()
@@ -286,7 +286,7 @@ class Training:
         self.rng = None
         self.watch.look()
         row = self._summary()
-        self.epoch, self.batch, self.watch = self.epoch + 1, 0, self._new_watch()
+        self.epoch, self.batch, self.watch = self.epoch + 1, 0, Watch(self.device)
         if job.validate is not None and (self.epoch % job.validate_every == 0 or self.epoch == job.epochs):
             row |= self.validated()
         history.seconds = time.perf_counter() - began
@@ -420,9 +420,6 @@ class Training:
         settings |= {"batch_size": feed.batch_size, "images": feed.size, "processes": self.world}
         return settings | {"ablate": list(job.ablate)}
 
-    def _new_watch(self) -> Watch:
-        return Watch(1 if self.device.type == "cpu" else 16)
-
     def _train_mode(self) -> None:
         for module in self.trained:
             module.train()
@@ -498,63 +495,9 @@ class Training:
         check_share(images, self.world)
         if images == 1 and self.hooks.compares:
             raise ValueError(f"the last batch holds one image, with nothing to be compared with; {way}")
-        if images < 2 * self.world and not self._takes_one_image():
-            raise ValueError(f"the last batch has one image a process, too few for batch norm; {way}")
-
-    def _takes_one_image(self) -> bool:
-        """Whether the network can train on one image; its buffers are left as they were."""
-        buffers = [(buffer, buffer.clone()) for buffer in self.job.model.buffers()]
-        self._train_mode()
-        try:
-            with own_randomness(self.device), torch.no_grad(), self.fabric.autocast():
-                self.job.model(sent(self.feed.one(), self.device))
-        except (RuntimeError, TypeError, ValueError) as error:
-            return "more than 1 value per channel" not in str(error)
-        finally:
-            for buffer, value in buffers:
-                buffer.copy_(value)
-        return True
-
-
-def _frozen(whole: nn.Module) -> list[nn.Module]:
-    """Modules in evaluation mode within one in training mode, or without a weight to train."""
-    frozen: list[nn.Module] = []
-    for module in whole.modules():
-        weights = [weight.requires_grad for weight in module.parameters()]
-        if not module.training and (whole.training or (weights and not any(weights))):
-            frozen += [part for part in module.modules() if not part.training]
-    return frozen
-
-
-class WeightAverage:
-    """After each step, average ← d · average + (1 − d) · weights, starting from the first weights.
-
-    d is `decay`, but at most (1 + n) / (10 + n) in step n, so that the first weights are soon forgotten.
-    Buffers of floating point (running statistics) are averaged too, counters copied.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"ema must be a decay in [0, 1), got {decay}")
-        self.decay = decay
-        self.weights: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move the average towards the model's weights after step 1, 2, …"""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:
-                self.weights[name].copy_(value)
-
-    @contextmanager
-    def within(self, model: nn.Module) -> Iterator[None]:
-        """Lend the averaged weights to the model, and give it its own back afterwards."""
-        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(self.weights)
-        try:
-            yield
-        finally:
-            model.load_state_dict(own)
+        if images < 2 * self.world:
+            self._train_mode()
+            with own_randomness(self.device), self.fabric.autocast():
+                fine = takes_one_image(self.job.model, sent(self.feed.one(), self.device))
+            if not fine:
+                raise ValueError(f"the last batch has one image a process, too few for batch norm; {way}")

@@ -31,6 +31,15 @@ class Batch(NamedTuple):
     ids: Tensor | None
 
 
+class Place(NamedTuple):
+    """The seed of a run, and where a process stands in it."""
+
+    seed: int
+    rank: int
+    world: int
+    device: torch.device
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """One seed for each epoch of each run."""
     return (seed * 1_000_003 + epoch) % 2**62
@@ -94,24 +103,16 @@ class Loader:
         labelled: whether each batch must hold labels.
     """
 
-    def __init__(
-        self,
-        loader: DataLoader[Any],
-        each: int,
-        seed: int,
-        rank: int,
-        world: int,
-        device: torch.device,
-        labelled: bool,
-    ) -> None:
-        self.given, self.loader, self.each, self.seed = loader, loader, each, seed
-        self.rank, self.world, self.device, self.labelled = rank, world, device, labelled
+    def __init__(self, loader: DataLoader[Any], each: int, place: Place, labelled: bool) -> None:
+        self.given, self.loader, self.each, self.labelled = loader, loader, each, labelled
+        self.seed, self.rank, world, self.device = place
+        self.world = world
         self.batch_size = loader.batch_size
         self.stream = isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None
         self.shares: Shares | None = None
         dealt = isinstance(loader.sampler, DistributedSampler) and loader.sampler.num_replicas == world
         if world > 1 and not self.stream and not dealt:
-            self.shares = Shares(loader, each, rank, world)
+            self.shares = Shares(loader, each, self.rank, world)
             options = {name: getattr(loader, name) for name in _AS_IT_COMES}
             self.loader = DataLoader(loader.dataset, batch_sampler=self.shares, **options)
         self.size = None if self.stream else len(loader.dataset)  # type: ignore[arg-type]
@@ -201,24 +202,16 @@ def check_share(images: int, world: int) -> None:
         )
 
 
-def as_feed(
-    data: Any,
-    batch_size: int,
-    seed: int,
-    rank: int,
-    world: int,
-    device: torch.device,
-    labelled: bool = True,
-) -> Any:
+def as_feed(data: Any, batch_size: int, place: Place, labelled: bool) -> Any:
     """Training batches of an in-memory set, a DataLoader, or a Dataset."""
     if isinstance(data, DataLoader):
-        return Loader(data, world, seed, rank, world, device, labelled)
+        return Loader(data, place.world, place, labelled)
     if callable(getattr(data, "batch", None)) and hasattr(data, "__len__"):
-        return Memory(data, batch_size, seed)
+        return Memory(data, batch_size, place.seed)
     stream = isinstance(data, IterableDataset)
     if stream or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         loader = DataLoader(data, batch_size=batch_size, shuffle=None if stream else True)
-        return Loader(loader, 1, seed, rank, world, device, labelled)
+        return Loader(loader, 1, place, labelled)
     raise TypeError(
         f"data must be an ImageSet, a Dataset or a DataLoader, got {type(data).__name__}; "
         "of a loaded data set give a part, such as data.train"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,24 +24,6 @@ class Hooks:
         self.unused: Callable[[Any], list[nn.Module]] = getattr(learner, "unused", lambda model: [])
 
 
-@contextmanager
-def unused_apart(learner: Any, model: nn.Module) -> Iterator[None]:
-    """Within, what the learner says it does not use, such as a head without labels, needs no gradient.
-
-    Then no optimiser has it, weight decay leaves it alone, and processes that share their gradients do not
-    wait for those that never come.
-    """
-    modules = Hooks(learner).unused(model)
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
 def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
     """The sum of the terms that are not ablated."""
     if not isinstance(terms, dict) or not all(isinstance(t, Tensor) and t.dim() == 0 for t in terms.values()):
@@ -59,18 +40,6 @@ def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
     return torch.stack([value.float() for value in kept]).sum()
 
 
-def logits_of(output: Any) -> Any:
-    """The logits of a network that returns a dict, as those of Hugging Face do."""
-    if not isinstance(output, Mapping):
-        return output
-    for key in ("logits", "out", *(output if len(output) == 1 else ())):
-        if key in output:
-            return output[key]
-    raise TypeError(
-        f"a network that returns a dict must have 'logits' in it, got {', '.join(map(str, output))}"
-    )
-
-
 class _Step(NamedTuple):
     where: str
     ids: Tensor | None
@@ -81,8 +50,8 @@ class _Step(NamedTuple):
 class Watch:
     """Means of the terms over an epoch. Looks for NaN every so many batches: it makes an accelerator wait."""
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, device: torch.device) -> None:
+        self.every = 1 if device.type == "cpu" else 16
         self.sums: dict[str, Tensor] = {}
         self.images = 0
         self._unseen: list[_Step] = []

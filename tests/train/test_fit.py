@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 import mixlearn as ml
 from mixlearn.methods.learners import Mixing, Plain
-from mixlearn.train.fit import WeightAverage
 from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
+from mixlearn.train.weights import WeightAverage
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 
