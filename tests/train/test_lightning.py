@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import mixlearn as ml
+from mixlearn.train.fit import sgd
 from mixlearn.train.schedules import cosine
 from tests.seeds import seeded
 
@@ -267,7 +268,7 @@ def test_any_learner_trains_in_a_trainer(make):
     learner = make(net)
     images = torch.rand(24, 3, 8, 8, generator=seeded())
     data = DataLoader(TensorDataset(images, torch.arange(24) % 4), 8)
-    module = ml.lightning.LearnerModule(net, learner, optimizer=partial(ml.lightning.sgd, lr=0.05))
+    module = ml.lightning.LearnerModule(net, learner, optimizer=partial(sgd, lr=0.05))
     before = {name: value.clone() for name, value in module.state_dict().items()}
     trainer = quiet(max_epochs=2)
     trainer.fit(module, data, data)
@@ -282,15 +283,15 @@ def test_any_learner_trains_in_a_trainer(make):
 
 def test_a_learner_takes_the_steps_that_fit_takes():
     nets = [ml.nets.mlp(48, (8,), 4, generator=seeded()) for _ in range(2)]
-    data, sgd = loader(32), partial(torch.optim.SGD, lr=0.1)
-    options = {"optimizer": sgd, "ablate": ("none",)}
+    data, plain = loader(32), partial(torch.optim.SGD, lr=0.1)
+    options = {"optimizer": plain, "ablate": ("none",)}
     with pytest.raises(ValueError, match=r"ablate names \['none'\]"):
         quiet(max_epochs=1).fit(ml.lightning.LearnerModule(nets[0], ml.learners.Plain(), **options), data)
-    module = ml.lightning.LearnerModule(nets[0], ml.learners.Mixing(ml.mixup, 4), optimizer=sgd)
+    module = ml.lightning.LearnerModule(nets[0], ml.learners.Mixing(ml.mixup, 4), optimizer=plain)
     trainer = quiet(max_epochs=2, accumulate_grad_batches=2)
     trainer.fit(module, data)
     learner = ml.learners.Mixing(ml.mixup, 4)
-    options = {"epochs": 2, "accumulate": 2, "accelerator": "cpu", "progress": False, "optimizer": sgd}
+    options = {"epochs": 2, "accumulate": 2, "accelerator": "cpu", "progress": False, "optimizer": plain}
     ml.fit(nets[1], data, learner, **options)
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(one, other)
