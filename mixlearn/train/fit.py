@@ -391,10 +391,8 @@ class Training:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name] or {})
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            words = " ".join(str(error).split())[:300]
-            raise checkpoints.CheckpointError(
-                f"{path} holds another network or optimiser: {words}"
-            ) from error
+            words = f"holds another network or optimiser: {' '.join(str(error).split())[:300]}"
+            raise checkpoints.CheckpointError(f"{path} {words}") from error
         if self.average is not None:
             for name, value in state["average"].items():
                 self.average.weights[name].copy_(value)

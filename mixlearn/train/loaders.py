@@ -95,7 +95,8 @@ class Loader:
     """Batches of a DataLoader. Among several processes its own sampler's draws are shared out.
 
     Its random draws are apart from the network's. They come from torch's default generator, which `fit`
-    seeds for each epoch, or from generators of its own, which are then seeded likewise.
+    seeds for each epoch, or from generators of its own, which are then seeded likewise. (Workers that stay
+    keep theirs: what they draw for transforms is not the same again in a resumed run.)
 
     Args:
         loader: as the user made it.
@@ -139,6 +140,8 @@ class Loader:
                 generator.manual_seed(epoch_seed(self.seed, epoch))
             if callable(set_epoch := getattr(part, "set_epoch", None)):
                 set_epoch(epoch)
+        if getattr(self.loader, "_iterator", None) is not None:  # workers that stay: draw what new ones would
+            torch.empty((), dtype=torch.int64).random_(generator=self.loader.generator)
         shared = self._read() if self.world > 1 else self.loader
         for batch in islice(_apart(shared), skip, None):
             yield Batch(*as_pair(batch, self.labelled), None)

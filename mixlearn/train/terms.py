@@ -19,9 +19,13 @@ class Hooks:
         self.reads_labels: bool = getattr(learner, "reads_labels", True)
         self.compares: bool = getattr(learner, "compares", False)
         self.in_parts: Callable[..., Any] | None = getattr(learner, "in_parts", None)
-        self.advance: Callable[[float], object] = getattr(learner, "advance", lambda progress: None)
-        self.after_step: Callable[[Any], object] = getattr(learner, "after_step", lambda model: None)
-        self.unused: Callable[[Any], list[nn.Module]] = getattr(learner, "unused", lambda model: [])
+        self.advance: Callable[[float], object] = getattr(learner, "advance", _nothing)
+        self.after_step: Callable[[Any], object] = getattr(learner, "after_step", _nothing)
+        self.unused: Callable[[Any], list[nn.Module]] = getattr(learner, "unused", _nothing)
+
+
+def _nothing(given: Any) -> list[Any]:
+    return []
 
 
 def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:

@@ -172,11 +172,3 @@ def test_torchrun_gives_the_same(tmp_path: Path) -> None:
     under = _trained(tmp_path, "memory-1")
     train("memory", tmp_path, 1)
     torch.testing.assert_close(under["weights"], _trained(tmp_path, "memory-1")["weights"], rtol=0, atol=1e-6)
-
-
-def test_batches_must_divide_where_a_data_set_is_dealt_out(tmp_path: Path) -> None:
-    from mixlearn.train.loaders import as_feed
-
-    data = torch.utils.data.TensorDataset(torch.zeros(8, 1), torch.zeros(8))
-    with pytest.raises(ValueError, match="batch_size must be a multiple of the 3 processes, got 8"):
-        as_feed(data, 8, 0, 0, 3, torch.device("cpu"))
