@@ -1,6 +1,6 @@
 """Kill a small training at random moments and go on with it, again and again: the weights must not tell.
 
-`python -m tests.train.kills` kills twenty times and prints what came of each run.
+`python -m tests.train.kills` kills ten runs twice each and prints what came of them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 import mixlearn as ml
+from mixlearn.train import checkpoint
 from tests.lab.sets import Blobs, weights
 
 
-def train(path: Path | None, result: Path | None) -> torch.Tensor:
+def train(path: Path | None, result: Path) -> None:
     """A run of a few seconds that goes on from its checkpoint, saved after every step."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -32,42 +33,63 @@ def train(path: Path | None, result: Path | None) -> torch.Tensor:
     history = ml.fit(net, Blobs(44), learner, ema=0.9, augment=ml.augment.crop_and_flip, **options)
     assert history.averaged is not None
     averaged = [value.double().flatten() for value in history.averaged.values()]
-    numbers = torch.cat([weights(net), *averaged])
-    if result is not None:
-        torch.save(numbers, result)
-    return numbers
+    torch.save(torch.cat([weights(net), *averaged]), result)
 
 
-def killed(seed: int, kills: int, seconds: float, folder: Path) -> tuple[int, torch.Tensor]:
-    """How often a run was killed before it came to its end, and the weights that it ended with."""
-    moments, server = random.Random(seed), multiprocessing.get_context("forkserver")
+def child(path: Path | None, result: Path, seconds: float | None = None) -> bool:
+    """Train in a process of its own, and kill it after so many seconds; whether it was still at work."""
+    server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["lightning.fabric", "mixlearn.train.fit", "tests.lab.sets"])
-    path, result, done = folder / "run.pt", folder / "result.pt", 0
-    while not result.exists():
-        child = server.Process(target=train, args=(path, result))
-        child.start()
-        child.join(moments.uniform(0, seconds) if done < kills else None)
-        if child.is_alive():
-            child.kill()
-            child.join()
-            done += 1
-        elif child.exitcode:
-            raise RuntimeError(f"the run failed with exit code {child.exitcode}")
-    return done, torch.load(result)
+    process = server.Process(target=train, args=(path, result))
+    process.start()
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return not result.exists()
+    if process.exitcode:
+        raise RuntimeError(f"the run failed with exit code {process.exitcode}")
+    return False
+
+
+def killed(seed: int, kills: int, seconds: float, folder: Path) -> tuple[list[int], torch.Tensor]:
+    """Kill a run so many times. How many steps it had saved each time, and the weights it ended with.
+
+    A run that ends before it is killed is begun anew, to be killed sooner.
+    """
+    moments, path, result = random.Random(seed), folder / "run.pt", folder / "result.pt"
+    steps: list[int] = []
+    while len(steps) < kills:
+        if child(path, result, moments.uniform(0, seconds)):
+            steps.append(checkpoint.load(path)["place"]["step"] if path.exists() else 0)
+        else:
+            seconds *= 0.8
+            steps = []
+            path.unlink()
+            result.unlink()
+    child(path, result)
+    return steps, torch.load(result)
+
+
+def unbroken(folder: Path) -> tuple[torch.Tensor, float]:
+    """The weights of a run that nobody kills, and the seconds that it takes."""
+    for name in ("first", "second"):  # the first waits until everything is imported
+        started = time.perf_counter()
+        child(None, folder / name)
+    return torch.load(folder / "second"), time.perf_counter() - started
 
 
 def main(kills: int = 20) -> int:
-    """How many of the runs ended with other weights."""
-    started = time.perf_counter()
-    unbroken = train(None, None)
-    seconds, total, seed, wrong = time.perf_counter() - started, 0, 0, 0
-    while total < kills:
+    """How many of the runs, each killed twice, ended with other weights."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        expected, seconds = unbroken(Path(folder))
+    for run in range(kills // 2):
         with tempfile.TemporaryDirectory() as folder:
-            count, resumed = killed(seed, min(2, kills - total), seconds, Path(folder))
-        same = torch.equal(resumed, unbroken)
-        total, seed, wrong = total + count, seed + 1, wrong + (not same)
-        print(f"run {seed}: killed {count} times, weights {'equal' if same else 'DIFFERENT'}", flush=True)
-    print(f"{total} kills in {seed} runs, {wrong} with other weights than the unbroken run")
+            steps, resumed = killed(run, 2, seconds, Path(folder))
+        same = torch.equal(resumed, expected)
+        wrong += not same
+        print(f"killed with {steps} steps saved: weights {'equal' if same else 'DIFFERENT'}", flush=True)
     return wrong
 
 
