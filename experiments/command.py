@@ -29,7 +29,7 @@ from mixlearn.measure import evaluate, features_of, knn_accuracy
 from mixlearn.measure.evaluate import InMemory
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.mixup import mixup
-from mixlearn.train import checkpoints
+from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train import records as runs
 from mixlearn.train.finetune import linear_layer
 from mixlearn.train.records import Card, shown

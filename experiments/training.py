@@ -18,7 +18,7 @@ from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
 from mixlearn.train.fit import History, Optimizer, fit
-from mixlearn.train.measuring import measure_all
+from mixlearn.train.loaders import measure_all
 from mixlearn.train.schedules import Schedule, Schedules, WithDecay, constant, cosine
 
 Given = TypeVar("Given", bound="Plain | Mixing")

@@ -16,15 +16,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mixlearn.core.checks import is_count
 from mixlearn.core.extras import need
-from mixlearn.train import checkpoints
-from mixlearn.train.feeds import epoch_seed
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import interrupts as Interrupts
+from mixlearn.train.checkpoint import own_randomness, seed_rng
 from mixlearn.train.fit import History, Optimizer
-from mixlearn.train.interrupts import Interrupts
-from mixlearn.train.measuring import peak_memory
-from mixlearn.train.pace import Pace
-from mixlearn.train.progress import Progress
-from mixlearn.train.saving import own_randomness, seed_rng
-from mixlearn.train.schedules import Schedule
+from mixlearn.train.loaders import epoch_seed
+from mixlearn.train.logs import Progress, peak_memory
+from mixlearn.train.schedules import Pace, Schedule
 
 View = Callable[..., tuple[Tensor, Any]]  # (image, target, *, generator) → (image, target)
 

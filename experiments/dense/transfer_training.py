@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixlearn.core.checks import is_count
 from mixlearn.data.scenes import Scenes
-from mixlearn.train.saving import own_randomness, seed_rng
+from mixlearn.train.checkpoint import own_randomness, seed_rng
 from mixlearn.train.schedules import one_cycle
 
 Targets = list[dict[str, Tensor]]

@@ -8,9 +8,8 @@ from typing import Any
 
 from mixlearn.page.picture import Picture
 from mixlearn.page.style import COLOURS, LINES, MARKERS, WIDTH, canvas, fit, number, place, spread, style
-from mixlearn.train.records import Interval, Record, interval
+from mixlearn.train.records import Interval, Record, interval, is_share
 
-_SHARES = {"accuracy", "mixed_accuracy", "ece", "gap"}  # shown in hundredths
 _TITLES = {
     "accuracy": "accuracy (%)",
     "mixed_accuracy": "mixed accuracy (%)",
@@ -101,7 +100,7 @@ def title(measure: str) -> str:
 
 def scale(measure: str) -> int:
     """100 for measures that are shares and shown in hundredths, else 1."""
-    return 100 if measure.rpartition("/")[2] in _SHARES else 1
+    return 100 if is_share(measure) else 1
 
 
 def _seeds(value: Any, name: str) -> list[list[Mapping[str, float]]]:

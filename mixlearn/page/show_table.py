@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from mixlearn.train.records import Interval, Record, load, names
+from mixlearn.train.records import Record, Table, is_share, load, names, shown
 
 SEEDS = 3  # a record of fewer says nothing yet
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as a notebook or a page shows it; as text in a terminal.
-
-    Attributes:
-        caption: what it shows.
-        head: titles of the columns.
-        rows: cells, the first of each row its title. Between two asterisks and two, cells are bold.
-        note: a sentence below, or none.
-    """
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], first: str, other: str) -> str:
-            kinds = [first, *[other] * (len(cells) - 1)]
-            whole = (_marked(cell).replace(" ± ", "&nbsp;±&nbsp;") for cell in cells)  # never broken in two
-            made = (f"<{k}>{c}</{k.split()[0]}>" for k, c in zip(kinds, whole, strict=True))
-            return f"<tr>{''.join(made)}</tr>"
-
-        head = line(self.head, "th scope='col'", "th scope='col'")
-        body = "".join(line(row, "th scope='row' style='font-weight:normal'", "td") for row in self.rows)
-        note = f"<p style='font-size:.85em'>{_marked(self.note)}</p>" if self.note else ""
-        return (
-            f"<table class='table' style='font-size:.85em'><caption>{_marked(self.caption)}</caption>"
-            f"<thead>{head}</thead><tbody>{body}</tbody></table>{note}"
-        )
-
-    def __repr__(self) -> str:
-        lines = (self.head, *self.rows)  # the asterisks stay: a terminal has no bold
-        widths = [max(len(row[k]) for row in lines) for k in range(len(self.head))]
-        told = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines
-        ]
-        return "\n".join([self.caption, *told, *([self.note] if self.note else [])])
 
 
 def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> Table:
@@ -91,7 +49,7 @@ def records(
         caption: what it shows.
         rows: name of a record by the title of its row.
         columns: a measure by the title of its column: "ece" of the first test set, or with its part, such as
-            "corrupted/accuracy". A title that ends in % has hundredths.
+            "corrupted/accuracy". Shares are shown in hundredths.
         against: title of a row; a last column then tells what each row has more than that in the first
             measure, seed by seed. What clearly differs from that row is bold, in any column: the 95 %
             interval of the difference, seed by seed, keeps clear of zero.
@@ -110,14 +68,14 @@ def records(
     if against is not None and against not in rows:
         raise ValueError(f"against must be one of {', '.join(rows)}, got {against!r}")
     found, note = _found(rows, where)
-    first_title, first = next(iter(columns.items()))
+    first = next(iter(columns.values()))
     base = found.get(against) if against is not None else None
     lines = []
     for title, record in found.items():
         other = None if title == against else base
-        cells = [_measured(column, measure, record, other) for column, measure in columns.items()]
+        cells = [_measured(measure, record, other) for measure in columns.values()]
         if against is not None:
-            cells.append(_gained(first_title, first, record, other) if other else "")
+            cells.append(_gained(first, record, other) if other else "")
         lines.append((title, *cells))
     head = ("", *columns, *(["gain by seed"] if against is not None else []))
     if base is not None:
@@ -158,7 +116,7 @@ def gains(
         raise ValueError("columns must hold at least one measure, got none")
     found, note = _found({name: name for pair in pairs.values() for name in pair}, where)
     lines = [
-        (title, *(_gained(column, measure, found[one], found[other]) for column, measure in columns.items()))
+        (title, *(_gained(measure, found[one], found[other]) for measure in columns.values()))
         for title, (one, other) in pairs.items()
         if one in found and other in found
     ]
@@ -179,27 +137,14 @@ def _found(rows: Mapping[str, str], where: str | os.PathLike[str] | None) -> tup
     return found, f"No whole run record yet of {', '.join(absent)}." if absent else ""
 
 
-def _measured(column: str, measure: str, record: Record, base: Record | None) -> str:
+def _measured(measure: str, record: Record, base: Record | None) -> str:
     """A record's measure, bold where it clearly is not another record's."""
-    words = _words(column, record.measured(measure))
+    words = shown(measure, record.measured(measure))
     return f"**{words}**" if base is not None and record.gain(base, measure).clear else words
 
 
-def _words(column: str, value: Interval) -> str:
-    return value.percent() if column.endswith("%") else str(value)
-
-
-def _gained(column: str, measure: str, record: Record, base: Record) -> str:
+def _gained(measure: str, record: Record, base: Record) -> str:
     """The difference to another record, bold where it is clear."""
     gain = record.gain(base, measure)
-    words = gain.percent(2) if column.endswith("%") else str(gain)  # a digit more, for those near zero
+    words = gain.percent(2) if is_share(measure) else str(gain)  # a digit more, for those near zero
     return f"**{words}**" if gain.clear else words
-
-
-def _marked(text: str) -> str:
-    """Text for HTML, its asterisks and backticks made bold and code."""
-    safe = html.escape(text, quote=False)
-    for mark, tag in (("**", "b"), ("`", "code")):
-        pieces = safe.split(mark)
-        safe = "".join(p if k % 2 == 0 else f"<{tag}>{p}</{tag}>" for k, p in enumerate(pieces))
-    return safe

@@ -20,13 +20,7 @@ _FREE = ("token", "position", "pos_embed")  # ends of names: of ours and of timm
 
 
 class LayerGroup(NamedTuple):
-    """Parameters of one depth.
-
-    Args:
-        names: of the parameters, as in `net.named_parameters()`.
-        parameters: those themselves.
-        share: of the learning rate that they are trained with, in (0, 1].
-    """
+    """Parameters of one depth, their names, and the share of the learning rate that they are trained with."""
 
     names: tuple[str, ...]
     parameters: tuple[nn.Parameter, ...]
@@ -48,10 +42,6 @@ def layer_groups(net: nn.Module, decay: float = 0.75) -> list[LayerGroup]:
     Returns:
         The groups, from the image to the head.
 
-    Raises:
-        TypeError: a network of another kind.
-        ValueError: a decay outside (0, 1].
-
     Source: Clark et al., *ELECTRA*, ICLR 2020, for the decay; Bao et al., *BEiT*, ICLR 2022, and timm, for
     transformers that see images.
 
@@ -63,16 +53,12 @@ def layer_groups(net: nn.Module, decay: float = 0.75) -> list[LayerGroup]:
     if not 0 < decay <= 1:
         raise ValueError(f"decay must lie in (0, 1], got {decay}")
     depth_of, layers = _depths(net)
-    found: list[list[tuple[str, nn.Parameter]]] = [[] for _ in range(layers + 2)]
+    groups: list[dict[str, nn.Parameter]] = [{} for _ in range(layers + 2)]
     for name, parameter in net.named_parameters():
-        found[depth_of(name)].append((name, parameter))
+        groups[depth_of(name)][name] = parameter
     return [
-        LayerGroup(
-            tuple(name for name, _ in group),
-            tuple(parameter for _, parameter in group),
-            decay ** (layers + 1 - depth),
-        )
-        for depth, group in enumerate(found)
+        LayerGroup(tuple(group), tuple(group.values()), decay ** (layers + 1 - depth))
+        for depth, group in enumerate(groups)
     ]
 
 
@@ -86,13 +72,9 @@ class LayerDecay:
     show its rate.
 
     Args:
-        net: the network that is trained.
+        net, decay: as for `layer_groups`.
         lr: of the head.
-        decay: as for `layer_groups`.
         weight_decay: of all else.
-
-    Raises:
-        TypeError, ValueError: as for `layer_groups`.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
@@ -107,11 +89,7 @@ class LayerDecay:
     weight_decay: float = 0.05
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of these parameters.
-
-        Args:
-            parameters: all that are trained; `fit` gives them.
-        """
+        """The optimiser of these parameters: all that are trained."""
         known = {
             id(parameter): (group.share, name.endswith(_FREE))
             for group in layer_groups(self.net, self.decay)
@@ -133,11 +111,8 @@ class LayerDecay:
 def _depths(net: nn.Module) -> tuple[Callable[[str], int], int]:
     """Which depth a parameter has by its name, and L."""
     if isinstance(net, WithHead):
-        inner, layers = _depths(net.net)
-        return (
-            lambda name: layers + 1 if name.startswith("head.") else inner(name.removeprefix("net.")),
-            layers,
-        )
+        inner, depth = _depths(net.net)
+        return lambda n: depth + 1 if n.startswith("head.") else inner(n.removeprefix("net.")), depth
     if isinstance(net, Tapped):
         below = [place for stage, place in net.places.items() if stage != "stem"]
         ends, prefix = [*below, net.head_place], "net."
@@ -172,9 +147,6 @@ def with_new_head(net: nn.Module, num_classes: int, *, generator: torch.Generato
         net: has its last linear layer under `head`. Not changed.
         num_classes: length of the new logits.
         generator: source of the head's first weights; None uses torch's default one.
-
-    Raises:
-        TypeError: a network without such a head.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
@@ -226,10 +198,6 @@ def linear_layer(
     Returns:
         The trained layer, F → classes.
 
-    Raises:
-        TypeError: labels that are no integers.
-        ValueError: shapes that disagree, features that are not finite, labels below 0, numbers out of range.
-
     Source: settings of the authors' code of PatchMix for its ViT-T (the ViT-S takes lr = 0.02, the ViT-B
     0.01). Standardised features: He et al., *Masked Autoencoders*, CVPR 2022, appendix A.1.
 
@@ -265,9 +233,7 @@ def linear_layer(
         layer.weight.copy_(weight / scale)
         layer.bias.copy_(bias - (weight / scale) @ shift)
     if not bool(layer.weight.isfinite().all()):
-        raise FloatingPointError(
-            f"the probe's weights grew beyond all bounds at lr = {lr}; take a smaller one"
-        )
+        raise FloatingPointError(f"the weights grew beyond all bounds at lr = {lr}; take a smaller one")
     return layer
 
 

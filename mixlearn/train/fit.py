@@ -1,13 +1,20 @@
-"""`fit`: train any network with any learner, on any device, and be able to go on after any end."""
+"""`fit`: one loop that trains any network with any learner, on any device, and goes on after any end.
+
+`fit` checks its arguments; of a `Training`, `train` goes through the epochs, `one_epoch` through the batches,
+and `one_step` takes a step. Beside it are loaders.py (data), terms.py (losses), checkpoint.py and logs.py.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,9 +22,15 @@ from torch import Tensor, nn
 
 from mixlearn.core.checks import is_count
 from mixlearn.core.extras import need
-from mixlearn.core.processes import torchrun
-from mixlearn.train.schedules import Schedule, Schedules, cosine
-from mixlearn.train.unused import set_aside
+from mixlearn.core.fast import sent
+from mixlearn.core.processes import Shared, any_process, average_gradients, torchrun
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_rng, set_rng
+from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
+from mixlearn.train.logs import Progress, as_loggers, image_grid, log_picture, peak_memory
+from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
+from mixlearn.train.terms import Hooks, Watch, check_images, finite, total_loss
+from mixlearn.train.weights import WeightAverage, frozen, logits_of, takes_one_image, unused_apart
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -56,32 +69,6 @@ class History:
         return self.epochs[-1]
 
 
-@dataclass
-class Job:
-    """The arguments of `fit`, as the loop reads them."""
-
-    model: nn.Module
-    data: Any
-    learner: Any
-    epochs: int
-    batch_size: int
-    optimizer: Optimizer
-    schedule: Schedule | Schedules | None
-    augment: Callable[..., Tensor] | None
-    ema: float | None
-    clip: float | None
-    seed: int
-    validate: Any
-    validate_every: int
-    checkpoint: str | os.PathLike[str] | None
-    checkpoint_every: int | None
-    resume: bool
-    ablate: tuple[str, ...]
-    log: Any
-    progress: bool | str
-    channels_last: bool
-
-
 def fit(
     model: nn.Module,
     data: Any,
@@ -98,6 +85,7 @@ def fit(
     strategy: Any = "auto",
     ema: float | None = None,
     clip: float | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     validate: Any = None,
     validate_every: int = 1,
@@ -111,29 +99,36 @@ def fit(
 ) -> History:
     """Train a network in place.
 
+    Modules that are in evaluation mode inside a network in training mode stay so, as do those without a
+    weight to train; weights that need no gradient stay as they are. Of a network that returns a dict, the
+    learners of this package and `validate` read "logits".
+
     Args:
         model: images (B, C, H, W) → whatever the learner reads.
-        data: an `ImageSet`, a DataLoader of (images, labels), or a Dataset. `batch_size` counts the images
-            of all processes together; a DataLoader brings its own, for each process.
+        data: an `ImageSet`, a Dataset, or a DataLoader of (images, labels, …), of dicts, or of images alone
+            for a learner that reads no labels. `batch_size` counts the images of all processes together; a
+            DataLoader brings its own, for each, and its sampler's draws are shared out. A stream is read by
+            the first process for all; one of unknown length moves the schedule once an epoch.
         learner: `learner(model, images, labels, *, generator)` → dict of loss terms, which are added up.
         epochs: passes over the data.
-        optimizer: makes an optimiser from parameters; None takes `sgd`.
+        optimizer: a class or function that makes an optimiser from parameters; None takes `sgd`.
         schedule: (step, steps) → factor of the learning rate, or one for each group of the optimiser; a
             `WithDecay` has one of the weight decay too; None keeps the rate.
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.
             Gradients are those of one process on the whole batch (`mixlearn.core.processes` says how).
-        ema: decay of a moving average of the weights, e.g. 0.999.
+        ema: decay of a moving average of the weights, e.g. 0.999; less in the first steps.
         clip: largest norm of all gradients together.
+        accumulate: batches whose gradients are averaged, image by image, for one step.
         seed: of the order, the draws and the network's own randomness (dropout).
-        validate: an `ImageSet`, a DataLoader, or a dict of them, measured after each `validate_every`
-            epochs and after the last (with the averaged weights too, under "ema/…").
+        validate: an `ImageSet`, a Dataset, a DataLoader, or a dict of them, measured after each
+            `validate_every` epochs and after the last (with the averaged weights too, under "ema/…").
         checkpoint: file written after each epoch, every `checkpoint_every` steps, and at Ctrl-C.
         resume: go on from `checkpoint` if it is there. On a CPU the weights become those of an unbroken run,
             bit for bit; on a GPU too where its kernels are deterministic.
         ablate: loss terms that are logged but not added.
-        log: a folder (CSV and mixed-image grids), a log, or several; see `mixlearn.train.logs`.
+        log: a folder (for `metrics.csv` and pictures of mixed images), a Lightning logger, or several.
         progress: show a bar; words are shown in front of it.
         channels_last: memory layout of the network; None takes it with 16-bit precision.
 
@@ -141,7 +136,8 @@ def fit(
         `History`: the epochs, the averaged weights, time and memory.
 
     Raises:
-        ValueError: a bad argument, or an image that is not finite (it names epoch, batch and images).
+        TypeError, ValueError: a bad argument, a last batch that is too small for the processes or for batch
+            normalisation, or an image that is not finite (it names epoch, batch and images).
         FloatingPointError: a loss that is not finite (it names epoch, step and terms).
         CheckpointError: a truncated or foreign checkpoint, or one of other settings.
         KeyboardInterrupt: Ctrl-C, after the step and the checkpoint were finished.
@@ -153,87 +149,353 @@ def fit(
     >>> len(history.epochs), "labels" in history.last
     (2, True)
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("validate_every", validate_every)):
-        if not is_count(value):
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1 step, got {checkpoint_every}")
-    if (resume or checkpoint_every) and checkpoint is None:
-        raise ValueError("resume and checkpoint_every need checkpoint=, the file to keep the run in")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be a positive norm, got {clip}")
-    if isinstance(ablate, str):
-        raise TypeError(
-            f"ablate must be a sequence of term names, got the string {ablate!r}; write ({ablate!r},)"
-        )
-    job = Job(
-        model=model,
-        data=data,
-        learner=learner,
-        epochs=int(epochs),
-        batch_size=int(batch_size),
-        optimizer=optimizer or sgd,
-        schedule=schedule,
-        augment=augment,
-        ema=ema,
-        clip=clip,
-        seed=seed,
-        validate=validate,
-        validate_every=int(validate_every),
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-        ablate=tuple(ablate),
-        log=log,
-        progress=progress,
-        channels_last=str(precision).startswith(("16", "bf16")) if channels_last is None else channels_last,
-    )
-    fabric = _fabric(precision, accelerator, devices, strategy)
-    with set_aside(learner, model):
+    job = SimpleNamespace(**locals())  # all arguments by their names
+    _check(job)
+    spread = torchrun()
+    if spread is not None and strategy == "auto":
+        strategy = "ddp"
+    given = {"accelerator": accelerator, "precision": precision, "strategy": strategy}
+    given["devices"], given["num_nodes"] = spread or (devices, 1)
+    fabric = need("lightning.fabric", "ml.fit").Fabric(**given)
+    with unused_apart(learner, model):
         return _launch(fabric, job)
 
 
-def _fabric(precision: Any, accelerator: str, devices: Any, strategy: Any) -> Any:
-    Fabric = need("lightning.fabric", "ml.fit").Fabric
-    make = partial(Fabric, accelerator=accelerator, precision=precision)
-    spread = torchrun()
-    if spread is not None:
-        here, machines = spread
-        return make(devices=here, num_nodes=machines, strategy="ddp" if strategy == "auto" else strategy)
-    return make(devices=devices, strategy=strategy)
+def _check(job: SimpleNamespace) -> None:
+    for name in ("epochs", "batch_size", "validate_every", "accumulate"):
+        if not is_count(getattr(job, name)):
+            raise ValueError(f"{name} must be a positive integer, got {getattr(job, name)!r}")
+        setattr(job, name, int(getattr(job, name)))
+    if job.checkpoint_every is not None and job.checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1 step, got {job.checkpoint_every}")
+    if (job.resume or job.checkpoint_every) and job.checkpoint is None:
+        raise ValueError("resume and checkpoint_every need checkpoint=, the file to keep the run in")
+    if job.clip is not None and not job.clip > 0:
+        raise ValueError(f"clip must be a positive norm, got {job.clip}")
+    if isinstance(job.ablate, str):
+        raise TypeError(
+            f"ablate must be a sequence of term names, got the string {job.ablate!r}; write ({job.ablate!r},)"
+        )
+    if isinstance(job.optimizer, torch.optim.Optimizer):
+        name = type(job.optimizer).__name__
+        raise TypeError(
+            f"optimizer must be a class or function that makes an optimiser from parameters, got a {name} "
+            f"that is made already; write optimizer=partial(torch.optim.{name}, lr=…)"
+        )
+    job.optimizer, job.ablate = job.optimizer or sgd, tuple(job.ablate)
+    if job.channels_last is None:
+        job.channels_last = str(job.precision).startswith(("16", "bf16"))
 
 
-def _launch(fabric: Any, job: Job) -> History:
-    """Run the loop in this process, or in forked or spawned ones whose weights are then copied back here."""
-    from mixlearn.train.interrupts import Interrupts
-    from mixlearn.train.loop import Interrupted, train
-
+def _launch(fabric: Any, job: SimpleNamespace) -> History:
+    """Train in this process, or in forked or spawned ones whose weights are then copied back here."""
     launcher = fabric.strategy.launcher
     if launcher is None or not launcher.__class__.__name__.startswith("_MultiProcessing"):
         fabric.launch()
-        history = train(fabric, job)
-        if isinstance(history, Interrupted):
-            raise KeyboardInterrupt(history.words)
-        return history
+        return Training(fabric, job).train()
     # Weights come back through a file: the launcher's pipe holds 64 KiB and is read only at the end.
-    with tempfile.TemporaryDirectory() as folder, Interrupts():  # the processes take Ctrl-C, save and return
+    with tempfile.TemporaryDirectory() as folder, interrupts():  # the processes take Ctrl-C, save and return
         fabric.launch(_in_process, job, Path(folder))
         state = torch.load(Path(folder) / "result.pt", weights_only=True)
     job.model.load_state_dict(state["model"])
     if state["learner"] is not None:
         job.learner.load_state_dict(state["learner"])
-    if state["words"] is not None:
-        raise KeyboardInterrupt(state["words"])
+    if state["stopped"] is not None:
+        raise KeyboardInterrupt(state["stopped"])
     return History(**state["history"])
 
 
-def _in_process(fabric: Any, job: Job, folder: Path) -> None:
-    from mixlearn.train.loop import Interrupted, train
-
-    result = train(fabric, job)
+def _in_process(fabric: Any, job: SimpleNamespace, folder: Path) -> None:
+    history, stopped = History(), None
+    try:
+        history = Training(fabric, job).train()
+    except KeyboardInterrupt as stop:
+        stopped = str(stop)
     if fabric.global_rank == 0:
-        words = result.words if isinstance(result, Interrupted) else None
-        history = {} if isinstance(result, Interrupted) else dict(vars(result))
-        learnt = job.learner.state_dict() if isinstance(job.learner, nn.Module) else None
-        state = {"words": words, "history": history, "model": job.model.state_dict(), "learner": learnt}
-        torch.save(state, folder / "result.pt")
+        learner = job.learner.state_dict() if isinstance(job.learner, nn.Module) else None
+        state = {"model": job.model.state_dict(), "learner": learner, "history": vars(history)}
+        torch.save(state | {"stopped": stopped}, folder / "result.pt")
+
+
+class Training:
+    """One run: what it trains, and how far it has come, which is what its checkpoint holds."""
+
+    def __init__(self, fabric: Any, job: SimpleNamespace) -> None:
+        self.fabric, self.job, self.hooks = fabric, job, Hooks(job.learner)
+        self.device, self.rank, self.world = fabric.device, fabric.global_rank, fabric.world_size
+        if job.channels_last:
+            job.model.to(memory_format=torch.channels_last)
+        modules = [part for part in (job.model, job.learner) if isinstance(part, nn.Module)]
+        self.trained, self.own = nn.ModuleList(modules), modules[1:]  # own: the learner's weights
+        self.frozen = [part for whole in modules for part in frozen(whole)]
+        wrapped = fabric.setup_module(job.model)
+        self.model = Shared(wrapped, self.rank, self.world) if self.world > 1 else wrapped
+        for learner in self.own:
+            fabric.to_device(learner)
+        self.optimizer = job.optimizer([p for p in self.trained.parameters() if p.requires_grad])
+        self.stepper = fabric.setup_optimizers(self.optimizer)
+        self.pace = Pace(self.optimizer, job.schedule)
+        place = Place(job.seed, self.rank, self.world, self.device)
+        self.feed = as_feed(job.data, job.batch_size, place, self.hooks.reads_labels)
+        self.steps: int | None = None  # of the whole run, where that is known
+        if self.feed.length is not None:
+            self.steps = job.epochs * -(-self.feed.length // job.accumulate)
+        self.average = None if job.ema is None else WeightAverage(job.model, job.ema)
+        self.draws = torch.Generator().manual_seed(epoch_seed(job.seed, 0))
+        self.history = History()
+        self.step = self.epoch = self.batch = 0  # steps, epochs, and batches of this epoch done
+        self.rng: dict[str, Tensor] | None = None  # the network's, where a run goes on within an epoch
+        self.watch = Watch(self.device)
+        self.logs = as_loggers(job.log) if self.rank == 0 else []
+        self.shown: Tensor | None = None  # what the network was shown first in this epoch, for the logs
+        self._check_last_batch()
+
+    def train(self) -> History:
+        """All epochs that are still to do."""
+        job = self.job
+        if job.resume and Path(job.checkpoint).exists():
+            self.restore()
+        label = job.progress if isinstance(job.progress, str) else ""
+        bar = Progress(self.steps, self.step, shown=bool(job.progress) and self.rank == 0, label=label)
+        with closing(bar), interrupts() as self.interrupts, own_randomness(self.device), self._hooked():
+            while self.epoch < job.epochs:
+                self.one_epoch(bar)
+                bar.epoch(self.epoch, job.epochs, self.history.last)
+            self.stop_if_asked()
+        self.history.averaged = None if self.average is None else self.average.weights
+        self.history.peak_memory = peak_memory(self.device)
+        return self.history
+
+    def one_epoch(self, bar: Progress) -> None:
+        """Train one epoch, or what is left of it, then measure, log and save."""
+        job, history = self.job, self.history
+        began = time.perf_counter() - history.seconds
+        seed_rng(epoch_seed(job.seed, self.epoch) + self.rank, self.device)
+        self._train_mode()
+        batches = self.feed.epoch(self.epoch, self.batch)
+        while group := list(islice(batches, job.accumulate)):
+            if self.rng is not None:
+                set_rng(self.rng, self.device)
+                self.rng = None
+            self.one_step(group)
+            bar.step()
+            history.seconds = time.perf_counter() - began
+            self.stop_if_asked()
+            if job.checkpoint_every and self.step % job.checkpoint_every == 0:
+                self.save()
+        self.rng = None
+        self.watch.look()
+        row = self._summary()
+        self.epoch, self.batch, self.watch = self.epoch + 1, 0, Watch(self.device)
+        if job.validate is not None and (self.epoch % job.validate_every == 0 or self.epoch == job.epochs):
+            row |= self.validated()
+        history.seconds = time.perf_counter() - began
+        row["seconds"] = round(history.seconds - sum(before["seconds"] for before in history.epochs), 3)
+        history.epochs.append(row)
+        self._log()
+        self.save()
+
+    def one_step(self, group: list[Batch]) -> None:
+        """One step of the optimiser, by the gradients of one batch or of several."""
+        job = self.job
+        done, total = (self.epoch, job.epochs) if self.steps is None else (self.step, self.steps)
+        self.pace.set(min(done, total), total)
+        self.hooks.advance(min(done / total, 1.0))
+        count = sum(len(batch.images) for batch in group)
+        for batch in group:
+            where = f"epoch {self.epoch + 1}, batch {self.batch + 1} (step {self.step + 1})"
+            images, labels, good = self._prepared(batch, where)
+            terms = self.gradients(images, labels, len(images) / count)
+            self.watch.add(where, batch.ids, good, terms)
+            self.batch += 1
+        if self.world > 1:
+            for learner in self.own:
+                average_gradients(learner, self.world)
+        if job.clip is not None:
+            options = {"max_norm": job.clip, "error_if_nonfinite": False}
+            self.fabric.clip_gradients(self.trained, self.stepper, **options)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        self.step += 1
+        if self.average is not None:
+            self.average.update(job.model, self.step)
+        self.hooks.after_step(job.model)
+
+    def gradients(self, images: Tensor, labels: Tensor | None, share: float) -> dict[str, Tensor]:
+        """The terms of a batch, once their gradients are taken: of all together, or part by part where the
+        learner makes them so. Processes that share their gradients do so once a step."""
+        ablate, given = self.job.ablate, (self.model, images, labels)
+        if self.hooks.in_parts is None or self.world > 1:
+            terms: dict[str, Tensor] = self.job.learner(*given, generator=self.draws)
+            self.fabric.backward(share * total_loss(terms, ablate))
+            return terms
+        terms = {}
+        for part in self.hooks.in_parts(*given, generator=self.draws):
+            if kept := {name: term for name, term in part.items() if name not in ablate}:
+                self.fabric.backward(share * total_loss(kept, ()))
+            terms |= {name: term.detach() for name, term in part.items()}
+        total_loss(terms, ablate)  # says what is wrong with `ablate`
+        return terms
+
+    def validated(self) -> dict[str, float]:
+        """The measures of the first process on each test set."""
+        model, sets = self.job.model, self.job.validate
+        result: dict[str, float] = {}
+        if self.rank == 0:
+            result = measure_all(model, sets, self._logits)
+            if self.average is not None:
+                with self.average.within(model):
+                    averaged = measure_all(model, sets, self._logits)
+                result |= {f"ema/{name}": value for name, value in averaged.items()}
+        self.fabric.barrier()
+        return result
+
+    def stop_if_asked(self) -> None:
+        """Save and end the run if Ctrl-C was pressed, in any process."""
+        asked = self.interrupts.asked
+        if not (any_process(asked, self.device) if self.world > 1 else asked):
+            return
+        self.save()
+        words = f"stopped after {self.step} of {self.steps or 'unknown'} steps"
+        if self.job.checkpoint is not None:
+            words += f"; go on with resume=True from {self.job.checkpoint}"
+        raise KeyboardInterrupt(words)
+
+    def save(self) -> None:
+        """Write the checkpoint, if one was asked for; never one whose losses are not finite."""
+        if self.job.checkpoint is None:
+            return
+        self.watch.look()
+        rng = get_rng(self.device, self.world)
+        if self.rank == 0:
+            state = {name: part.state_dict() for name, part in self._parts().items()}
+            state |= {"learner": None} if not self.own else {}
+            state |= {"settings": self._settings(), "draws": self.draws.get_state(), "rng": rng}
+            state["average"] = None if self.average is None else self.average.weights
+            state["watch"] = {"sums": self.watch.sums, "images": self.watch.images}
+            state["place"] = {"step": self.step, "epoch": self.epoch, "batch": self.batch}
+            state["history"] = {"epochs": self.history.epochs, "seconds": self.history.seconds}
+            checkpoints.save(self.job.checkpoint, state)
+        self.fabric.barrier()
+
+    def restore(self) -> None:
+        """Take up the state of the checkpoint."""
+        path = self.job.checkpoint
+        state = checkpoints.load(path)
+        for name, value in self._settings().items():
+            saved = state["settings"].get(name, 1)  # files of older versions have no `accumulate`
+            if saved != value:
+                words = f"belongs to a run with {name} = {saved!r}, this one has {value!r}"
+                raise checkpoints.CheckpointError(f"{path} {words}")
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name] or {})
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            words = f"holds another network or optimiser: {' '.join(str(error).split())[:300]}"
+            raise checkpoints.CheckpointError(f"{path} {words}") from error
+        if self.average is not None:
+            for name, value in state["average"].items():
+                self.average.weights[name].copy_(value)
+        self.draws.set_state(state["draws"])
+        vars(self).update(state["place"])
+        vars(self.history).update(state["history"])
+        self.watch.images = state["watch"]["images"]
+        self.watch.sums = {name: value.to(self.device) for name, value in state["watch"]["sums"].items()}
+        if self.batch:  # a copy: torch reads past the end of a state that is a view into a larger tensor
+            rng = state["rng"]
+            self.rng = {name: v[self.rank].clone() if v.dim() == 2 else v for name, v in rng.items()}
+
+    def _parts(self) -> dict[str, Any]:
+        """What of a checkpoint has a state_dict."""
+        parts = {"model": self.job.model, "optimizer": self.optimizer}
+        parts["precision"] = self.fabric.strategy.precision
+        return parts | dict(zip(["learner"], self.own, strict=False))
+
+    def _settings(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the run that goes on from it."""
+        job, feed = self.job, self.feed
+        settings = {name: getattr(job, name) for name in ("epochs", "seed", "ema", "accumulate")}
+        settings |= {"batch_size": feed.batch_size, "images": feed.size, "processes": self.world}
+        return settings | {"ablate": list(job.ablate)}
+
+    def _train_mode(self) -> None:
+        for module in self.trained:
+            module.train()
+        for module in self.frozen:
+            module.training = False
+
+    def _prepared(self, batch: Batch, where: str) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Images and labels on the device, augmented, and (B,) which images are finite."""
+        job, images = self.job, sent(batch.images, self.device)
+        labels = None if batch.labels is None else sent(batch.labels, self.device)
+        good = finite(images)
+        if self.device.type == "cpu":  # elsewhere looked at later, so that nothing waits
+            check_images(good, batch.ids, where)
+        if job.channels_last and images.dim() == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if job.augment is not None:
+            images = job.augment(images, generator=self.draws)
+        return images, labels, good
+
+    def _logits(self, images: Tensor) -> Tensor:
+        if self.job.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.fabric.autocast():
+            logits: Tensor = logits_of(self.job.model(images))
+        return logits
+
+    def _summary(self) -> dict[str, float]:
+        means = self.watch.means()
+        loss = sum(value for name, value in means.items() if name not in self.job.ablate)
+        rate = self.optimizer.param_groups[0]["lr"]
+        return {"epoch": self.epoch + 1, **means, "loss": loss, "rate": rate}
+
+    def _log(self) -> None:
+        data = self.job.data
+        for logger in self.logs:
+            logger.log_metrics(self.history.last, step=self.epoch)
+            if self.shown is not None:
+                grid = image_grid(self.shown, getattr(data, "mean", None), getattr(data, "std", None))
+                log_picture(logger, "mixed", grid, self.epoch)
+            if hasattr(logger, "save"):
+                logger.save()
+        self.shown = None
+
+    @contextmanager
+    def _hooked(self) -> Iterator[None]:
+        """Keep what the network is shown; of one that returns a dict, hand our learners the logits (others
+        may read the dict); let a learner run passes of its own in the run's precision."""
+        learner, model = self.job.learner, self.job.model
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if self.shown is None and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() == 4:
+                self.shown = inputs[0][:64].detach().cpu()
+
+        hooks = [model.register_forward_pre_hook(keep)] if self.logs else []
+        if type(learner).__module__.startswith("mixlearn."):
+            hooks.append(model.register_forward_hook(lambda module, inputs, output: logits_of(output)))
+        before = getattr(learner, "autocast", None)
+        if before is not None:
+            learner.autocast = self.fabric.autocast
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            if before is not None:
+                learner.autocast = before
+
+    def _check_last_batch(self) -> None:
+        """Refuse before training starts what would fail at the end of an epoch."""
+        images, way = self.feed.last, "choose another batch_size, or give a DataLoader with drop_last=True"
+        if images is None:
+            return
+        check_share(images, self.world)
+        if images == 1 and self.hooks.compares:
+            raise ValueError(f"the last batch holds one image, with nothing to be compared with; {way}")
+        if images < 2 * self.world:
+            self._train_mode()
+            with own_randomness(self.device), self.fabric.autocast():
+                fine = takes_one_image(self.job.model, sent(self.feed.one(), self.device))
+            if not fine:
+                raise ValueError(f"the last batch has one image a process, too few for batch norm; {way}")

@@ -1,27 +1,118 @@
-"""Mixing inside Lightning: a callback that hands mixed batches to `training_step` and touches nothing else.
+"""Mixing inside Lightning: `MixBatches` mixes what a LightningModule is trained on, `LearnerModule` is one.
 
-The loss stays the user's. Only the batch changes: images are mixed, labels become soft (B, C) rows, which
-`F.cross_entropy` takes as they are. Validation, testing and the sanity check see the data untouched.
+With `MixBatches` the loss stays the user's. Only the batch changes: images are mixed, labels become soft
+(B, C) rows, which `F.cross_entropy` takes as they are. Validation, testing and the sanity check see the data
+untouched.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from mixlearn.core.extras import array
 from mixlearn.core.plan import Mixed
+from mixlearn.train.fit import Optimizer, sgd
+from mixlearn.train.loaders import as_pair
+from mixlearn.train.logs import log_picture, tiled
 from mixlearn.train.mixing import Place, look_up, put
+from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
+from mixlearn.train.terms import Hooks, total_loss
+from mixlearn.train.weights import logits_of, unused_apart
 
 try:
+    from lightning.pytorch import LightningModule
     from lightning.pytorch.callbacks import Callback
 except ImportError as missing:
     raise ImportError('ml.lightning needs Lightning: pip install "mixlearn[lab]"') from missing
+
+
+class LearnerModule(LightningModule):
+    """A network and a learner for a `lightning.Trainer`: its precision, devices, accumulation and loggers.
+
+    Each term is logged by its name. Validation logs "accuracy" and "nll". Among several processes each mixes
+    its own batch; in `fit` all mix the whole batch together.
+
+    Args:
+        model: images (B, C, H, W) → whatever the learner reads; in validation logits (B, classes).
+        learner, optimizer, schedule, augment, ablate, seed: as for `fit`.
+
+    >>> import mixlearn as ml
+    >>> module = LearnerModule(nn.Linear(2, 2), ml.learners.Mixing(ml.mixup, num_classes=2))
+    >>> module(torch.zeros(4, 2)).shape
+    torch.Size([4, 2])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        learner: Any,
+        *,
+        optimizer: Optimizer = sgd,
+        schedule: Schedule | Schedules | None = cosine,
+        augment: Callable[..., Tensor] | None = None,
+        ablate: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model, self.learner, self.optimizer, self.schedule = model, learner, optimizer, schedule
+        self.augment, self.ablate, self.hooks = augment, tuple(ablate), Hooks(learner)
+        self.generator = torch.Generator().manual_seed(seed)
+        self._unused: Any = None
+        self._pace: Pace | None = None
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._unused = unused_apart(self.learner, self.model)
+            self._unused.__enter__()
+
+    def teardown(self, stage: str) -> None:
+        if self._unused is not None:
+            self._unused.__exit__(None, None, None)
+            self._unused = None
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        made = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])
+        self._pace = Pace(made, self.schedule)
+        return made
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images, labels = as_pair(batch, self.hooks.reads_labels)
+        if self.augment is not None:
+            images = self.augment(images, generator=self.generator)
+        done, total = _place(self.trainer)
+        assert self._pace is not None
+        self._pace.set(done, max(total, 1))
+        self.hooks.advance(done / max(total, 1))
+        terms = self.learner(self.model, images, labels, generator=self.generator)
+        loss = total_loss(terms, self.ablate)
+        self.log_dict({name: term.detach() for name, term in terms.items()}, batch_size=len(images))
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.hooks.after_step(self.model)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        images, labels = as_pair(batch)
+        logits = logits_of(self.model(images))
+        measures = {"accuracy": (logits.argmax(1) == labels).float().mean()}
+        measures["nll"] = F.cross_entropy(logits, labels)  # type: ignore[arg-type]
+        self.log_dict(measures, batch_size=len(images), sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["draws"] = self.generator.get_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.generator.set_state(checkpoint["draws"].cpu())
 
 
 class MixBatches(Callback):
@@ -44,8 +135,6 @@ class MixBatches(Callback):
 
     >>> import mixlearn as ml
     >>> callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup], num_classes=10))
-    >>> type(callback).__name__
-    'MixBatches'
     """
 
     def __init__(
@@ -102,42 +191,25 @@ class MixBatches(Callback):
         if images is None and labels is None:  # of a loader that has run out before the others
             return batch
         if hasattr(self.mix, "progress"):  # for a schedule of p
-            self.mix.progress = self._progress(trainer)
+            done, total = _place(trainer)
+            if not total and callable(getattr(self.mix, "p", None)):
+                raise ValueError(
+                    "a schedule of p needs the length of training, got a Trainer without end; "
+                    "expected max_steps or max_epochs"
+                )
+            self.mix.progress = done / max(total, 1)
         mixed = self.mix(images, labels, generator=self.generator)
         self._log(images, mixed, trainer)
         return put(put(batch, self.images, mixed.images), self.labels, mixed.targets)
 
-    def _progress(self, trainer: Any) -> float:
-        """How far training has come, 0 to 1: in steps, or in epochs where the loader has no known length."""
-        steps = trainer.estimated_stepping_batches
-        if math.isfinite(steps) and steps >= 1:
-            return min(trainer.global_step / steps, 1.0)
-        if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            return min(trainer.current_epoch / trainer.max_epochs, 1.0)
-        if callable(getattr(self.mix, "p", None)):
-            raise ValueError(
-                "a schedule of p needs the length of training, got a Trainer without end; "
-                "expected max_steps or max_epochs"
-            )
-        return 0.0
-
     def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
         """Once an epoch, the first mixed batch as a picture."""
-        if self.log_every < 1 or images.dim() != 4:
-            return
-        epoch = trainer.current_epoch
-        if epoch % self.log_every or epoch == self._logged_epoch:
+        epoch = trainer.current_epoch if self.log_every > 0 and images.dim() == 4 else -1
+        if epoch < 0 or epoch % self.log_every or epoch == self._logged_epoch:
             return
         self._logged_epoch = epoch
-        grid = mixed_grid(images, mixed)
         for logger in trainer.loggers:
-            add_image = getattr(logger.experiment, "add_image", None)
-            if callable(add_image):
-                add_image("mixed batch", grid, global_step=trainer.global_step)
-            elif hasattr(logger, "log_image"):
-                logger.log_image(
-                    "mixed batch", [array(grid.permute(1, 2, 0), "a log")], step=trainer.global_step
-                )
+            log_picture(logger, "mixed batch", mixed_grid(images, mixed), trainer.global_step)
 
 
 def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
@@ -160,10 +232,21 @@ def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
     """
     shown = 3 if images.shape[1] >= 3 else 1
     images, mixtures = images[:, :shown], mixed.images[:, :shown]
-    partner = images[mixed.plan.partner][:count]
-    own, mixture = images[:count], mixtures[:count]
+    own, mixture, partner = images[:count], mixtures[:count], images[mixed.plan.partner][:count]
     low, high = images.amin(), images.amax()
     scale = (high - low).clamp_min(1e-12)
     rows = [(part - low) / scale for part in (own, mixture, partner)]
     rows.append((mixture - own).abs() / scale)
-    return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).float().cpu()
+    return tiled(torch.cat(rows).clamp(0, 1).float().cpu(), len(own))
+
+
+def _place(trainer: Any) -> tuple[int, int]:
+    """How far training has come, of how much: in steps, or in epochs where the loader has no known length.
+
+    (0, 0) where training has no end.
+    """
+    steps = trainer.estimated_stepping_batches
+    if math.isfinite(steps) and steps >= 1:
+        return min(trainer.global_step, int(steps)), int(steps)
+    epochs = max(trainer.max_epochs or 0, 0)
+    return min(trainer.current_epoch, epochs), epochs

@@ -1,4 +1,4 @@
-"""Batches of lists, tuples and dicts within each other: reading a place, and putting something else there."""
+"""Mixing as a loader makes its batches, of lists, tuples and dicts within each other."""
 
 from __future__ import annotations
 
@@ -14,16 +14,7 @@ Place = int | str | tuple[int | str, ...]  # a position or key, or a path of sev
 
 
 def look_up(batch: Any, place: Place, who: str) -> Any:
-    """What a batch holds at a place; None where some part on the way is None.
-
-    Args:
-        batch: lists, tuples and mappings, nested to any depth.
-        place: a position or key, or a path of several from the outside in.
-        who: reads the batch, for errors.
-
-    Raises:
-        TypeError: a part that is no list, tuple or dict.
-        KeyError, IndexError: a part without that key or position.
+    """What a batch holds at a place; None where some part on the way is None. `who` reads it, for errors.
 
     >>> look_up({"labelled": [1, 2], "other": 3}, ("labelled", 0), "MixBatches")
     1
@@ -40,9 +31,9 @@ def look_up(batch: Any, place: Place, who: str) -> Any:
                     f"name its keys: {who}(mix, images=…, labels=…)"
                 )
         elif not isinstance(batch, (list, tuple)):
+            at = f" at {where}" if k else ""
             raise TypeError(
-                f"{who} reads batches that are a list, tuple or dict, got {type(batch).__name__}"
-                + (f" at {where}" if k else "")
+                f"{who} reads batches that are a list, tuple or dict, got {type(batch).__name__}{at}"
             )
         elif name not in range(-len(batch), len(batch)):
             raise IndexError(
@@ -54,10 +45,6 @@ def look_up(batch: Any, place: Place, who: str) -> Any:
 
 def put(batch: Any, place: Place, value: Any) -> Any:
     """A batch with another value at a place. Only what holds the place is copied; the batch is not changed.
-
-    Args:
-        batch, place: as for `look_up`.
-        value: what belongs there.
 
     >>> put({"labelled": (1, 2), "other": 3}, ("labelled", 0), 9)
     {'labelled': (9, 2), 'other': 3}
@@ -77,8 +64,8 @@ class MixCollate:
     """A `collate_fn` that mixes each batch as the loader makes it.
 
     Each process draws from a generator of its own: the main one starts from `seed`, a worker from `seed`
-    and the seed that the loader gives it for the epoch (`DataLoader(generator=…)` fixes that). So a run
-    with the same seeds and workers repeats itself, and no two workers or epochs draw alike.
+    and the seed that the loader gives it for the epoch (`DataLoader(generator=…)` fixes that). In `fit`, and
+    wherever `set_epoch` is called, all start from `seed`, the epoch and the worker's number.
 
     Args:
         mix: a `RandomMix` whose p is a number, or any function (images, labels, *, generator) → `Mixed`.
@@ -102,13 +89,9 @@ class MixCollate:
     override `get_train_dataloader` to set it for training alone.
 
     >>> import torch, mixlearn as ml
-    >>> collate = MixCollate(ml.RandomMix([ml.mixup], num_classes=2), seed=0)
-    >>> images, targets = collate([(torch.zeros(3, 4, 4), 0), (torch.ones(3, 4, 4), 1)])
-    >>> images.shape, targets.shape
-    (torch.Size([2, 3, 4, 4]), torch.Size([2, 2]))
-    >>> collate = MixCollate(ml.RandomMix([ml.mixup], num_classes=2), images="pixel_values", labels="labels")
-    >>> batch = collate([{"pixel_values": torch.zeros(3, 4, 4), "labels": i, "id": 7 + i} for i in range(2)])
-    >>> batch["labels"].shape, batch["id"]
+    >>> collate = MixCollate(ml.RandomMix([ml.mixup], num_classes=2), images="image", labels="label")
+    >>> batch = collate([{"image": torch.zeros(3, 4, 4), "label": i, "id": 7 + i} for i in range(2)])
+    >>> batch["label"].shape, batch["id"]
     (torch.Size([2, 2]), tensor([7, 8]))
     """
 
@@ -132,39 +115,37 @@ class MixCollate:
         self.mix, self.seed, self.collate = mix, int(seed), collate or default_collate
         self.places = None if images is None or labels is None else (images, labels)
         self.generator: torch.Generator | None = None
+        self.epoch = torch.tensor(-1).share_memory_()  # workers that stay see it change
+        self._start: int | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start the draws of an epoch, so that a resumed run mixes as one that was not broken off."""
+        self.epoch.fill_(epoch)
 
     def __call__(self, samples: list[Any]) -> Any:
         batch = self.collate(samples)
-        if self.places is not None:
-            images, labels = (look_up(batch, place, "MixCollate") for place in self.places)
-            mixed = self.mix(images, labels, generator=self._generator())
-            return put(put(batch, self.places[0], mixed.images), self.places[1], mixed.targets)
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            kind = (
-                f"{type(batch).__name__} of {len(batch)}"
-                if hasattr(batch, "__len__")
-                else type(batch).__name__
-            )
+        if self.places is None and (not isinstance(batch, (tuple, list)) or len(batch) != 2):
+            many = f" of {len(batch)}" if hasattr(batch, "__len__") else ""
             raise TypeError(
-                f"MixCollate expects batches (images, labels), got {kind}; pass collate= to make them, "
-                "or name where they are: MixCollate(mix, images=…, labels=…)"
+                f"MixCollate expects batches (images, labels), got {type(batch).__name__}{many}; pass "
+                "collate= to make them, or name where they are: MixCollate(mix, images=…, labels=…)"
             )
-        images, labels = batch
+        places = self.places or (0, 1)
+        images, labels = (look_up(batch, place, "MixCollate") for place in places)
         mixed = self.mix(images, labels, generator=self._generator())
-        return mixed.images, mixed.targets
+        if self.places is None:
+            return mixed.images, mixed.targets
+        return put(put(batch, places[0], mixed.images), places[1], mixed.targets)
 
     def _generator(self) -> torch.Generator:
-        """One generator a process: in a worker it starts from the seed of that worker and epoch."""
-        worker = get_worker_info()
-        if worker is None:
-            if self.generator is None:
-                self.generator = torch.Generator().manual_seed(self.seed)
-            return self.generator
-        if self.generator is None or getattr(self, "_worker_seed", None) != worker.seed:
-            self._worker_seed = worker.seed
-            self.generator = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + worker.seed) & (2**63 - 1)
-            )
+        """One generator a process, begun anew with each epoch that is known of, and with each worker."""
+        worker, epoch, start = get_worker_info(), int(self.epoch), self.seed
+        if epoch >= 0:
+            start = (start * 1_000_003 + epoch) * 1_000_003 + (0 if worker is None else worker.id + 1)
+        elif worker is not None:
+            start = start * 1_000_003 + worker.seed
+        if self.generator is None or self._start != start:
+            self.generator, self._start = torch.Generator().manual_seed(start & (2**63 - 1)), start
         return self.generator
 
     def __getstate__(self) -> dict[str, Any]:

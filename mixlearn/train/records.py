@@ -1,4 +1,4 @@
-"""The mean of a few runs, and how far it can be trusted."""
+"""Run records: a setting trained once a seed, its measures with their intervals, and its tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,28 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from mixlearn.train.checkpoints import write_whole
+from mixlearn.core.extras import need
+from mixlearn.train.checkpoint import write_whole
+
+_SHARE = re.compile(
+    r"(mixed_|subset_)?accuracy|ece|gap|misses( at half)?|map(50)?|miou|"
+    r"(k=|fgsm|pgd|best|fixed|middle|border).*"
+)
+_TITLES = {"ece": "ECE", "gap": "confidence − accuracy", "nll": "NLL (nats)"}
+
+
+def is_share(measure: str) -> bool:
+    """Whether a measure, such as "ece" or "corrupted/accuracy", is a share, shown in hundredths (%).
+
+    >>> is_share("knn/k=20"), is_share("nll")
+    (True, False)
+    """
+    return _SHARE.fullmatch(measure.rpartition("/")[2]) is not None
 
 
 @dataclass(frozen=True)
@@ -54,14 +71,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean of independent runs with its 95 % interval by Student's t.
-
-    Args:
-        values: one number a run.
-
-    Raises:
-        ValueError: no values.
-    """
+    """The mean of independent runs with its 95 % interval by Student's t."""
     n = len(values)
     if n == 0:
         raise ValueError("values must hold at least one number, got none")
@@ -69,69 +79,28 @@ def interval(values: Sequence[float]) -> Interval:
     if n == 1:
         return Interval(mean, math.nan, 1)
     variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
-    return Interval(mean, t_quantile(0.975, n - 1) * math.sqrt(variance / n), n)
+    return Interval(mean, _t_quantile(n - 1) * math.sqrt(variance / n), n)
 
 
-def t_cdf(t: float, freedom: int) -> float:
-    """P(T ≤ t) for Student's t with a whole number of degrees of freedom.
-
-    Source: Abramowitz & Stegun, *Handbook of Mathematical Functions*, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan2(t, math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    total, term = 0.0, cosine if freedom % 2 else 1.0
-    for k in range(3 if freedom % 2 else 2, freedom + 1, 2):
-        total += term
-        term *= cosine**2 * (k - 1) / k
-    inside = 2 / math.pi * (angle + sine * total) if freedom % 2 else sine * total
-    return 0.5 + inside / 2
+@cache
+def _t_quantile(freedom: int) -> float:
+    """The t with P(T ≤ t) = 0.975."""
+    return float(need("scipy.special", "an interval").stdtrit(freedom, 0.975))
 
 
-def t_quantile(p: float, freedom: int) -> float:
-    """The t with P(T ≤ t) = p, for p in (0.5, 1), by bisection.
-
-    Raises:
-        ValueError: p outside (0.5, 1), or fewer than one degree of freedom.
-
-    >>> round(t_quantile(0.975, 2), 4)
-    4.3027
-    """
-    if not 0.5 < p < 1 or freedom < 1:
-        raise ValueError(f"p must lie in (0.5, 1) and freedom be at least 1, got {p} and {freedom}")
-    low, high = 0.0, 1.0
-    while t_cdf(high, freedom) < p:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, freedom) < p else (low, middle)
-    return (low + high) / 2
+def shown(name: str, value: Interval) -> str:
+    """An interval in the unit of its measure: hundredths for shares, otherwise as it is."""
+    return value.percent() if is_share(name) else str(value)
 
 
 FORMAT = "mixlearn run 1"
-
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "format": str,
-    "name": str,
-    "command": str,
-    "settings": dict,
-    "data": dict,
-    "runs": list,
-    "summary": dict,
-}
-
-
-_RUN_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "seed": int,
-    "environment": dict,
-    "seconds": (int, float),
-    "peak_memory": int,
-    "epochs": list,
-    "final": dict,
-}
+_FIELDS: dict[str, Any] = dict.fromkeys(("format", "name", "command"), str)
+_FIELDS |= {"settings": dict, "data": dict, "runs": list, "summary": dict}
+_RUN_FIELDS: dict[str, Any] = {"seed": int, "environment": dict, "seconds": (int, float)}
+_RUN_FIELDS |= {"peak_memory": int, "epochs": list, "final": dict}
 
 
 class RecordError(ValueError):
@@ -176,18 +145,19 @@ class Record:
 
     @property
     def summary(self) -> dict[str, Interval]:
-        found: dict[str, Interval] = {}
+        result: dict[str, Interval] = {}
         for part in self.runs[0]["final"] if self.runs else ():
             for measure in self.runs[0]["final"][part]:
                 whole = interval([run["final"][part][measure] for run in self.runs])
-                found.setdefault(measure, whole)
-                found[f"{part}/{measure}"] = whole
-        return found
+                result.setdefault(measure, whole)
+                result[f"{part}/{measure}"] = whole
+        return result
 
     def values(self, measure: str) -> list[float]:
         """A final measure, one number a seed: "ece" of the first part that has one, or "part/measure"."""
         part, _, name = measure.rpartition("/")
-        known = [one for one, found in self.runs[0]["final"].items() if name in found and part in ("", one)]
+        final = self.runs[0]["final"]
+        known = [one for one, measures in final.items() if name in measures and part in ("", one)]
         if not known:
             raise KeyError(f"the record {self.name!r} has no measure {measure!r}")
         return [run["final"][known[0]][name] for run in self.runs]
@@ -202,9 +172,8 @@ class Record:
             raise ValueError(f"seeds must be the same: {self.name} {self.seeds}, {base.name} {base.seeds}")
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
 
-    def card(self) -> Any:
+    def card(self) -> Card:
         """A card of the record: text in a terminal, a table in a notebook or a page."""
-
         return Card(self)
 
     def as_json(self) -> dict[str, Any]:
@@ -217,12 +186,8 @@ class Record:
             "data": self.data,
             "runs": list(self.runs),
             "summary": {
-                name: {
-                    "mean": whole.mean,
-                    "half": None if math.isnan(whole.half) else whole.half,
-                    "n": whole.n,
-                }
-                for name, whole in self.summary.items()
+                name: {"mean": one.mean, "half": None if math.isnan(one.half) else one.half, "n": one.n}
+                for name, one in self.summary.items()
             },
         }
 
@@ -246,18 +211,17 @@ def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
         where: another folder than the book's.
 
     Raises:
-        FileNotFoundError: no such record; the message names those there are.
-        RecordError: a damaged record; the message names the file and the field.
+        FileNotFoundError, RecordError: no such record, or a damaged one.
     """
     path = Path(where or folder()) / f"{name}.json"
     if not path.is_file():
         known = names(where)
         raise FileNotFoundError(f"no run record {name!r}; there are: {', '.join(known) or 'none yet'}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as wrong:
-        raise RecordError(f"{path.name} is no readable JSON: {wrong}") from wrong
-    return _checked(found, path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(f"{path.name} is no readable JSON: {error}") from error
+    return _checked(content, path)
 
 
 def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
@@ -266,41 +230,34 @@ def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
 
 
 def write(record: Record, where: str | os.PathLike[str] | None = None) -> Path:
-    """Write a record whole or not at all.
-
-    Args:
-        record: its name is the file's.
-        where: another folder than the book's.
-
-    Returns:
-        The file's path.
+    """Write a record whole or not at all, and return the path of its file.
 
     Raises:
         RecordError: a record that would not load again, or that names this machine or a folder of it.
     """
     target = Path(where or folder()) / f"{record.name}.json"
-    found = record.as_json()
-    _checked(found, target)
-    for text in _texts(found):
+    content = record.as_json()
+    _checked(content, target)
+    for text in _texts(content):
         if re.search(r"(?<![\w.:/])/[\w.-]+/|[A-Za-z]:\\", text) or _host(text):
             raise RecordError(f"a run record must not name a machine or an absolute path, got {text!r}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    body = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    body = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(target, lambda file: file.write(body.encode()))
     return target
 
 
-def _checked(found: Any, path: Path) -> Record:
+def _checked(content: Any, path: Path) -> Record:
     """A record from JSON, or an error that names the file and the field."""
-    _has(found, _FIELDS, path.name)
-    if found["format"] != FORMAT:
-        raise RecordError(f"{path.name}: format must be {FORMAT!r}, got {found['format']!r}")
-    if found["name"] != path.stem:
-        raise RecordError(f"{path.name} holds the record {found['name']!r}")
-    if not found["runs"]:
+    _has(content, _FIELDS, path.name)
+    if content["format"] != FORMAT:
+        raise RecordError(f"{path.name}: format must be {FORMAT!r}, got {content['format']!r}")
+    if content["name"] != path.stem:
+        raise RecordError(f"{path.name} holds the record {content['name']!r}")
+    if not content["runs"]:
         raise RecordError(f"{path.name}: runs must hold at least one seed")
     shape = None
-    for run in found["runs"]:
+    for run in content["runs"]:
         _has(run, _RUN_FIELDS, f"{path.name}, a run")
         here = {part: sorted(measures) for part, measures in run["final"].items()}
         if shape is not None and here != shape:
@@ -308,10 +265,12 @@ def _checked(found: Any, path: Path) -> Record:
                 f"{path.name}: seed {run['seed']} has other final measures than the seeds before"
             )
         shape = here
-    record = Record(found["name"], found["command"], found["settings"], found["data"], tuple(found["runs"]))
+    record = Record(
+        content["name"], content["command"], content["settings"], content["data"], tuple(content["runs"])
+    )
     if len(set(record.seeds)) < len(record.seeds):
         raise RecordError(f"{path.name}: seeds must differ, got {list(record.seeds)}")
-    written, again = found["summary"], record.as_json()["summary"]
+    written, again = content["summary"], record.as_json()["summary"]
     for name in {*written, *again}:
         for key in ("mean", "half", "n"):
             old, new = (side.get(name, {}).get(key) for side in (written, again))
@@ -320,14 +279,16 @@ def _checked(found: Any, path: Path) -> Record:
     return record
 
 
-def _has(found: Any, fields: dict[str, type | tuple[type, ...]], what: str) -> None:
-    if not isinstance(found, dict):
-        raise RecordError(f"{what}: expected an object, got {type(found).__name__}")
-    for name, kind in fields.items():
-        if name not in found:
+def _has(content: Any, fields: dict[str, Any], what: str) -> None:
+    if not isinstance(content, dict):
+        raise RecordError(f"{what}: expected an object, got {type(content).__name__}")
+    for name, type_ in fields.items():
+        if name not in content:
             raise RecordError(f"{what}: the field {name!r} is missing")
-        if not isinstance(found[name], kind) or isinstance(found[name], bool):
-            raise RecordError(f"{what}: the field {name!r} has the wrong type, {type(found[name]).__name__}")
+        if not isinstance(content[name], type_) or isinstance(content[name], bool):
+            raise RecordError(
+                f"{what}: the field {name!r} has the wrong type, {type(content[name]).__name__}"
+            )
 
 
 def _texts(value: Any) -> list[str]:
@@ -345,98 +306,90 @@ def _host(text: str) -> bool:
     return len(host) > 3 and re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", text) is not None
 
 
-_PERCENT = ("accuracy", "ece", "gap")
+@dataclass(frozen=True)
+class Table:
+    """A table as a notebook or a page shows it; as text in a terminal, and as Markdown.
 
+    Attributes:
+        caption: what it shows.
+        head: titles of the columns; none shows no head.
+        rows: cells, the first of each row its title. Between two asterisks and two, cells are bold.
+        note: a sentence below, or none.
+    """
 
-_LABELS = {
-    "accuracy": "accuracy (%)",
-    "ece": "ECE (%)",
-    "gap": "confidence − accuracy (%)",
-    "nll": "NLL (nats)",
-}
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], first: str, other: str) -> str:
+            kinds = [first, *[other] * (len(cells) - 1)]
+            whole = (_marked(cell).replace(" ± ", "&nbsp;±&nbsp;") for cell in cells)  # never broken in two
+            made = (f"<{k}>{c}</{k.split()[0]}>" for k, c in zip(kinds, whole, strict=True))
+            return f"<tr>{''.join(made)}</tr>"
+
+        head = line(self.head, "th scope='col'", "th scope='col'") if self.head else ""
+        body = "".join(line(row, "th scope='row' style='font-weight:normal'", "td") for row in self.rows)
+        note = f"<p style='font-size:.85em'>{_marked(self.note)}</p>" if self.note else ""
+        return (
+            f"<table class='table' style='font-size:.85em'><caption>{_marked(self.caption)}</caption>"
+            f"<thead>{head}</thead><tbody>{body}</tbody></table>{note}"
+        )
+
+    def __repr__(self) -> str:
+        lines = (self.head, *self.rows) if self.head else self.rows  # the asterisks stay: no bold here
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in lines]
+        return "\n".join([self.caption, *text, *([self.note] if self.note else [])])
+
+    def markdown(self) -> str:
+        """Head and rows in Markdown, of cells that are Markdown already."""
+        lines = [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in (self.head, *self.rows)
+        ]
+        lines.insert(1, "|" + "---|" * len(self.head))
+        return "\n".join(lines) + "\n"
 
 
 class Card:
-    """What a record says, for people. `str(card)` is its text; a notebook shows a table.
-
-    Args:
-        record: the record.
-    """
+    """What a record says, for people: text in a terminal, a table in a notebook."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
-
-    def rows(self) -> list[tuple[str, str]]:
-        """The card's lines: a name and its value."""
-        record = self.record
-        facts = [run["environment"] for run in record.runs]
-        memory = record.peak_memory / 2**20
-        found = [(name.replace("_", " "), str(value)) for name, value in record.settings.items()]
-        digest = str(record.data.get("sha256", ""))[:12] or "unknown"
-        found.append(("data", f"{record.data['name']}, sha256 {digest}"))
-        found += [(_label(name), value) for name, value in self.measures()]
-        found += [
-            ("seeds", ", ".join(str(seed) for seed in record.seeds)),
-            ("time", f"{duration(record.seconds)} in all, {duration(record.seconds / len(facts))} a seed"),
-            ("peak memory", f"{memory:,.0f} MiB".replace(",", " ")),
-            ("device", _each(facts, "device")),
-            ("threads", _each(facts, "threads")),
-            ("torch", _each(facts, "torch")),
-            ("CUDA", _each(facts, "cuda")),
-            ("Python", _each(facts, "python")),
-            ("mixlearn", _each(facts, "mixlearn")),
-            ("commit", ", ".join(_commits(facts))),
-            ("command", record.command),
-        ]
-        return [(name, value) for name, value in found if value not in ("", "None")]
 
     def measures(self) -> list[tuple[str, str]]:
         """Each final measure of each test set, as mean ± interval."""
         whole = self.record.summary
         sets = {name.partition("/")[0] for name in whole if "/" in name}
-        chosen = [name for name in whole if ("/" in name) == (len(sets) > 1)]
-        return [(name, shown(name, whole[name])) for name in chosen]
+        return [(name, shown(name, whole[name])) for name in whole if ("/" in name) == (len(sets) > 1)]
 
-    def __str__(self) -> str:
-        rows = self.rows()
-        wide = max(len(name) for name, _ in rows)
-        return "\n".join([self.record.name, *(f"  {name:<{wide}}  {value}" for name, value in rows)])
+    def table(self) -> Table:
+        """The card's lines: a name and its value."""
+        record, facts = self.record, [run["environment"] for run in self.record.runs]
+        rows = [(name.replace("_", " "), str(value)) for name, value in record.settings.items()]
+        digest = str(record.data.get("sha256", ""))[:12] or "unknown"
+        rows.append(("data", f"{record.data['name']}, sha256 {digest}"))
+        rows += [(_title(name), value) for name, value in self.measures()]
+        one = duration(record.seconds / len(facts))
+        rows += [
+            ("seeds", ", ".join(map(str, record.seeds))),
+            ("time", f"{duration(record.seconds)} in all, {one} a seed"),
+            ("peak memory", f"{record.peak_memory / 2**20:,.0f} MiB".replace(",", " ")),
+        ]
+        for name in ("device", "threads", "torch", "cuda", "python", "mixlearn"):
+            rows.append((name, ", ".join(dict.fromkeys(str(fact.get(name)) for fact in facts))))
+        rows += [("commit", ", ".join(_commits(record))), ("command", record.command)]
+        return Table(
+            f"Run record {record.name}", (), tuple(row for row in rows if row[1] not in ("", "None"))
+        )
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return repr(self.table())
 
     def _repr_html_(self) -> str:
-        head, cell = _css(_HEAD), _css(_CELL)
-        lines = "".join(
-            f'<tr><th scope="row" {head}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>'
-            for name, value in self.rows()
-        )
-        title = f"Run record <code>{escape(self.record.name)}</code>"
-        return (
-            f'<table class="mixlearn-card" {_css(_TABLE)}><caption style="text-align:left">{title}</caption>'
-            f"<tbody>{lines}</tbody></table>"
-        )
-
-
-# Colours are the page's own, so that a card is legible on light and on dark ground.
-_TABLE = ("border:1px solid currentColor", "color:inherit", "background:transparent", "padding:.5em")
-
-
-_HEAD = ("text-align:left", "font-weight:600", "padding:.1em 1em .1em 0")
-
-
-_CELL = ("text-align:left", "overflow-wrap:anywhere")
-
-
-def _css(rules: tuple[str, ...]) -> str:
-    return f'style="{";".join(rules)}"'
-
-
-def shown(name: str, value: object) -> str:
-    """An interval in the unit of its measure: hundredths for shares, otherwise as it is."""
-
-    assert isinstance(value, Interval)
-    measure = name.rpartition("/")[2]
-    return value.percent() if measure in _PERCENT or measure.startswith("k=") else str(value)
+        return self.table()._repr_html_()
 
 
 def duration(seconds: float) -> str:
@@ -453,27 +406,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _label(name: str) -> str:
-    part, _, measure = name.rpartition("/")
-    label = _LABELS.get(measure, measure)
-    return f"{part}: {label}" if part else label
-
-
-def _each(facts: list[dict[str, object]], name: str) -> str:
-    """The value all runs share, or each value that some have."""
-    return ", ".join(dict.fromkeys(str(fact.get(name)) for fact in facts))
-
-
-def _commits(facts: list[dict[str, object]]) -> list[str]:
-    return list(
-        dict.fromkeys(
-            str(fact.get("commit"))[:12] + (" with local changes" if fact.get("dirty") else "")
-            for fact in facts
-            if fact.get("commit")
-        )
-    )
-
-
 _INTRODUCTION = """# Results
 
 The book's numbers about longer training runs come from run records; short runs are made on the pages that
@@ -482,71 +414,60 @@ the seeds, the sha256 of the data, every epoch, and the final measures. This pag
 Values are means over the seeds ± the half width of the 95 % interval (Student's t). *Gap* is mean confidence
 minus accuracy: positive where the network is overconfident.
 """
+_HEAD = ("record", "network", "images", "epochs", "mixing", "test set or judge", "seeds")
+_HEAD += ("accuracy (%)", "NLL", "ECE (%)", "gap (%)")
 
 
 def page(records: Sequence[Record]) -> str:
-    """The page in Markdown: one table for each data set, then a line on where each record came from.
-
-    Args:
-        records: in the order they shall stand.
-    """
+    """The results page in Markdown: a table for each data set, then where each record came from."""
     if not records:
         return f"{_INTRODUCTION}\nThere is no run record yet.\n"
     parts = [_INTRODUCTION]
     for data in dict.fromkeys(record.data["name"] for record in records):
-        mine = [record for record in records if record.data["name"] == data]
-        parts.append(f"## {_plain(data)}\n\n{_measures(mine)}")
-    parts.append("## Where they come from\n\n" + _sources(records))
-    return "\n".join(parts)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is its head.
-
-    >>> print(table([["a", "b"], ["1", "2|3"]]), end="")
-    | a | b |
-    |---|---|
-    | 1 | 2\\|3 |
-    """
-    lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    lines.insert(1, "|" + "---|" * len(rows[0]))
-    return "\n".join(lines) + "\n"
-
-
-def _measures(records: Sequence[Record]) -> str:
-    head = ["record", "network", "images", "epochs", "mixing", "test set or judge", "seeds"]
-    rows = [[*head, "accuracy (%)", "NLL", "ECE (%)", "gap (%)"]]
+        rows = [row for record in records if record.data["name"] == data for row in _result_rows(record)]
+        parts.append(f"## {_plain(data)}\n\n{Table('', _HEAD, tuple(rows)).markdown()}")
+    rows = []
     for record in records:
-        whole = record.summary
-        parts = dict.fromkeys(name.partition("/")[0] for name in whole if name.endswith("/nll"))
-        for part in parts:  # what has no likelihood stands in the chapters
-            keys = ("network", "images", "epochs", "mix")
-            setting = [_plain(record.settings.get(key, "")) for key in keys]
-            measured = [_measure(whole, f"{part}/{key}") for key in ("accuracy", "nll", "ece", "gap")]
-            rows.append([_code(record.name), *setting, _plain(part), str(len(record.runs)), *measured])
-    return table(rows)
+        devices = dict.fromkeys(str(run["environment"].get("device")) for run in record.runs)
+        words = (_plain(", ".join(_commits(record))), _plain(", ".join(devices)))
+        seconds = duration(record.seconds / len(record.runs))
+        rows.append((_code(record.name), _code(record.command), *words, seconds))
+    sources = Table("", ("record", "command", "commit", "device", "time a seed"), tuple(rows))
+    return "\n".join([*parts, "## Where they come from\n\n" + sources.markdown()])
 
 
-def _measure(whole: dict[str, Interval], name: str) -> str:
-    return shown(name, whole[name]) if name in whole else "–"
+def _result_rows(record: Record) -> list[tuple[str, ...]]:
+    whole = record.summary
+    settings = [_plain(record.settings.get(key, "")) for key in ("network", "images", "epochs", "mix")]
+    rows = []
+    for part in dict.fromkeys(name.partition("/")[0] for name in whole if name.endswith("/nll")):
+        names = [f"{part}/{key}" for key in ("accuracy", "nll", "ece", "gap")]
+        cells = [shown(name, whole[name]) if name in whole else "–" for name in names]
+        rows.append((_code(record.name), *settings, _plain(part), str(len(record.runs)), *cells))
+    return rows
 
 
-def _sources(records: Sequence[Record]) -> str:
-    rows = [["record", "command", "commit", "device", "time a seed"]]
-    for record in records:
-        facts = [run["environment"] for run in record.runs]
-        commits = dict.fromkeys(str(fact["commit"])[:12] for fact in facts if fact.get("commit"))
-        devices = dict.fromkeys(str(fact.get("device")) for fact in facts)
-        rows.append(
-            [
-                _code(record.name),
-                _code(record.command),
-                _plain(", ".join(commits)),
-                _plain(", ".join(devices)),
-                duration(record.seconds / len(record.runs)),
-            ]
-        )
-    return table(rows)
+def _title(name: str) -> str:
+    part, _, measure = name.rpartition("/")
+    title = _TITLES.get(measure, measure) + (" (%)" if is_share(measure) else "")
+    return f"{part}: {title}" if part else title
+
+
+def _commits(record: Record) -> list[str]:
+    facts = [run["environment"] for run in record.runs if run["environment"].get("commit")]
+    changed = (" with local changes" if fact.get("dirty") else "" for fact in facts)
+    return list(
+        dict.fromkeys(str(fact["commit"])[:12] + more for fact, more in zip(facts, changed, strict=True))
+    )
+
+
+def _marked(text: str) -> str:
+    """Text for HTML, its asterisks and backticks made bold and code."""
+    safe = escape(text, quote=False)
+    for mark, tag in (("**", "b"), ("`", "code")):
+        pieces = safe.split(mark)
+        safe = "".join(p if k % 2 == 0 else f"<{tag}>{p}</{tag}>" for k, p in enumerate(pieces))
+    return safe
 
 
 def _plain(text: object) -> str:
@@ -559,7 +480,3 @@ def _code(text: str) -> str:
     text = " ".join(text.split())
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

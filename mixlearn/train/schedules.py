@@ -2,6 +2,8 @@
 
 Give one to `fit(schedule=…)`; set its options with `functools.partial`. The factor multiplies the
 learning rate of the optimiser. Places in the run are fractions of it, so a schedule fits any length.
+In each, `step` counts the steps done so far, from 0, and `total` those of the whole run; `warmup` is the
+fraction of the run in which the factor rises linearly to 1.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from mixlearn.core.checks import in_words
 
@@ -19,11 +23,6 @@ Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group o
 def constant(step: int, total: int, *, warmup: float = 0.0) -> float:
     """The full rate after a linear warm-up.
 
-    Args:
-        step: from 0.
-        total: number of steps of the whole training.
-        warmup: share of them in which the rate rises.
-
     >>> [constant(step, 4, warmup=0.5) for step in range(4)]
     [0.5, 1.0, 1.0, 1.0]
     """
@@ -31,16 +30,7 @@ def constant(step: int, total: int, *, warmup: float = 0.0) -> float:
 
 
 def cosine(step: int, total: int, *, warmup: float = 0.0, floor: float = 0.0) -> float:
-    """Linear warm-up, then half a cosine from 1 down to `floor`.
-
-    Args:
-        step: steps done so far, from 0.
-        total: steps of the whole run.
-        warmup: fraction of the run in which the factor rises linearly to 1.
-        floor: last factor, as a fraction of the full rate.
-
-    Raises:
-        ValueError: a warm-up outside [0, 1), a floor outside [0, 1], a step outside the run.
+    """Linear warm-up, then half a cosine from 1 down to `floor`, a fraction of the full rate.
 
     Source: Loshchilov & Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts*, ICLR 2017, eq. 5.
 
@@ -48,8 +38,7 @@ def cosine(step: int, total: int, *, warmup: float = 0.0, floor: float = 0.0) ->
     [1.0, 0.854, 0.5, 0.146, 0.0]
     """
     rise, length = _warm(step, total, warmup)
-    if not 0 <= floor <= 1:
-        raise ValueError(f"floor must lie in [0, 1], got {floor}")
+    _in_unit(floor=floor)
     if step < length:
         return rise
     return _arc(1.0, floor, (step - length) / max(1, total - length))
@@ -60,13 +49,7 @@ def steps(
 ) -> float:
     """Linear warm-up, then a drop by `gamma` at each fraction `at` of the run.
 
-    Args:
-        step, total, warmup: as for `cosine`.
-        at: fractions of the run; the default is the Mixup paper's on CIFAR (epochs 100 and 150 of 200).
-        gamma: factor of each drop.
-
-    Raises:
-        ValueError: a fraction outside [0, 1].
+    The default is the Mixup paper's on CIFAR (epochs 100 and 150 of 200).
 
     >>> [round(steps(step, 4), 3) for step in range(4)]
     [1.0, 1.0, 0.1, 0.01]
@@ -80,24 +63,13 @@ def steps(
 def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, end: float = 0.0) -> float:
     """Half a cosine up from `start` to 1 in the first `rise` of the run, then half a cosine down to `end`.
 
-    Args:
-        step, total: as for `cosine`.
-        rise: fraction of the run in which the rate rises.
-        start: first factor.
-        end: last factor.
-
-    Raises:
-        ValueError: a fraction or a factor outside [0, 1].
-
     Source: Smith & Topin, *Super-Convergence*, 2019, with the cosine arms usual since.
 
     >>> [round(one_cycle(step, 10), 3) for step in (0, 3, 10)]
     [0.04, 1.0, 0.0]
     """
     _warm(step, total, 0.0)
-    for name, value in (("rise", rise), ("start", start), ("end", end)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {value}")
+    _in_unit(rise=rise, start=start, end=end)
     top = rise * total
     if step < top:
         return _arc(start, 1.0, step / top)
@@ -106,11 +78,7 @@ def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, 
 
 @dataclass(frozen=True, repr=False)
 class WithDecay:
-    """A schedule of the learning rate together with one of the weight decay.
-
-    Args:
-        rate: as any schedule.
-        weight_decay: likewise; its factor multiplies the weight decay of each group.
+    """A schedule of the learning rate together with one of the weight decay of each group.
 
     Source: Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021, where the
     weight decay rises by half a cosine.
@@ -125,15 +93,38 @@ class WithDecay:
     weight_decay: Schedule
 
     def __call__(self, step: int, total: int) -> float:
-        """The factor of the rate.
-
-        Args:
-            step, total: as for `cosine`.
-        """
         return self.rate(step, total)
 
     def __repr__(self) -> str:
         return f"WithDecay({in_words(self.rate)}, {in_words(self.weight_decay)})"
+
+
+class Pace:
+    """Sets the rates of an optimiser's groups: what they were built with times what the schedule says.
+
+    >>> layer = torch.nn.Linear(1, 1)
+    >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    >>> Pace(optimizer, lambda step, total: step / total).set(1, 4)
+    >>> optimizer.param_groups[0]["lr"]
+    0.125
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: Schedule | Schedules | None) -> None:
+        self.optimizer, self.schedule = optimizer, schedule
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.decays = [group.get("weight_decay", 0.0) for group in optimizer.param_groups]
+
+    def set(self, step: int, total: int) -> None:
+        """The rates of one step, and the weight decays where they have a schedule."""
+        groups = self.optimizer.param_groups  # another list after a checkpoint was read
+        factor = 1.0 if self.schedule is None else self.schedule(step, total)
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.rates)
+        for group, rate, share in zip(groups, self.rates, factors, strict=True):
+            group["lr"] = rate * share
+        if isinstance(self.schedule, WithDecay):
+            share = self.schedule.weight_decay(step, total)
+            for group, decay in zip(groups, self.decays, strict=True):
+                group["weight_decay"] = decay * share
 
 
 def _arc(first: float, last: float, done: float) -> float:
@@ -148,3 +139,9 @@ def _warm(step: int, total: int, warmup: float) -> tuple[float, int]:
         raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
     length = round(warmup * total)
     return (step + 1) / length if step < length else 1.0, length
+
+
+def _in_unit(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value}")

@@ -1,7 +1,6 @@
-"""p as a schedule, mixing inside a network, and the measures beyond accuracy in a run."""
+"""Mixing inside a network, and the measures beyond accuracy in a run."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,42 +12,6 @@ from experiments.examine.boxes import examine
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def mixed_share(mix, rounds=400):
-    generator, labels, images = seeded(), torch.arange(4), torch.rand(4, 1, 8, 8)
-    boxes = [mix(images, labels, generator=generator).plan.boxes for _ in range(rounds)]
-    return sum(found is not None for found in boxes) / rounds
-
-
-def test_p_follows_its_schedule():
-    mix = ml.RandomMix([ml.cutmix], p=lambda progress: progress**2, num_classes=4)
-    for progress in (0.0, 0.5, 1.0):
-        mix.progress = progress
-        assert mix.probability() == progress**2
-        assert mixed_share(mix) == pytest.approx(progress**2, abs=0.07)
-    mix = ml.RandomMix([ml.cutmix], p=lambda progress: 2 * progress, num_classes=4)
-    mix.progress = 0.8
-    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], its schedule gave 1.6 at progress 0.800"):
-        mix.probability()
-
-
-def test_fit_and_lightning_tell_the_progress():
-    seen = []
-
-    def p(progress):
-        seen.append(progress)
-        return 1.0
-
-    mix = ml.RandomMix([ml.cutmix], p=p)
-    data = ml.data.load("fashion").train.subset(40, generator=seeded())
-    net = ml.nets.resnet(8, 10, width=2, channels=1)
-    ml.fit(net, data, ml.learners.Mixing(mix, 10), epochs=2, batch_size=20, progress=False)
-    assert seen == [0.0, 0.25, 0.5, 0.75]
-    callback = ml.lightning.MixBatches(mix, log_every=0)
-    trainer = SimpleNamespace(global_step=30, estimated_stepping_batches=40, current_epoch=0, loggers=[])
-    callback._mixed([torch.rand(4, 1, 8, 8), torch.eye(4)], trainer)
-    assert seen[-1] == 0.75
 
 
 def test_random_mix_says_what_it_is():

@@ -1,22 +1,21 @@
-"""Fine-tuning: each layer at its own rate throughout a run, the given network left as it is."""
+"""Fine-tuning: each layer at its own rate, a new head on a copy; a linear layer on features."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments.nets import wide_resnet
-from experiments.training import fine_tune
 from mixlearn.methods.twin import Twin
 from mixlearn.nets.taps import Tapped, WithHead
-from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
+from mixlearn.train.finetune import LayerDecay, layer_groups, linear_layer, with_new_head
 from mixlearn.train.schedules import cosine
 from tests.lab.sets import Blobs
 from tests.seeds import seeded
@@ -173,66 +172,73 @@ def test_running_means_that_stood_still_follow_again() -> None:
         with_new_head(nn.Flatten(), 4)
 
 
-def test_the_network_that_is_given_stays() -> None:
-    net, data = small(), Blobs(32)
-    net.stem.eval()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    modes, draws = [m.training for m in net.modules()], torch.random.get_rng_state()
-    outcome = fine_tune(net, data, **quick, lr=0.1)
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert [m.training for m in net.modules()] == modes and net.head.out_features == 10
-    assert torch.equal(torch.random.get_rng_state(), draws)
-    assert outcome.model.head.out_features == 4 and list(outcome.final) == ["same", "again"]
-    assert outcome.final["same"] == pytest.approx(ml.measure.evaluate(outcome.model, data))
-    again = fine_tune(net, data, **quick, lr=0.1)
-    assert again.final == outcome.final
-    assert again.settings["optimizer"] == "LayerDecay(lr=0.00625, decay=0.75, weight_decay=0.05)"
-    assert again.settings["schedule"] == "cosine(warmup=0.1)" and again.settings["smoothing"] == 0.1
-    assert again.settings["network"] == "ResNet, fine-tuned"
+def test_steps_are_those_of_the_definition() -> None:
+    """Nesterov's momentum and a cosine, by hand, in double precision."""
+    generator = seeded(3)
+    features, labels = torch.randn(10, 3, generator=generator), torch.arange(10) % 3
+    layer = linear_layer(features, labels, epochs=3, batch_size=4, lr=2.0, seed=5)
+    draws = torch.Generator().manual_seed(5)
+    weight = 0.01 * torch.randn(3, 3, generator=draws).double()
+    bias, pace = torch.zeros(3).double(), [torch.zeros(3, 3).double(), torch.zeros(3).double()]
+    step, total, rate = 0, 9, 2.0 * 4 / 256
+    for _ in range(3):
+        order = torch.randperm(10, generator=draws)
+        for index in (order[:4], order[4:8], order[8:]):
+            x, y = features[index].double(), F.one_hot(labels[index], 3).double()
+            wrong = ((x @ weight.T + bias).softmax(1) - y) / len(index)
+            slopes = [wrong.T @ x, wrong.sum(0)]
+            now = rate * (1 + math.cos(math.pi * step / total)) / 2
+            for k, values in enumerate((weight, bias)):
+                pace[k] = 0.9 * pace[k] + slopes[k]
+                values -= now * (slopes[k] + 0.9 * pace[k])
+            step += 1
+    assert torch.allclose(layer.weight.double(), weight, atol=1e-6)
+    assert torch.allclose(layer.bias.double(), bias, atol=1e-6)
 
 
-def test_it_learns_and_later_layers_move_most() -> None:
-    net = transformer()
-    start = {name: value.clone() for name, value in net.state_dict().items()}
-    options = quick | {"epochs": 6}
-    outcome = fine_tune(net, Blobs(64), **options, lr=0.16, decay=0.1, smoothing=0.0)
-    moved = {
-        name: float((value - start[name]).abs().mean())
-        for name, value in outcome.model.state_dict().items()
-        if name.startswith("layers.") and name.endswith("widen.weight")
-    }
-    least, middle, most = moved.values()
-    assert least < 0.3 * middle and middle < 0.3 * most  # AdamW moves by the rate: a tenth a layer
-    assert fine_tune(small(), Blobs(64), **options, lr=0.16, decay=1.0).final["same"]["accuracy"] > 0.9
+def test_standardised_features_make_their_size_no_matter() -> None:
+    features, labels = torch.randn(40, 5, generator=seeded(4)), torch.arange(40) % 4
+    features[:, 0] += labels
+    features[:, 4] = 7.0  # never differs
+    other = features * torch.tensor([1.0, 100.0, 1e-3, 5.0, 1.0]) + torch.tensor([0.0, 50.0, 0.0, -3.0, 0.0])
+    kept = other.clone()
+    one, two = (
+        linear_layer(some, labels, epochs=5, batch_size=8, standardise=True) for some in (features, other)
+    )
+    assert torch.allclose(one(features), two(other), atol=1e-3)
+    assert torch.equal(other, kept)
+    away = (features - features.mean(0)) / features.std(0, correction=0).where(
+        features.std(0) > 1e-4, torch.ones(5)
+    )
+    same = linear_layer(away, labels, epochs=5, batch_size=8)
+    assert torch.allclose(one(features), same(away), atol=1e-4)
+    assert not torch.allclose(
+        linear_layer(other, labels, epochs=5, batch_size=8)(other), two(other), atol=0.1
+    )
 
 
-def test_mixing_and_smoothing() -> None:
-    seen = []
-
-    def mix(images, labels, **options):
-        seen.append(len(images))
-        return ml.mixup(images, labels, **options)
-
-    mixed = fine_tune(small(), Blobs(32), **quick, mix=mix, augment=ml.augment.random_flip)
-    assert seen == [16] * 4 and "mixed_labels" in mixed.history.last
-    assert mixed.settings["augment"] == "random_flip"
-    learner = ml.learners.MixingInside(ml.mixup, ("stage1",))
-    assert "mixed_labels" in fine_tune(small(), Blobs(16), **quick, mix=learner).history.last
-    plain, smooth = (fine_tune(small(), Blobs(32), **quick, smoothing=share) for share in (0.0, 0.5))
-    assert plain.history.last["labels"] != smooth.history.last["labels"]
+ROWS, LABELS = torch.rand(4, 2, generator=seeded()), torch.tensor([0, 1, 0, 1])
 
 
-def test_bad_input_is_named() -> None:
-    data = SimpleNamespace(classes=("a", "b"))
-    with pytest.raises(ValueError, match="lr must be positive and finite, got 0"):
-        fine_tune(small(), data, lr=0)
-    with pytest.raises(ValueError, match=r"decay must lie in \(0, 1\], got 2"):
-        fine_tune(small(), data, decay=2)
-    with pytest.raises(TypeError, match="a network of ml.nets or a Tapped one, got Odd"):
-        fine_tune(Odd(), data)
+@pytest.mark.parametrize(
+    ("features", "labels", "options", "words"),
+    [
+        (ROWS, LABELS, {"epochs": 0}, "epochs must be a positive integer, got 0"),
+        (ROWS, LABELS, {"batch_size": 1.5}, "batch_size must be a positive integer, got 1.5"),
+        (ROWS, LABELS, {"lr": -1.0}, "lr must be positive and finite, got -1.0"),
+        (ROWS, LABELS[:3], {}, r"got \(4, 2\) and \(3,\)"),
+        (ROWS[0], LABELS, {}, r"got \(2,\) and \(4,\)"),
+        (ROWS * torch.nan, LABELS, {}, "features must be finite"),
+        (ROWS, LABELS - 1, {}, "labels must be 0 or more, got -1"),
+    ],
+)
+def test_bad_features_are_named(features, labels, options, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        linear_layer(features, labels, **options)
 
 
-class Odd(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(2, 2)
+def test_other_mistakes_are_named() -> None:
+    with pytest.raises(TypeError, match="integer class ids, got torch.float32"):
+        linear_layer(ROWS, LABELS.float())
+    with pytest.raises(FloatingPointError, match="beyond all bounds at lr = 1e\\+30"):
+        linear_layer(1e10 * ROWS, LABELS, lr=1e30, epochs=5)

@@ -172,7 +172,7 @@ def test_a_step_learns_as_on_the_cpu_and_waits_for_nothing(name: str) -> None:
 
 def test_every_learner_is_tried() -> None:
     tried = {name.split(",")[0] for name in CASES}
-    assert tried == set(learners.__all__) - {"Learner", "Contrast"}, "but for the two that others build on"
+    assert tried >= set(learners.__all__) - {"Learner", "Contrast"}, "but for the two that others build on"
 
 
 @pytest.mark.parametrize("name", ["Mixing", "AutoMix", "MoCo"])

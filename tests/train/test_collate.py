@@ -91,27 +91,6 @@ def test_nested_dicts_and_a_collate_of_ones_own():
     assert torch.equal(made["truth"][0], torch.arange(6) % 3)  # what was collated is not changed
 
 
-@pytest.mark.parametrize("labels", ["ids", "int32", "soft", "numbers"])
-def test_labels_of_each_format_are_softened(labels):
-    ids = torch.arange(6) % 3
-    each = {"ids": ids, "int32": ids.int(), "soft": torch.eye(3)[ids], "numbers": ids.tolist()}[labels]
-    samples = [(torch.rand(3, 4, 4, generator=seeded(k)), each[k]) for k in range(6)]
-    mixed, targets = ml.MixCollate(ml.RandomMix([ml.mixup], num_classes=3), seed=4)(samples)
-    expected = ml.MixCollate(ml.RandomMix([ml.mixup], num_classes=3), seed=4)(
-        [(image, int(ids[k])) for k, (image, _) in enumerate(samples)]
-    )
-    assert torch.equal(mixed, expected[0])
-    torch.testing.assert_close(targets, expected[1])
-
-
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_a_last_batch_of_one_image_is_a_batch_too(p):
-    mix = ml.RandomMix([ml.mixup, ml.cutmix], p=p, num_classes=3)
-    batch = ml.MixCollate(mix, **NAMES)(SAMPLES[:1])
-    torch.testing.assert_close(batch["pixel_values"], SAMPLES[0]["pixel_values"][None])
-    assert batch["labels"].tolist() == [[1, 0, 0]]
-
-
 def test_wrong_names_are_told():
     mix = ml.RandomMix([ml.mixup], num_classes=3)
     with pytest.raises(
@@ -134,21 +113,6 @@ class Photos(torch.utils.data.Dataset):
         return {"pixel_values": torch.rand(3, 8, 8, generator=seeded(k)), "labels": k % 3}
 
 
-class MixTrainer(transformers.Trainer):
-    """A Trainer that mixes what it trains on, and evaluates on images as they are."""
-
-    def __init__(self, *args, mixing, **options):
-        super().__init__(*args, **options)
-        self.mixing = mixing
-
-    def get_train_dataloader(self):
-        plain, self.data_collator = self.data_collator, self.mixing
-        try:
-            return super().get_train_dataloader()
-        finally:
-            self.data_collator = plain
-
-
 class Watched(transformers.ViTForImageClassification):
     """A ViT that notes what it is given."""
 
@@ -156,19 +120,6 @@ class Watched(transformers.ViTForImageClassification):
         if self.training:
             self.seen.append(pixel_values.clone())
         return super().forward(pixel_values=pixel_values, labels=labels, **options)
-
-
-class WithLoss(torch.nn.Module):
-    """Any network as a Trainer wants it: a loss and the logits, by soft or by hard labels."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net, self.shapes = net, []
-
-    def forward(self, pixel_values, labels):
-        self.shapes.append((self.training, tuple(labels.shape)))
-        logits = self.net(pixel_values)
-        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
 def settings(folder, **options):
@@ -211,23 +162,3 @@ def test_a_trainer_of_hugging_face_trains_its_own_network_on_mixtures(tmp_path):
     own = torch.stack([Photos()[k]["pixel_values"] for k in range(12)])
     unmixed = [bool((own == image).flatten(1).all(1).any()) for image in net.seen[0]]
     assert sum(unmixed) < 5 and not torch.equal(net.classifier.weight.detach(), before)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_trainer_that_mixes_only_what_it_trains_on(tmp_path, workers):
-    net = WithLoss(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)))
-    trainer = MixTrainer(
-        net,
-        settings(tmp_path, dataloader_num_workers=workers),
-        train_dataset=Photos(),
-        eval_dataset=Photos(),
-        mixing=ml.MixCollate(ml.RandomMix([ml.mixup, ml.cutmix], num_classes=3), **NAMES),
-        compute_metrics=lambda found: {
-            "accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())
-        },
-    )
-    trainer.train()
-    found = trainer.evaluate()
-    assert 0 <= found["eval_accuracy"] <= 1
-    assert [shape for training, shape in net.shapes if training] == [(5, 3), (5, 3), (2, 3)]
-    assert [shape for training, shape in net.shapes if not training] == [(6,), (6,)]

@@ -1,17 +1,20 @@
-"""Schedules against their closed forms."""
+"""Schedules against their closed forms; a schedule of p."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import mixlearn as ml
 from mixlearn.methods.learners import Plain
 from mixlearn.train.fit import fit
-from mixlearn.train.pace import Pace
-from mixlearn.train.schedules import WithDecay, constant, cosine, one_cycle, steps
+from mixlearn.train.schedules import Pace, WithDecay, constant, cosine, one_cycle, steps
+from tests.lab.sets import Blobs
+from tests.seeds import seeded
 
 
 def test_cosine_is_torchs() -> None:
@@ -97,3 +100,39 @@ def test_fit_follows_it() -> None:
     both = WithDecay(cosine, partial(one_cycle, rise=1.0, start=0.1))
     fit(net, data, Plain(), epochs=1, batch_size=1, optimizer=build, schedule=both, progress=False)
     assert made[0].param_groups[0]["weight_decay"] == pytest.approx(0.4 * both.weight_decay(3, 4))
+
+
+def mixed_share(mix, rounds=400):
+    generator, labels, images = seeded(), torch.arange(4), torch.rand(4, 1, 8, 8)
+    boxes = [mix(images, labels, generator=generator).plan.boxes for _ in range(rounds)]
+    return sum(found is not None for found in boxes) / rounds
+
+
+def test_p_follows_its_schedule():
+    mix = ml.RandomMix([ml.cutmix], p=lambda progress: progress**2, num_classes=4)
+    for progress in (0.0, 0.5, 1.0):
+        mix.progress = progress
+        assert mix.probability() == progress**2
+        assert mixed_share(mix) == pytest.approx(progress**2, abs=0.07)
+    mix = ml.RandomMix([ml.cutmix], p=lambda progress: 2 * progress, num_classes=4)
+    mix.progress = 0.8
+    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], its schedule gave 1.6 at progress 0.800"):
+        mix.probability()
+
+
+def test_fit_and_lightning_tell_the_progress():
+    seen = []
+
+    def p(progress):
+        seen.append(progress)
+        return 1.0
+
+    mix = ml.RandomMix([ml.cutmix], p=p)
+    data = Blobs(40)
+    net = ml.nets.resnet(8, 4, width=2, channels=1)
+    ml.fit(net, data, ml.learners.Mixing(mix, 4), epochs=2, batch_size=20, progress=False)
+    assert seen == [0.0, 0.25, 0.5, 0.75]
+    callback = ml.lightning.MixBatches(mix, log_every=0)
+    trainer = SimpleNamespace(global_step=30, estimated_stepping_batches=40, current_epoch=0, loggers=[])
+    callback._mixed([torch.rand(4, 1, 8, 8), torch.eye(4)], trainer)
+    assert seen[-1] == 0.75

@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.train import checkpoints
-from mixlearn.train.checkpoints import CheckpointError
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import CheckpointError
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
 
@@ -163,7 +163,7 @@ def test_ctrl_c_stops_both_after_the_same_step(tmp_path: Path) -> None:
 def test_torchrun_gives_the_same(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom tests.lab.test_processes import train\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.train.test_processes import train\n"
         "train('memory', Path(sys.argv[1]), 1)\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -172,11 +172,3 @@ def test_torchrun_gives_the_same(tmp_path: Path) -> None:
     under = _trained(tmp_path, "memory-1")
     train("memory", tmp_path, 1)
     torch.testing.assert_close(under["weights"], _trained(tmp_path, "memory-1")["weights"], rtol=0, atol=1e-6)
-
-
-def test_batches_must_divide_where_a_data_set_is_dealt_out(tmp_path: Path) -> None:
-    from mixlearn.train.feeds import as_feed
-
-    data = torch.utils.data.TensorDataset(torch.zeros(8, 1), torch.zeros(8))
-    with pytest.raises(ValueError, match="batch_size must be a multiple of the 3 processes, got 8"):
-        as_feed(data, 8, 0, 0, 3, torch.device("cpu"))

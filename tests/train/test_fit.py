@@ -1,18 +1,21 @@
-"""`fit`: what it trains. Going on after an end is in test_resume.py."""
+"""`fit`: what it trains, logs and refuses. Going on after an end is in test_resume.py."""
 
 from __future__ import annotations
 
+import csv
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
 from mixlearn.methods.learners import Mixing, Plain
-from mixlearn.train.fit import sgd
+from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
+from mixlearn.train.weights import WeightAverage
 from tests.lab.quick_fit import quick, small_net
 from tests.lab.sets import Blobs, weights
 
@@ -145,22 +148,127 @@ def test_sixteen_bits_use_channels_last() -> None:
     assert history.last["loss"] < 3
 
 
-def test_sgd_is_the_default_and_learners_check_smoothing() -> None:
-    made = sgd(nn.Linear(1, 1).parameters())
-    assert made.defaults["nesterov"] and made.defaults["lr"] == 0.1
-    for make in (Plain, partial(Mixing, ml.mixup)):
-        with pytest.raises(ValueError, match=r"smoothing must lie in \[0, 1\), got 1"):
-            make(smoothing=1)
-    with pytest.raises(TypeError, match="mix must be a function"):
-        Mixing("mixup")
+def test_average_is_its_closed_form() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    values = [1.0, 2.0, -1.0, 0.5, 4.0]
+    net.weight.data.fill_(values[0])
+    average = WeightAverage(net, 0.9)
+    for value in values[1:]:
+        net.weight.data.fill_(value)
+        average.update(net, step=1000)
+    expected = 0.9**4 * values[0] + sum(0.1 * 0.9 ** (4 - k) * v for k, v in enumerate(values) if k)
+    assert average.weights["weight"].item() == pytest.approx(expected)
+    with average.within(net):
+        assert net.weight.item() == pytest.approx(expected)
+    assert net.weight.item() == values[-1]
 
 
-def test_smoothing_of_hard_and_of_mixed_labels_agree() -> None:
-    def model(x: Tensor) -> Tensor:
-        return x
+def test_fit_averages_after_each_step() -> None:
+    net, track = small_net(), []
 
-    logits, labels = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4
-    alone = Mixing(partial(ml.mixup, lam=1.0), 4, smoothing=0.2)(model, logits, labels)["mixed_labels"]
-    assert float(Plain(4, smoothing=0.2)(model, logits, labels)["labels"]) == pytest.approx(
-        float(alone), rel=1e-6
+    def optimizer(parameters):
+        made = torch.optim.SGD(parameters, lr=0.1)
+        made.register_step_post_hook(lambda *_: track.append(weights(net)))
+        return made
+
+    start = weights(net)
+    history = quick(net, Blobs(32), Plain(), optimizer=optimizer, ema=0.5, validate=Blobs(8))
+    expected = start
+    for step, now in enumerate(track, 1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * now
+    averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
+    torch.testing.assert_close(averaged, expected, rtol=1e-5, atol=1e-6)
+    assert "ema/accuracy" in history.last
+
+
+def test_logs_hold_numbers_and_mixed_images(tmp_path: Path) -> None:
+    from lightning.fabric.loggers import TensorBoardLogger
+
+    data, folder = Blobs(64), tmp_path / "log"
+    history = quick(
+        small_net(), data, Mixing(partial(ml.mixup, lam=0.5), 4), log=[folder, TensorBoardLogger(folder)]
     )
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["mixed_labels"]) for row in rows] == pytest.approx(
+        [e["mixed_labels"] for e in history.epochs]
+    )
+    from PIL import Image
+
+    picture = Image.open(folder / "mixed-0002.png")
+    assert picture.size == (64, 16)
+    assert list(folder.rglob("events*"))
+
+
+def test_grid_undoes_the_normalisation() -> None:
+    images = torch.full((3, 3, 2, 2), 0.5)
+    grid = image_grid(images, mean=(0.1, 0.2, 0.3), std=(1.0, 0.5, 0.2))
+    assert grid.shape == (3, 2, 6)
+    assert grid[:, 0, 0].tolist() == pytest.approx([0.6, 0.45, 0.4])
+    assert image_grid(images.repeat(3, 1, 1, 1))[:, 3, 15].tolist() == [1, 1, 1]  # nothing there
+
+
+def test_the_logs_own_names_are_not_for_terms() -> None:
+    def learner(model, images, labels, *, generator, name="rate"):
+        return {"labels": nn.functional.cross_entropy(model(images), labels), name: torch.tensor(1.0)}
+
+    for name in ("rate", "loss"):
+        with pytest.raises(ValueError, match=f"must not be called '{name}'"):
+            quick(small_net(), Blobs(8), partial(learner, name=name))
+    alone = quick(
+        small_net(), Blobs(8), lambda m, x, y, *, generator: {"loss": nn.functional.cross_entropy(m(x), y)}
+    )
+    assert alone.last["loss"] > 0
+
+
+def test_a_nan_loss_names_step_and_terms_and_spares_the_weights() -> None:
+    net, steps = small_net(), []
+
+    def learner(model, images, labels, *, generator):
+        steps.append(1)
+        broken = torch.tensor(float("nan") if len(steps) == 6 else 0.0)
+        return {"labels": nn.functional.cross_entropy(model(images), labels), "broken": broken}
+
+    with pytest.raises(FloatingPointError, match=r"epoch 2, batch 2 \(step 6\): labels = .*, broken = nan"):
+        quick(net, Blobs(64), learner)
+    assert bool(torch.isfinite(weights(net)).all())
+
+
+def test_a_nan_image_is_named() -> None:
+    data, net = Blobs(64), ml.nets.resnet(8, 4, width=8, channels=1)
+    data.images[37, 0, 2, 3] = float("nan")
+    with pytest.raises(
+        ValueError,
+        match=r"images must be finite.* in epoch 1, batch \d \(step \d\): image 37 of the data set",
+    ):
+        quick(net, data, Plain())
+    assert bool(torch.isfinite(weights(net)).all())
+    loader = DataLoader(data, batch_size=16)
+    with pytest.raises(ValueError, match=r"in epoch 1, batch 3 \(step 3\): image 5 of the batch"):
+        quick(small_net(), loader, Plain())
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+        ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
+        ({"ema": 1.0}, ValueError, r"ema must be a decay in \[0, 1\), got 1.0"),
+        ({"clip": 0}, ValueError, "clip must be a positive norm, got 0"),
+        ({"resume": True}, ValueError, "need checkpoint="),
+        ({"ablate": "size"}, TypeError, "got the string 'size'"),
+        ({"accumulate": 0}, ValueError, "accumulate must be a positive integer, got 0"),
+        ({"data": [1, 2]}, TypeError, r"must give \(images, labels\), got Tensor"),
+        ({"data": 3}, TypeError, "data must be an ImageSet, a Dataset or a DataLoader, got int"),
+        (
+            {"learner": lambda m, x, y, *, generator: m(x).sum()},
+            TypeError,
+            "must return a dict of scalar tensors",
+        ),
+    ],
+)
+def test_bad_arguments_say_what_came(options: dict, kind: type[Exception], words: str) -> None:
+    given = {"data": Blobs(16), "learner": Plain(), "epochs": 1, **options}
+    with pytest.raises(kind, match=words):
+        quick(small_net(), given.pop("data"), given.pop("learner"), **given)

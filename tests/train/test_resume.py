@@ -13,10 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.train import checkpoints
-from mixlearn.train.checkpoints import CheckpointError
+from mixlearn.train import checkpoint as checkpoints
+from mixlearn.train.checkpoint import CheckpointError
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights
+from tests.train import kills
 
 
 class Interrupting(nn.Module):
@@ -87,6 +88,12 @@ def test_kill_9_in_mid_epoch_then_resume_gives_equal_weights(kind: str, tmp_path
         [{k: v for k, v in row.items() if k != "seconds"} for row in h.epochs] for h in (history, again)
     ]
     assert timeless[0] == timeless[1]
+
+
+def test_kill_9_at_random_moments_then_resume_gives_equal_weights(tmp_path: Path) -> None:
+    expected, seconds = kills.unbroken(tmp_path)
+    steps, resumed = kills.killed(0, 2, seconds, tmp_path)
+    assert len(steps) == 2 and torch.equal(resumed, expected)
 
 
 def test_ctrl_c_leaves_a_checkpoint_of_the_step_just_done(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""Going on after any end: files written whole or not at all, random states, Ctrl-C between two steps."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.processes import stack_all
+
+FORMAT = "mixlearn checkpoint 1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read, or that belongs to another run."""
+
+
+def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings, and dicts, lists or tuples of them; the folder is made if need be."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, lambda file: torch.save({"format": FORMAT, **state}, file))
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, with `weights_only=True`: the file cannot run code.
+
+    Raises:
+        CheckpointError: a truncated or damaged file, or one that is no checkpoint of mixlearn.
+        FileNotFoundError: no such file.
+    """
+    target = Path(path)
+    size = target.stat().st_size
+    try:
+        with zipfile.ZipFile(target) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise CheckpointError(f"{target} is truncated or no checkpoint of mixlearn ({size} bytes)") from error
+    if damaged is not None:
+        raise CheckpointError(f"{target} is damaged: its part {damaged} fails its checksum")
+    try:
+        state = torch.load(target, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{target} is damaged, or no checkpoint of mixlearn: {first}") from error
+    given = state.get("format") if isinstance(state, dict) else None
+    if given != FORMAT:
+        raise CheckpointError(
+            f"{target} is no checkpoint of mixlearn: its format is {given!r}, expected {FORMAT!r}"
+        )
+    return dict(state)
+
+
+def write_whole(target: Path, write: Callable[[Any], object]) -> None:
+    """Let `write` fill a new file beside the target, flush it to the disk, then move it there in one act.
+
+    A process killed at any moment leaves the old file or the new one, never a part of one.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def interrupts() -> Iterator[SimpleNamespace]:
+    """Within, the first Ctrl-C is only noted in `asked`; a second one interrupts at once.
+
+    Outside the main thread Python delivers no signal, and this does nothing.
+    """
+    state = SimpleNamespace(asked=False)
+
+    def note(number: int, frame: object) -> None:
+        if state.asked:
+            raise KeyboardInterrupt
+        state.asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield state
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield state
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+
+
+@contextmanager
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave torch's default generators as they were; the network's dropout draws from them."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def seed_rng(seed: int, device: torch.device) -> None:
+    """Seed torch's default generators of the CPU and of the device, and no other."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def get_rng(device: torch.device, world: int) -> dict[str, Tensor]:
+    """The states of torch's default generators, in several processes those of all, one a row."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if world > 1:
+        return {name: stack_all(value.to(device), world).cpu() for name, value in state.items()}
+    return state
+
+
+def set_rng(state: dict[str, Tensor], device: torch.device) -> None:
+    """Put torch's default generators where a checkpoint left them."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
