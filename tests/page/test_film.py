@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from mixlearn.page.halves import read, written
 
 import mixlearn as ml
 from mixlearn.nets.resnet import resnet
 from mixlearn.nets.taps import staged
 from mixlearn.page.film import FILE, RecordedBlock, film_facts, packed_film, recorded_block, unpacked_film
-from mixlearn.page.halves import read, written
 from mixlearn.page.studio_net import folded
 from tests.page.test_studio_net import busy
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 import torch
+from mixlearn.page.ledger_effects import WAYS, effects
+from mixlearn.page.ledger_net import PARTS, VALUES, parts_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,8 +18,6 @@ from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_te
 from mixlearn.page import widget_live
 from mixlearn.page.host import bundle
 from mixlearn.page.ledger import arrows, learning
-from mixlearn.page.ledger_effects import WAYS, effects
-from mixlearn.page.ledger_net import PARTS, VALUES, parts_of
 from mixlearn.train import records as runs
 from tests.lab.test_runs import _record, _run
 from tests.seeds import seeded

@@ -29,14 +29,9 @@ class Table:
     note: str = ""
 
     def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], first: str, other: str) -> str:
-            kinds = [first, *[other] * (len(cells) - 1)]
-            whole = (_marked(cell).replace(" ± ", "&nbsp;±&nbsp;") for cell in cells)  # never broken in two
-            made = (f"<{k}>{c}</{k.split()[0]}>" for k, c in zip(kinds, whole, strict=True))
-            return f"<tr>{''.join(made)}</tr>"
-
-        head = line(self.head, "th scope='col'", "th scope='col'")
-        body = "".join(line(row, "th scope='row' style='font-weight:normal'", "td") for row in self.rows)
+        head = _row(self.head, "<th scope='col'>{}</th>", "<th scope='col'>{}</th>")
+        title = "<th scope='row' style='font-weight:normal'>{}</th>"
+        body = "".join(_row(row, title, "<td>{}</td>") for row in self.rows)
         note = f"<p style='font-size:.85em'>{_marked(self.note)}</p>" if self.note else ""
         return (
             f"<table class='table' style='font-size:.85em'><caption>{_marked(self.caption)}</caption>"
@@ -44,12 +39,10 @@ class Table:
         )
 
     def __repr__(self) -> str:
-        lines = (self.head, *self.rows)  # the asterisks stay: a terminal has no bold
-        widths = [max(len(row[k]) for row in lines) for k in range(len(self.head))]
-        told = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines
-        ]
-        return "\n".join([self.caption, *told, *([self.note] if self.note else [])])
+        rows = (self.head, *self.rows)  # the asterisks stay: a terminal has no bold
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([self.caption, *lines, *([self.note] if self.note else [])])
 
 
 def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> Table:
@@ -58,10 +51,7 @@ def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]
     Args:
         caption: what it shows.
         head: titles of the columns.
-        rows: cells, as many in each row; the first is the row's title.
-
-    Raises:
-        ValueError: a row that is longer or shorter than the head.
+        rows: cells, as many in each row as in the head; the first is the row's title.
 
     >>> table("Areas", ["", "area"], [["a box", 12], ["none", 0]])
     Areas
@@ -105,28 +95,29 @@ def records(
     >>> records("Fashion-MNIST", rows, {"accuracy, %": "accuracy"}, against="plain").head
     ('', 'accuracy, %', 'gain by seed')
     """
-    if not columns:
-        raise ValueError("columns must hold at least one measure, got none")
     if against is not None and against not in rows:
         raise ValueError(f"against must be one of {', '.join(rows)}, got {against!r}")
-    found, note = _found(rows, where)
-    first_title, first = next(iter(columns.items()))
-    base = found.get(against) if against is not None else None
-    lines = []
-    for title, record in found.items():
+    whole, note = _whole(rows, columns, where)
+    base = None if against is None else whole.get(against)
+    head, lines = ["", *columns], []
+    for title, record in whole.items():
         other = None if title == against else base
-        cells = [_measured(column, measure, record, other) for column, measure in columns.items()]
+        cells = [title]
+        for column, measure in columns.items():
+            clear = other is not None and record.gain(other, measure).clear
+            cells.append(_words(column, record.measured(measure), clear))
         if against is not None:
-            cells.append(_gained(first_title, first, record, other) if other else "")
-        lines.append((title, *cells))
-    head = ("", *columns, *(["gain by seed"] if against is not None else []))
+            cells.append(_gain(*next(iter(columns.items())), record, other) if other else "")
+        lines.append(tuple(cells))
+    if against is not None:
+        head.append("gain by seed")
     if base is not None:
         told = (
             "± is half the 95 % interval over the seeds. Gain: the difference of the first column to that of "
             f"“{against}”, seed by seed. Bold: the interval of such a difference keeps clear of zero."
         )
         note = f"{told} {note}".strip()
-    return Table(caption, head, tuple(lines), note)
+    return Table(caption, tuple(head), tuple(lines), note)
 
 
 def gains(
@@ -141,59 +132,54 @@ def gains(
     Differences whose interval keeps clear of zero are bold.
 
     Args:
-        caption: what it shows.
         pairs: by the title of its row the names of the record and of that which is subtracted.
-        columns: as for `records`.
-        where: another folder than the book's.
-
-    Raises:
-        ValueError: no columns, records of other seeds.
-        KeyError: a measure that a record lacks.
+        caption, columns, where: as for `records`.
 
     >>> pair = {"MixSKD − plain": ("mixskd-fashion-mixskd", "mixskd-fashion-plain")}
     >>> gains("Fashion-MNIST", pair, {"accuracy, %": "accuracy", "NLL": "nll"}).head
     ('', 'accuracy, %', 'NLL')
     """
+    whole, note = _whole({name: name for pair in pairs.values() for name in pair}, columns, where)
+    lines = tuple(
+        (title, *(_gain(column, measure, whole[one], whole[other]) for column, measure in columns.items()))
+        for title, (one, other) in pairs.items()
+        if one in whole and other in whole
+    )
+    told = "Differences seed by seed, ± half their 95 % interval; bold: it keeps clear of zero."
+    return Table(caption, ("", *columns), lines, f"{told} {note}".strip())
+
+
+def _whole(
+    rows: Mapping[str, str], columns: Mapping[str, str], where: str | os.PathLike[str] | None
+) -> tuple[dict[str, Record], str]:
+    """The whole records of the rows, and a sentence that names the others."""
     if not columns:
         raise ValueError("columns must hold at least one measure, got none")
-    found, note = _found({name: name for pair in pairs.values() for name in pair}, where)
-    lines = [
-        (title, *(_gained(column, measure, found[one], found[other]) for column, measure in columns.items()))
-        for title, (one, other) in pairs.items()
-        if one in found and other in found
-    ]
-    told = "Differences seed by seed, ± half their 95 % interval; bold: it keeps clear of zero."
-    return Table(caption, ("", *columns), tuple(lines), f"{told} {note}".strip())
-
-
-def _found(rows: Mapping[str, str], where: str | os.PathLike[str] | None) -> tuple[dict[str, Record], str]:
-    """The whole records of the rows, and a sentence that names the others."""
     known = set(names(where))
-    found = {title: load(name, where) for title, name in rows.items() if name in known}
-    found = {title: record for title, record in found.items() if len(record.runs) >= SEEDS}
+    whole = {title: load(name, where) for title, name in rows.items() if name in known}
+    whole = {title: record for title, record in whole.items() if len(record.runs) >= SEEDS}
     absent = [
         f"`{name}`" if title == name else f"“{title}” (`{name}`)"
         for title, name in rows.items()
-        if title not in found
+        if title not in whole
     ]
-    return found, f"No whole run record yet of {', '.join(absent)}." if absent else ""
+    return whole, f"No whole run record yet of {', '.join(absent)}." if absent else ""
 
 
-def _measured(column: str, measure: str, record: Record, base: Record | None) -> str:
-    """A record's measure, bold where it clearly is not another record's."""
-    words = _words(column, record.measured(measure))
-    return f"**{words}**" if base is not None and record.gain(base, measure).clear else words
+def _words(column: str, value: Interval, bold: bool, digits: int = 1) -> str:
+    words = value.percent(digits) if column.endswith("%") else str(value)
+    return f"**{words}**" if bold else words
 
 
-def _words(column: str, value: Interval) -> str:
-    return value.percent() if column.endswith("%") else str(value)
-
-
-def _gained(column: str, measure: str, record: Record, base: Record) -> str:
-    """The difference to another record, bold where it is clear."""
+def _gain(column: str, measure: str, record: Record, base: Record) -> str:
+    """The difference to another record, with a digit more, for those near zero."""
     gain = record.gain(base, measure)
-    words = gain.percent(2) if column.endswith("%") else str(gain)  # a digit more, for those near zero
-    return f"**{words}**" if gain.clear else words
+    return _words(column, gain, gain.clear, 2)
+
+
+def _row(cells: Sequence[str], first: str, other: str) -> str:
+    whole = (_marked(cell).replace(" ± ", "&nbsp;±&nbsp;") for cell in cells)  # never broken in two
+    return f"<tr>{''.join((other if k else first).format(cell) for k, cell in enumerate(whole))}</tr>"
 
 
 def _marked(text: str) -> str:
