@@ -169,13 +169,11 @@ def table() -> dict[str, dict[str, dict[str, Arrow]]]:
 
 def main() -> None:
     """Write the table, a line for each term."""
-    lines = [
-        f' "{form}": {{\n'
-        + ",\n".join(f'  "{term}": {json.dumps(row)}' for term, row in rows.items())
-        + "\n }"
-        for form, rows in table().items()
-    ]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    forms = []
+    for form, rows in table().items():
+        lines = [f'  "{term}": {json.dumps(row)}' for term, row in rows.items()]
+        forms.append(f' "{form}": {{\n' + ",\n".join(lines) + "\n }")
+    FILE.write_text("{\n" + ",\n".join(forms) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

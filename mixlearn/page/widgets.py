@@ -76,11 +76,8 @@ def lambda_mixer(
     }
     own, partner = (images[names.index(name)] for name in pair)
     words = f"λ mixer: a mixture of {round(100 * lam)} % {pair[0]} and {round(100 * (1 - lam))} % {pair[1]}"
-    rules = {
-        "lam": within(0, 1),
-        "alpha": positive,
-        **dict.fromkeys(("own_name", "partner_name"), one_of(names)),
-    }
+    rules = {"lam": within(0, 1), "alpha": positive}
+    rules |= dict.fromkeys(("own_name", "partner_name"), one_of(names))
     return widget("lambda_mixer", state, picture_url(torch.lerp(partner, own, float(lam))), words, rules)
 
 

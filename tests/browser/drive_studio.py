@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from mixlearn.page.studio_methods import scored
 from playwright.sync_api import expect
 
 import mixlearn as ml
+from mixlearn.page.studio_net import scored
 from tests.browser.drive import copied, open_widget, read_canvas, run_code
 
 SIDE = 32

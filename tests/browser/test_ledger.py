@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mixlearn.page.ledger_effects import WAYS, Effect
 
 import mixlearn as ml
+from mixlearn.page.ledger import WAYS, Effect
 from mixlearn.train.records import interval
 from tests.browser.alone import OpenPage, bare, with_kernel
 from tests.browser.drive_ledger import check_ledger, state_of

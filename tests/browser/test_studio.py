@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from mixlearn.page.studio_methods import scored
 
 import mixlearn as ml
+from mixlearn.page.studio_net import scored
 from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
 from tests.browser.drive_studio import check_studio, designers, painted
 

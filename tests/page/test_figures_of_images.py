@@ -9,10 +9,10 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from mixlearn.page.show_images import pixels
 
 import mixlearn as ml
 from mixlearn.page.figures import Picture
+from mixlearn.page.figures_images import pixels
 from tests.page.figure_cases import IMAGES, MIXED, NAMES, boxed, four_parts, shown
 
 figures = ml.figures

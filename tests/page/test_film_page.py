@@ -4,10 +4,9 @@ import base64
 
 import pytest
 import torch
-from mixlearn.page.studio_methods import judged, normalised
 
 from mixlearn.page.film import film_bytes, film_facts, packed_film, recorded_block
-from mixlearn.page.studio_net import studio_bytes
+from mixlearn.page.studio_net import judged, normalised, studio_bytes
 from tests.page.node import in_node
 from tests.page.test_film import shot
 

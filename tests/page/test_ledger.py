@@ -6,8 +6,6 @@ import sys
 
 import pytest
 import torch
-from mixlearn.page.ledger_effects import WAYS, effects
-from mixlearn.page.ledger_net import PARTS, VALUES, parts_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,7 +15,7 @@ from mixlearn.methods import mixskd as method
 from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.page import widget_live
 from mixlearn.page.host import bundle
-from mixlearn.page.ledger import arrows, learning
+from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, effects, learning, parts_of
 from mixlearn.train import records as runs
 from tests.lab.test_runs import _record, _run
 from tests.seeds import seeded

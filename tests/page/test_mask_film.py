@@ -5,13 +5,12 @@ import re
 
 import pytest
 import torch
-from mixlearn.page.studio_methods import judged
-from mixlearn.page.studio_pairs import PAIRS
 
 import mixlearn as ml
 from mixlearn.page import widget_live
 from mixlearn.page.film import film_facts, recorded_block
 from mixlearn.page.host import bundle
+from mixlearn.page.studio_net import PAIRS, judged
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 import torch
-from mixlearn.page.studio_methods import method_masks, normalised, scored, shipped_methods
 
 import mixlearn as ml
 from mixlearn.page import studio, widget_live
 from mixlearn.page.host import bundle
-from mixlearn.page.studio_net import studio_net
+from mixlearn.page.studio import method_masks, shipped_methods
+from mixlearn.page.studio_net import normalised, scored, studio_net
 
 
 @pytest.fixture(scope="module")

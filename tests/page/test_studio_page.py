@@ -6,10 +6,9 @@ from functools import partial
 
 import pytest
 import torch
-from mixlearn.page.studio_methods import normalised, scored
 
 import mixlearn as ml
-from mixlearn.page.studio_net import mask_score, studio_bytes, studio_net
+from mixlearn.page.studio_net import mask_score, normalised, scored, studio_bytes, studio_net
 from tests.page import node
 
 in_node = partial(node.in_node, ("net", "paint"))
