@@ -34,14 +34,10 @@ def box_lab(
     Args:
         box: (x0, y0, x1, y1) in pixels, half-open, to begin with. It may hang over the border, its centre
             in the image and its sides no longer than the image's. None: a box for `lam` in the middle.
-        pair: names of the image and of its partner.
-        size: height and width of the canvas to begin with, in pixels.
-        alpha: of the Beta distribution that λ is drawn from.
+        size: height and width of the canvas to begin with, in pixels. Images are brought to it by nearest
+            neighbour.
         lam: λ that the box is asked to leave, in [0, 1], where `box` is None.
-        images: (N, 3, S, S) floats in [0, 1] in place of the shipped photographs. The page brings them to
-            the canvas by nearest neighbour.
-        names: one for each of `images`.
-        seed: of the draws in the page.
+        pair, alpha, images, names, seed: as for `lambda_mixer`.
 
     Returns:
         A widget with the traits `own_name`, `partner_name`, `box` (as asked, so that it may hang over),

@@ -126,11 +126,10 @@ def batch(
     """A mixed batch, a column an image: the image, its partner, the mixture, and its soft label as a bar.
 
     Args:
-        images: (B, 1 or 3, H, W), the batch before mixing.
+        images, mean, std: the batch before mixing, as for `images`.
         mixed: what a mixing method made of it, or its plan.
         names: what each image of the batch shows; None numbers them.
         count: how many of the batch, the first ones.
-        mean, std: of each channel, where the images are normalised.
 
     >>> import torch, mixlearn as ml
     >>> images = torch.rand(2, 3, 8, 8)
@@ -251,12 +250,11 @@ def retrieval(
     stands how many are of the query's class.
 
     Args:
-        queries: (Q, 1 or 3, H, W), uint8, or float in [0, 1], or normalised.
+        queries, mean, std: (Q, 1 or 3, H, W), as for `images`.
         found: (Q, k, 1 or 3, H, W), likewise, such as `bank.images[nearest(…).indices]`; k up to 20.
         labels: (Q,) class ids of the queries.
         found_labels: (Q, k) class ids of what was found.
         names: of the classes.
-        mean, std: of each channel, where the images are normalised.
 
     >>> images, near = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 3, 8, 8)
     >>> retrieval(images, near, [0, 1], [[0, 0, 1], [1, 1, 1]], ["cat", "dog"])

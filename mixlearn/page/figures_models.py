@@ -186,17 +186,7 @@ def boundary(
             look.fit(axes.set_xlabel(words, loc="left", size=8, color=look.MUTED), size)
             side = f"on {'its' if hits == 1 else 'their'} right side ({round(100 * hits / len(points))} %)"
             told.append(f"{name}: {look.plural(hits, 'point')} {side}, {words}".replace("\u2009", " "))
-        line = need("matplotlib.lines", "A figure").Line2D
-        marks = [
-            line([], [], linestyle="", marker=look.MARKERS[c], color=look.COLOURS[c], label=name)
-            for c, name in enumerate(classes or [f"class {c}" for c in range(count)])
-        ]
-        marks.append(line([], [], color=look.INK, linewidth=1.3, label="undecided"))
-        if count == 2:
-            marks.append(
-                line([], [], color=look.INK, linewidth=0.8, linestyle=":", label=f"{look.percent(SURE)} sure")
-            )
-        look.key(figure, marks, len(marks))
+        look.key(figure, _boundary_key(classes or [f"class {c}" for c in range(count)]), count + 2)
     over = f"Decision surfaces over {len(points)} points of {count} classes"
     return Picture(figure, f"{over}. {'; '.join(told)}.")
 
@@ -315,6 +305,19 @@ def _shade(surface: Tensor) -> Any:
     )
     lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
     return array((ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1))
+
+
+def _boundary_key(classes: Sequence[str]) -> list[Any]:
+    line = need("matplotlib.lines", "A figure").Line2D
+    marks = [
+        line([], [], linestyle="", marker=marker, color=colour, label=name)
+        for name, marker, colour in zip(classes, look.MARKERS, look.COLOURS, strict=False)
+    ]
+    marks.append(line([], [], color=look.INK, linewidth=1.3, label="undecided"))
+    if len(classes) == 2:
+        sure = f"{look.percent(SURE)} sure"
+        marks.append(line([], [], color=look.INK, linewidth=0.8, linestyle=":", label=sure))
+    return marks
 
 
 def _lines(axes: Axes, x: Any, y: Any, surface: Tensor) -> None:

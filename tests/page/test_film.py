@@ -1,4 +1,4 @@
-"""The mask film: its file, what its masks have become, the Mix Block in the page (by node), and its widget."""
+"""The mask film: its file, its masks, the Mix Block in the page (by node), and its widget."""
 
 import base64
 import re
