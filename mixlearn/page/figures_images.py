@@ -60,12 +60,10 @@ def class_ids(labels: Any, shape: tuple[int, ...], classes: int, name: str = "la
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise TypeError(f"{name} must be integer class ids, got {values.dtype}")
     if values.shape != shape or not values.numel():
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(values.shape)}")
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(values.shape)}")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= classes:
-        raise ValueError(
-            f"{name} must lie in 0…{classes - 1}, as there are {classes} classes, got {low} to {high}"
-        )
+        raise ValueError(f"{name} must lie in 0…{classes - 1} for {classes} classes, got {low} to {high}")
     return values.long()
 
 

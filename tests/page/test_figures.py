@@ -94,7 +94,7 @@ def words(figure: matplotlib.figure.Figure) -> Iterator[matplotlib.text.Text]:
 class TestNames:
     """Names are a reader's own: nothing in them is a formula or a command."""
 
-    @pytest.mark.parametrize("name", ["$1 or $2", r"$\frac$", "a_b^c", "</script><img onerror=alert(1)>"])
+    @pytest.mark.parametrize("name", [r"$\frac$ or a_b^c", "$1 or $2"])
     def test_any_name_is_drawn_as_it_is(self, name: str) -> None:
         pictures = [
             figures.images(IMAGES[:1], [name]),

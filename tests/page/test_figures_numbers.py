@@ -179,7 +179,7 @@ class TestFrontier:
         assert narrow.get_xscale() == "log"
         assert wide.lines[1].get_ydata() == [0.0]
         assert len(wide.lines) == 2  # one run alone: no interval
-        assert [text.get_text() for text in narrow.texts] == ["mixing pays", "500 images"]
+        assert [text.get_text() for text in narrow.texts] == ["500 images", "mixing pays"]
         assert [text.get_text() for text in wide.texts] == ["2\u2009000 images"]
         picture.figure.draw_without_rendering()
         assert "no effect" in [tick.get_text() for tick in narrow.get_yticklabels()]
@@ -201,7 +201,7 @@ class TestFrontier:
     def test_bad_input(self) -> None:
         with pytest.raises(ValueError, match="at least one setting, got none"):
             figures.frontier([])
-        with pytest.raises(ValueError, match=r"\(images, epochs, width\), got \(500, 10, 8\) twice"):
+        with pytest.raises(ValueError, match=r"\(images, epochs, width\) = \(500, 10, 8\) twice"):
             figures.frontier([CELLS[0], CELLS[0]])
         with pytest.raises(ValueError, match="at most 6 numbers of images and 3 widths"):
             figures.frontier([Cell(500, 10, width, 0.0) for width in (1, 2, 3, 4)])
