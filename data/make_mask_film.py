@@ -1,4 +1,4 @@
-"""Make mixlearn/page/assets/mask_film.bin: a Mix Block through training, for the mask film.
+"""Make mixlearn/page/assets/mask_film.safetensors: a Mix Block through training, for the mask film.
 
     python data/make_mask_film.py           # trains, rounds, writes; on one CPU core
 

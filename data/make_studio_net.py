@@ -1,4 +1,4 @@
-"""Make mixlearn/page/assets/studio_net.bin: the classifier that scores masks in the mask studio.
+"""Make mixlearn/page/assets/studio_net.safetensors: the classifier that scores masks in the mask studio.
 
     python data/make_studio_net.py           # trains, rounds, writes; on one CPU core
     python data/make_studio_net.py --pairs   # of the network that is there: images to choose pairs from

@@ -6,20 +6,12 @@
 Picture: An equation of pictures: cat times its mask plus dog times its mask is the mixture, 60 % ...
 """
 
-from mixlearn.page.picture import Picture
-from mixlearn.page.show_bars import bars
-from mixlearn.page.show_between import between, plane
-from mixlearn.page.show_boundary import boundary
-from mixlearn.page.show_calibration import reliability
-from mixlearn.page.show_comparison import Cell, differences
-from mixlearn.page.show_draws import beta_family, label_lines, lam_histogram
-from mixlearn.page.show_frontier import frontier
-from mixlearn.page.show_images import images
-from mixlearn.page.show_plan import batch, plan
-from mixlearn.page.show_retrieval import retrieval
-from mixlearn.page.show_runs import curves
-from mixlearn.page.show_table import Table, gains, records, table
-from mixlearn.page.style import style
+from mixlearn.page.figures_images import batch, images, plan, retrieval
+from mixlearn.page.figures_models import between, boundary, plane, reliability
+from mixlearn.page.figures_numbers import bars, beta_family, label_lines, lam_histogram
+from mixlearn.page.figures_runs import Cell, curves, differences, frontier
+from mixlearn.page.style import Picture, style
+from mixlearn.page.tables import Table, gains, records, table
 
 __all__ = [
     "Cell",
@@ -38,8 +30,8 @@ __all__ = [
     "label_lines",
     "lam_histogram",
     "plan",
-    "records",
     "plane",
+    "records",
     "reliability",
     "retrieval",
     "style",

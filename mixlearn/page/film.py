@@ -1,21 +1,25 @@
-"""The recorded run of the mask film: a Mix Block, and the network it looks at, after several epochs."""
+"""The mask film: the masks of a recorded Mix Block through training, against the reader's own."""
 
 from __future__ import annotations
 
+import base64
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from mixlearn.data.sets import ImageSet
 from mixlearn.methods.automix import MixBlock
 from mixlearn.nets.resnet import ResNet, resnet
-from mixlearn.page.halves import read, written
-from mixlearn.page.studio_net import folded
+from mixlearn.page import studio_net as net
+from mixlearn.page.host import ASSETS
+from mixlearn.page.widget import one_of, widget, within
 
-FILE = Path(__file__).parent / "assets" / "mask_film.bin"  # written by data/make_mask_film.py
+FILE = ASSETS / "mask_film.safetensors"  # written by data/make_mask_film.py
 
 
 class RecordedBlock(nn.Module):
@@ -25,35 +29,24 @@ class RecordedBlock(nn.Module):
         net: a ResNet-8, as `folded` gives it.
         stages: how many of its stages the features have passed.
         block: the Mix Block.
-
-    >>> import torch
-    >>> RecordedBlock(folded(resnet(8, 3, width=4)), 2, MixBlock(8)).features(torch.zeros(2, 3, 8, 8)).shape
-    torch.Size([2, 8, 4, 4])
     """
 
     def __init__(self, net: ResNet, stages: int, block: MixBlock) -> None:
         super().__init__()
         self.stem, self.groups, self.block = net.stem, net.groups[:stages], block
 
-    def features(self, images: Tensor) -> Tensor:
-        """What the Mix Block sees of normalised images (B, 3, H, W): (B, C, h, w)."""
-        seen: Tensor = self.stem(images)
-        for group in self.groups:
-            seen = group(seen)
-        return seen
-
     def forward(self, images: Tensor, lam: float | Tensor, partner: Tensor) -> Tensor:
-        """Each image's own share of each pixel.
+        """Each image's own share of each pixel, (B, 1, H, W) in (0, 1).
 
         Args:
             images: (B, 3, H, W) normalised.
             lam: (B,), or one for all: each image's share, in [0, 1].
             partner: (B,) int64, the partner of each image.
-
-        Returns:
-            (B, 1, H, W) in (0, 1).
         """
-        masks: Tensor = self.block(self.features(images), lam, partner, (images.shape[-2], images.shape[-1]))
+        features: Tensor = self.stem(images)
+        for group in self.groups:
+            features = group(features)  # (B, C, h, w)
+        masks: Tensor = self.block(features, lam, partner, (images.shape[-2], images.shape[-1]))
         return masks
 
 
@@ -73,15 +66,9 @@ class FilmFacts:
 
 
 def packed_film(frames: dict[int, RecordedBlock], words: str, mean: Any, std: Any) -> bytes:
-    """A recorded run as bytes, see `halves.written`.
-
-    Args:
-        frames: by epochs done, alike but for their weights.
-        words: how the run was made.
-        mean, std: of each channel of the training images, in [0, 1].
-    """
+    """A recorded run, frames by epochs done, as the bytes of a file; mean and std as for `packed`."""
     first = next(iter(frames.values()))
-    header = {
+    facts = {
         "epochs": list(frames),
         "words": words,
         "mean": list(mean),
@@ -91,33 +78,28 @@ def packed_film(frames: dict[int, RecordedBlock], words: str, mean: Any, std: An
         "reduction": first.block.channels // first.block.look.out_features,
         "embed": first.block.embed,
     }
-    return written(header, [frame.state_dict() for frame in frames.values()])
+    states = {epoch: frame.state_dict().items() for epoch, frame in frames.items()}
+    return net.written(facts, {f"{epoch}.{name}": value for epoch in states for name, value in states[epoch]})
 
 
 def unpacked_film(data: bytes) -> tuple[dict[int, RecordedBlock], FilmFacts]:
-    """What `packed_film` wrote, in evaluation mode, and what its header says.
-
-    Args:
-        data: the bytes.
-
-    Raises:
-        ValueError: bytes that hold more or fewer weights than the header lists.
-    """
-    header, states = read(data, times="epochs")
-    width, stages = header["width"], header["stages"]
+    """What `packed_film` wrote, in evaluation mode, and what its file says of the run."""
+    facts, tensors = net.read(data)
+    width, stages = facts["width"], facts["stages"]
     frames = {}
-    for epoch, state in zip(header["epochs"], states, strict=True):
-        block = MixBlock(width * 2 ** (stages - 1), reduction=header["reduction"], embed=header["embed"])
-        frames[epoch] = RecordedBlock(folded(resnet(8, 1, width=width)), stages, block)
-        frames[epoch].load_state_dict(state)
+    for epoch in facts["epochs"]:
+        block = MixBlock(width * 2 ** (stages - 1), reduction=facts["reduction"], embed=facts["embed"])
+        frames[epoch] = RecordedBlock(net.folded(resnet(8, 1, width=width)), stages, block)
+        start = f"{epoch}."
+        own = {name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)}
+        frames[epoch].load_state_dict(own)
         frames[epoch].eval().requires_grad_(False)
-    return frames, FilmFacts(tuple(header["epochs"]), f"stage{stages}", header["words"])
+    return frames, FilmFacts(tuple(facts["epochs"]), f"stage{stages}", facts["words"])
 
 
 @cache
-def film_bytes() -> bytes:
-    """The file that ships, as the page gets it."""
-    return FILE.read_bytes()
+def _shipped() -> tuple[dict[int, RecordedBlock], FilmFacts]:
+    return unpacked_film(FILE.read_bytes())
 
 
 def film_facts() -> FilmFacts:
@@ -145,7 +127,6 @@ def recorded_block(epoch: int) -> RecordedBlock:
     Raises:
         ValueError: an epoch that was not kept.
 
-    >>> import torch
     >>> masks = recorded_block(0)(torch.zeros(2, 3, 32, 32), 0.6, torch.tensor([1, 0]))
     >>> masks.shape, bool((masks - 0.5).abs().max() < 0.05)
     (torch.Size([2, 1, 32, 32]), True)
@@ -156,6 +137,73 @@ def recorded_block(epoch: int) -> RecordedBlock:
     return copy.deepcopy(frames[epoch])
 
 
-@cache
-def _shipped() -> tuple[dict[int, RecordedBlock], FilmFacts]:
-    return unpacked_film(film_bytes())
+def mask_film(
+    lam: float = 0.6,
+    pair: str | None = None,
+    *,
+    epoch: int | None = None,
+    mask: Tensor | None = None,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    images: ImageSet | None = None,
+) -> Any:
+    """Masks through training: go through the epochs of a recorded run of AutoMix, and paint against it.
+
+    The Mix Block runs in the page, for any λ. Its mixture and the reader's are judged by the classifier of
+    the mask studio, both against the label of the λ that was asked: 100 · exp(−KL(ỹ ‖ p)).
+
+    Args:
+        lam: λ to begin with, in [0, 1].
+        epoch: of the recorded run, one of `mixlearn.page.film.film_facts().epochs`; None is the last.
+        mask: (32, 32) in [0, 1], the reader's mask to begin with: the partner's share of each pixel. None: a
+            straight cut.
+        pair, pairs, images: as for `mask_studio`.
+
+    Returns:
+        A widget with the traits `lam`, `pair`, `swapped` (whether the block is asked from the partner's
+        side), `epoch` and `mask` (base64 of 32 × 32 bytes, the partner's share), and `score`, `block_score`
+        and `block_mean`, which follow.
+
+    >>> film = mask_film(0.3, epoch=0)
+    >>> round(film.block_mean, 1), 0 < film.score <= 100  # before the first step: ½, whatever λ
+    (0.5, True)
+    """
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lam must lie in [0, 1], got {lam}")
+    epochs = film_facts().epochs
+    epoch = epochs[-1] if epoch is None else epoch
+    block = recorded_block(epoch)
+    part = net.designers() if images is None else images
+    chosen = net.checked_pairs(part, net.PAIRS if pairs is None else pairs)
+    told = [net.told_pair(part, places) for places in chosen]
+    begin = net.first_pair(told, pair)
+    painted, places = net.painted_bytes(mask, lam), list(chosen[begin])
+    pixels, labels = part.images[places], part.labels[places]
+    with torch.no_grad():
+        masks = block(net.normalised(pixels).float(), lam, torch.tensor([1, 0]))
+    mixture, block_score = net.judged(pixels, labels, 1 - masks[0, 0], lam)
+    state = {
+        "pairs": told,
+        "classes": list(net.studio_facts().classes),
+        "net": base64.b64encode(net.FILE.read_bytes()).decode(),
+        "film": base64.b64encode(FILE.read_bytes()).decode(),
+        "epochs": list(epochs),
+        "shipped": images is None,
+        "pair": told[begin]["name"],
+        "swapped": False,
+        "lam": float(lam),
+        "epoch": int(epoch),
+        "mask": net.mask_text(painted),
+        "score": net.judged(pixels, labels, painted / 255, lam)[1],
+        "block_score": block_score,
+        "block_mean": float(masks[0].mean()),
+    }
+    rules = {"mask": net.mask_rule, "epoch": one_of(epochs), "pair": one_of(each["name"] for each in told)}
+    rules |= dict.fromkeys(("lam", "block_mean"), within(0, 1))
+    rules |= dict.fromkeys(("score", "block_score"), within(0, 100))
+    follows = {"score": "mask", **dict.fromkeys(("block_score", "block_mean"), "epoch and lam")}
+    own, partner = told[begin]["words"]
+    words = (
+        f"Mask film: AutoMix's mixture of {own} and {partner} after epoch {epoch} at λ = {lam:.2f}, "
+        f"{round(100 * float(masks[0].mean()))} % {own}"
+    )
+    return widget("mask_film", state, net.still(mixture), words, rules, follows)

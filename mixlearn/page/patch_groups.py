@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.methods.patchmix import patchmix
-from mixlearn.page.host import picture_url
-from mixlearn.page.photographs import photographs, picture_bytes, picture_urls
-from mixlearn.page.widget_live import widget
+from mixlearn.page.host import photographs, picture_url, picture_urls
+from mixlearn.page.widget import Rule, widget, within
 
 SIDE = 96  # pixels of the shipped photographs in the widget
 MOST_IMAGES, MOST_PARTS, MOST_ACROSS, STEPS = 6, 6, 8, 6
@@ -47,21 +46,16 @@ def patch_groups(
         `place`: the mixture and the patch of it that are looked at, −1 for none. The page draws a new order
         when the number of patches changes.
 
-    Raises:
-        ValueError: B, M, a patch or a step out of bounds, an order that is no permutation, images that are
-            not square.
-
     >>> widget = patch_groups(4, 3, patch=48, order=[2, 0, 3, 1])
     >>> widget.parts, widget.alt.split(";")[0]
     (3, 'Patch groups: mixture 0: 50 % dog + 25 % cat + 25 % owl')
     """
     shipped = images is None
     images, names = photographs(images, names, (), SIDE)
-    most = min(MOST_IMAGES, len(images))
+    most, size = min(MOST_IMAGES, len(images)), int(images.shape[-1])
     if not 2 <= batch <= most:
         raise ValueError(f"batch must lie in 2…{most}, the number of images, got {batch}")
-    size = int(images.shape[-1])
-    if size not in [across * patch for across in range(2, MOST_ACROSS + 1)]:
+    if not _fits(patch, size):
         raise ValueError(f"patch must go 2…{MOST_ACROSS} times into {size} pixels, got {patch}")
     if not 1 <= parts <= MOST_PARTS:
         raise ValueError(f"parts must lie in 1…{MOST_PARTS}, got {parts}")
@@ -84,6 +78,33 @@ def patch_groups(
         "place": -1,
         "seed": int(seed),
     }
-    still = picture_url(picture_bytes(torch.cat([*mixed.images], 2)))
-    told = (f"mixture {i}: {mixed.plan.describe(i, names[:batch])}" for i in range(batch))
-    return widget("patch_groups", state, still, f"Patch groups: {'; '.join(told)}")
+    rules: dict[str, Rule] = {
+        "batch": lambda _, value: None if 2 <= value <= most else f"lie in 2…{most}",
+        "parts": within(1, MOST_PARTS),
+        "patch": lambda _, value: None if _fits(value, size) else f"go 2…8 times into {size} pixels",
+        "step": within(0, STEPS - 1),
+        "order": _permutes,
+        "mixture": lambda groups, value: _none_or_below(groups.batch, value),
+        "place": lambda groups, value: _none_or_below(_patches(groups), value),
+    }
+    words = "; ".join(f"mixture {i}: {mixed.plan.describe(i, names[:batch])}" for i in range(batch))
+    still = picture_url(torch.cat([*mixed.images], 2))
+    return widget("patch_groups", state, still, f"Patch groups: {words}", rules)
+
+
+def _fits(patch: int, size: int) -> bool:
+    return size in [across * patch for across in range(2, MOST_ACROSS + 1)]
+
+
+def _patches(groups: Any) -> int:
+    count: int = (groups.size // groups.patch) ** 2
+    return count
+
+
+def _permutes(groups: Any, order: list[int]) -> str | None:
+    count = _patches(groups)
+    return None if sorted(order) == list(range(count)) else f"be a permutation of 0…{count - 1}"
+
+
+def _none_or_below(count: int, value: int) -> str | None:
+    return None if -1 <= value < count else f"lie in 0…{count - 1}, or be -1 for none"

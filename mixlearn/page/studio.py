@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.extras import array
+from mixlearn.core.plan import Mixed
 from mixlearn.data.sets import ImageSet
+from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.fmix import fmix
+from mixlearn.methods.gridmix import gridmix
+from mixlearn.methods.puzzlemix import puzzlemix
+from mixlearn.methods.saliency import gradient_saliency
+from mixlearn.methods.saliencymix import saliencymix
+from mixlearn.page import studio_net as net
 from mixlearn.page.host import picture_url
-from mixlearn.page.studio_methods import Method, method_masks, normalised, scored, shipped_methods
-from mixlearn.page.studio_net import studio_bytes, studio_facts
-from mixlearn.page.studio_pairs import (
-    PAIRS,
-    checked_pairs,
-    designers,
-    first_pair,
-    painted_bytes,
-    still,
-    told_pair,
-)
-from mixlearn.page.widget_live import widget
+from mixlearn.page.widget import one_of, widget, within
 
 SHARES = tuple(k / 10 for k in range(1, 10))  # the target λ that masks are made for
+Method = Callable[..., Mixed]
 
 
 def mask_studio(
@@ -61,49 +58,97 @@ def mask_studio(
         A widget with the traits `target`, `pair` and `mask` (base64 of 32 × 32 bytes, the partner's share),
         and `lam` and `score`, which follow when a stroke in the page ends.
 
-    Raises:
-        ValueError: target outside [0, 1], a pair that is not there or of one class, images or masks of
-            another size, a method whose mixture is not its two images under one mask.
-
     >>> studio = mask_studio(0.5)
     >>> studio.lam, 0 < studio.score <= 100
     (0.5, True)
     """
     if not 0 <= target <= 1:
         raise ValueError(f"target must lie in [0, 1], got {target}")
-    part = designers() if images is None else images
-    chosen = checked_pairs(part, PAIRS if pairs is None else pairs)
+    part = net.designers() if images is None else images
+    chosen = net.checked_pairs(part, net.PAIRS if pairs is None else pairs)
     if methods is not None and not methods:
         raise ValueError("methods must hold at least one mixing function, got none")
     if images is None and methods is None:
         told = [_shipped_pair(places, seed) for places in chosen]
     else:
         told = [_told(part, places, methods or shipped_methods(), seed) for places in chosen]
-    begin = first_pair(told, pair)
-    painted, places = painted_bytes(mask, target), list(chosen[begin])
-    mixture, lam, score = scored(part.images[places], part.labels[places], painted)
+    begin = net.first_pair(told, pair)
+    painted, places = net.painted_bytes(mask, target), list(chosen[begin])
+    mixture, lam, score = net.scored(part.images[places], part.labels[places], painted)
     state = {
         "pairs": told,
         "methods": list(methods or shipped_methods()),
         "shares": list(SHARES),
-        "classes": list(studio_facts().classes),
-        "net": base64.b64encode(studio_bytes()).decode(),
+        "classes": list(net.studio_facts().classes),
+        "net": base64.b64encode(net.FILE.read_bytes()).decode(),
         "shipped": images is None,
         "pair": told[begin]["name"],
         "target": float(target),
-        "mask": base64.b64encode(array(painted, "a widget").tobytes()).decode(),
+        "mask": net.mask_text(painted),
         "lam": lam,
         "score": score,
     }
+    rules = {"target": within(0, 1), "lam": within(0, 1), "score": within(0, 100), "mask": net.mask_rule}
+    rules["pair"] = one_of(each["name"] for each in told)
     own, partner = told[begin]["words"]
     words = f"Mask studio: a mixture of {round(100 * lam)} % {own} and {round(100 * (1 - lam))} % {partner}"
-    return widget("mask_studio", state, still(mixture), words)
+    return widget("mask_studio", state, net.still(mixture), words, rules, {"lam": "mask", "score": "mask"})
+
+
+def shipped_methods() -> dict[str, Method]:
+    """The methods that the reader competes with, each for a batch of one pair.
+
+    >>> list(shipped_methods())
+    ['box', 'grid', 'Fourier', 'saliency', 'PuzzleMix']
+    """
+
+    def looking(method: Method, images: Tensor, labels: Tensor, **options: Any) -> Mixed:
+        if kept.get("images") is not images:  # once a pair, not once a λ
+            kept.update(images=images, maps=gradient_saliency(classifier, images, labels))
+        return method(images, labels, saliency=kept["maps"], **options)
+
+    classifier, kept = net.studio_net(), dict[str, Tensor]()
+    return {
+        "box": cutmix,
+        "grid": gridmix,
+        "Fourier": fmix,
+        "saliency": partial(looking, saliencymix),
+        "PuzzleMix": partial(looking, partial(puzzlemix, blocks=[16], move=None)),
+    }
+
+
+def method_masks(
+    images: Tensor, labels: Tensor, methods: Mapping[str, Method], shares: Sequence[float], seed: int
+) -> Tensor:
+    """The partner's share of each pixel by each method at each λ: (methods, shares, H, W) uint8.
+
+    The images (2, 3, H, W) are normalised, an image and its partner; `seed` is that of each call's draws.
+
+    >>> images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
+    >>> method_masks(images, labels, {"Fourier": fmix}, [0.25, 1.0], 0).flatten(2).float().mean(2)
+    tensor([[191.2500,   0.0000]])
+    """
+    options: dict[str, Any] = {"num_classes": len(net.studio_facts().classes), "partner": [1, 0]}
+    rows = []
+    for name, method in methods.items():
+        for lam in shares:
+            mixed = method(images, labels, lam=lam, generator=torch.Generator().manual_seed(seed), **options)
+            if len(mixed.plan.masks) != 2:
+                raise ValueError(f"{name!r} must mix two parts, got {len(mixed.plan.masks)}")
+            own = mixed.plan.masks.expand(2, 2, 1, *images.shape[-2:])[0, 0]  # (1, H, W)
+            if not torch.allclose(mixed.images[0], torch.lerp(images[1], images[0], own), atol=1e-4):
+                raise ValueError(
+                    f"{name!r} must give the image and its partner under one mask, but its mixture differs "
+                    "(moved blocks? puzzlemix takes move=None)"
+                )
+            rows.append((255 * (1 - own[0])).round().clamp(0, 255).byte())
+    return torch.stack(rows).unflatten(0, (len(methods), len(shares)))
 
 
 @cache
 def _shipped_pair(places: tuple[int, int], seed: int) -> dict[str, Any]:
     """A pair with the masks of the methods that ship: they take a second a pair."""
-    return _told(designers(), places, shipped_methods(), seed)
+    return _told(net.designers(), places, shipped_methods(), seed)
 
 
 def _told(
@@ -111,8 +156,6 @@ def _told(
 ) -> dict[str, Any]:
     """What the page is told of a pair, with a sheet of masks."""
     pixels, labels = part.images[list(places)], part.labels[list(places)]
-    masks = method_masks(normalised(pixels).float(), labels, methods, SHARES, seed)
+    masks = method_masks(net.normalised(pixels).float(), labels, methods, SHARES, seed)
     sheet = torch.cat([torch.cat([*row], 1) for row in masks])
-    return told_pair(part, places) | {
-        "masks": picture_url(array(sheet[..., None].expand(-1, -1, 3).contiguous(), "a widget"))
-    }
+    return net.told_pair(part, places) | {"masks": picture_url(sheet.expand(3, -1, -1))}

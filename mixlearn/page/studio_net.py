@@ -1,122 +1,117 @@
-"""The classifier of the mask studio: a ResNet-8 whose half-precision weights Python and the page share."""
+"""What the mask studio and the mask film share: a classifier, its file and its score, pairs of images."""
 
 from __future__ import annotations
 
+import base64
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mixlearn.core.extras import array
+from mixlearn.data.sets import ImageSet
 from mixlearn.nets.resnet import Basic, ResNet, resnet
-from mixlearn.page.halves import read, written
+from mixlearn.page.host import ASSETS, picture_url
+from mixlearn.page.widget import one_of
 
-FILE = Path(__file__).parent / "assets" / "studio_net.bin"  # written by data/make_studio_net.py
+FILE = ASSETS / "studio_net.safetensors"  # written by data/make_studio_net.py
+SIDE = 32  # pixels of an image's side
+PAIRS = ((630, 621), (792, 741), (1007, 363), (69, 902), (716, 516))  # of the test images "designers"
+
+
+def written(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors in half precision as a safetensors file, with facts (JSON) in its metadata."""
+    header: dict[str, Any] = {"__metadata__": {"facts": json.dumps(facts)}}
+    end = 0
+    for name, value in tensors.items():
+        start, end = end, end + 2 * value.numel()
+        header[name] = {"dtype": "F16", "shape": list(value.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    numbers = torch.cat([value.detach().cpu().flatten() for value in tensors.values()]).half()
+    return len(text).to_bytes(8, "little") + text + array(numbers, "writing weights").astype("<f2").tobytes()
+
+
+def read(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts and the tensors, in single precision, that `written` wrote.
+
+    >>> facts, tensors = read(written({"width": 4}, {"weight": torch.ones(2, 3)}))
+    >>> facts["width"], tensors["weight"].shape
+    (4, torch.Size([2, 3]))
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    facts = json.loads(header.pop("__metadata__")["facts"])
+    taken = max(entry["data_offsets"][1] for entry in header.values())
+    if len(data) - start != taken:
+        raise ValueError(f"the weights must take {taken} bytes after the header, got {len(data) - start}")
+    numbers = torch.frombuffer(bytearray(data[start:]), dtype=torch.float16).float()
+    places = {name: [at // 2 for at in entry["data_offsets"]] for name, entry in header.items()}
+    return facts, {name: numbers[a:b].view(header[name]["shape"]) for name, (a, b) in places.items()}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the file of a network says of it.
-
-    Attributes:
-        classes: names, in the order of the logits.
-        mean, std: of each channel, in [0, 1]; the network takes (image − mean) / std.
-        width: channels of the first stage.
-        shapes: name and shape of each tensor, in the order of the file.
-    """
+    """What the classifier's file says of it: names of the logits, and the normalisation of its images."""
 
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     width: int
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def folded(net: ResNet) -> ResNet:
-    """The same function with each batch normalisation inside the convolution before it.
-
-    Args:
-        net: a residual network of basic blocks with the stem for small images. Not changed.
-
-    Returns:
-        A network in evaluation mode, whose convolutions have biases and whose normalisations do nothing.
-
-    Raises:
-        ValueError: a network of other blocks, or with another stem.
+    """The same function with each batch normalisation inside the convolution before it, in evaluation mode.
 
     >>> net, images = resnet(8, 3, width=4), torch.rand(1, 3, 8, 8)
     >>> torch.allclose(folded(net)(images), net.eval()(images), atol=1e-5)
     True
     """
-    found = copy.deepcopy(net).eval()
-    blocks: list[Any] = [block for group in found.groups for block in group.children()]
+    net = copy.deepcopy(net).eval()
+    blocks: list[Any] = [block for group in net.groups for block in group.children()]
     if not all(isinstance(block, Basic) for block in blocks):
         raise ValueError(f"folded expects basic blocks, got {type(blocks[0]).__name__}")
-    if not (isinstance(found.stem, nn.Sequential) and len(found.stem) == 3):
+    if not (isinstance(net.stem, nn.Sequential) and len(net.stem) == 3):
         raise ValueError("folded expects the stem for small images: convolution, normalisation, ReLU")
-    pairs: list[tuple[Any, Any, Any]] = [(found.stem, 0, 1)]
+    pairs: list[tuple[Any, Any, Any]] = [(net.stem, "0", "1")]
     for block in blocks:
         pairs += [(block, "first", "first_norm"), (block, "second", "last_norm")]
         if isinstance(block.shortcut, nn.Sequential):
-            pairs.append((block.shortcut, 0, 1))
+            pairs.append((block.shortcut, "0", "1"))
     for owner, first, second in pairs:
-        if isinstance(owner, nn.Sequential):
-            owner[first], owner[second] = fuse_conv_bn_eval(owner[first], owner[second]), nn.Identity()
-        else:
-            setattr(owner, first, fuse_conv_bn_eval(getattr(owner, first), getattr(owner, second)))
-            setattr(owner, second, nn.Identity())
-    return found.requires_grad_(False)
+        setattr(owner, first, fuse_conv_bn_eval(getattr(owner, first), getattr(owner, second)))
+        setattr(owner, second, nn.Identity())
+    return net.requires_grad_(False)
 
 
 def packed(net: ResNet, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """A folded network as bytes, see `halves.written`.
-
-    Args:
-        net: as `folded` gives it.
-        classes: names, in the order of the logits.
-        mean, std: of each channel of the training images, in [0, 1].
-    """
+    """A folded network as the bytes of a file; mean and std of the training images' channels."""
     state = net.state_dict()
-    header = {
-        "classes": list(classes),
-        "mean": list(mean),
-        "std": list(std),
-        "width": state["stem.0.weight"].shape[0],
-    }
-    return written(header, [state])
+    facts = {"classes": list(classes), "mean": list(mean), "std": list(std)}
+    return written(facts | {"width": len(state["stem.0.weight"])}, state)
 
 
 def unpacked(data: bytes) -> tuple[ResNet, Facts]:
-    """The network that `packed` wrote, and what the header says of it.
-
-    Args:
-        data: the bytes.
-
-    Raises:
-        ValueError: bytes that hold more or fewer weights than the header lists.
-    """
-    header, (state,) = read(data)
-    net = folded(resnet(8, len(header["classes"]), width=header["width"]))
+    """The network that `packed` wrote, and what its file says of it."""
+    facts, state = read(data)
+    net = folded(resnet(8, len(facts["classes"]), width=facts["width"]))
     net.load_state_dict(state)
-    classes, mean, std = (tuple(header[key]) for key in ("classes", "mean", "std"))
-    shapes = tuple((name, tuple(value.shape)) for name, value in state.items())
-    return net, Facts(classes, mean, std, header["width"], shapes)
+    return net, Facts(*(tuple(facts[key]) for key in ("classes", "mean", "std")), facts["width"])
 
 
 @cache
-def studio_bytes() -> bytes:
-    """The file that ships, as the page gets it."""
-    return FILE.read_bytes()
+def _shipped() -> tuple[ResNet, Facts]:
+    return unpacked(FILE.read_bytes())
 
 
-@cache
 def studio_facts() -> Facts:
-    """Classes, normalisation and shapes of the network that ships.
+    """Classes and normalisation of the network that ships.
 
     >>> studio_facts().classes[:2]
     ('face', 'mammal')
@@ -136,11 +131,6 @@ def studio_net() -> ResNet:
     return copy.deepcopy(_shipped()[0])
 
 
-@cache
-def _shipped() -> tuple[ResNet, Facts]:
-    return unpacked(studio_bytes())
-
-
 def mask_score(logits: Tensor, targets: Tensor) -> Tensor:
     """How well a network sees the soft label in a mixture: 100 · exp(−KL(ỹ ‖ p)).
 
@@ -157,6 +147,115 @@ def mask_score(logits: Tensor, targets: Tensor) -> Tensor:
     >>> mask_score(torch.zeros(1, 4), torch.tensor([[0.5, 0.5, 0, 0]]))
     tensor([50.])
     """
-    log_p = logits.log_softmax(1)
-    terms = torch.xlogy(targets, targets) - targets * log_p
+    terms = torch.xlogy(targets, targets) - targets * logits.log_softmax(1)
     return 100 * torch.exp(-terms.sum(1)).clamp(max=1)
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Bytes (…, 3, H, W), or values in [0, 255], as the studio's network takes them, in double precision."""
+    facts = studio_facts()
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (facts.mean, facts.std))
+    return (pixels.double() / 255 - mean) / std
+
+
+def judged(pixels: Tensor, labels: Tensor, share: Tensor, lam: float) -> tuple[Tensor, float]:
+    """A pair under a mask, against a label by any λ: its mixture (3, H, W) in [0, 255], and the score.
+
+    Args:
+        pixels: (2, 3, H, W) uint8, the image and its partner.
+        labels: (2,) their classes.
+        share: (H, W) in [0, 1], the partner's share of each pixel.
+        lam: λ of the label.
+    """
+    mixture = torch.lerp(pixels[0].double(), pixels[1].double(), share.double())
+    targets = torch.zeros(1, len(studio_facts().classes), dtype=torch.float64)
+    targets[0, labels] = torch.tensor([lam, 1 - lam], dtype=torch.float64)
+    return mixture, float(mask_score(studio_net().double()(normalised(mixture)[None]), targets))
+
+
+def scored(pixels: Tensor, labels: Tensor, painted: Tensor) -> tuple[Tensor, float, float]:
+    """A pair under a mask of bytes (H, W), against the mask's own λ: its mixture, λ and the score."""
+    share = painted.double() / 255
+    lam = float(1 - share.mean())
+    mixture, score = judged(pixels, labels, share, lam)
+    return mixture, lam, score
+
+
+@cache
+def designers() -> ImageSet:
+    """The test images by designers not seen in training, read once."""
+    from mixlearn.data import load
+
+    return load("emoji").tests["designers"]
+
+
+def checked_pairs(part: ImageSet, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places of pairs, once it is clear that they are there and of two classes."""
+    if tuple(part.images.shape[1:]) != (3, SIDE, SIDE):
+        raise ValueError(f"images must have shape (N, 3, {SIDE}, {SIDE}), got {tuple(part.images.shape)}")
+    if not pairs:
+        raise ValueError("pairs must hold at least one pair of places, got none")
+    for pair in pairs:
+        if len(pair) != 2 or not all(0 <= place < len(part) for place in pair):
+            raise ValueError(f"each pair must be two places from 0 to {len(part) - 1}, got {tuple(pair)}")
+        own, partner = part.labels[list(pair)].tolist()
+        if own == partner:
+            word = studio_facts().classes[own]
+            raise ValueError(f"a pair must be of two classes, got two of {word!r} at {tuple(pair)}")
+    return [(int(own), int(partner)) for own, partner in pairs]
+
+
+def told_pair(part: ImageSet, places: tuple[int, int]) -> dict[str, Any]:
+    """What the page is told of a pair: words, classes, places, and both pictures side by side."""
+    words = [str(place) if part.names is None else part.names[place] for place in places]
+    return {
+        "name": " + ".join(words),
+        "words": words,
+        "labels": part.labels[list(places)].tolist(),
+        "places": list(places),
+        "pictures": picture_url(torch.cat([*part.images[list(places)]], 2)),
+    }
+
+
+def first_pair(told: Sequence[dict[str, Any]], pair: str | None) -> int:
+    """Which pair to begin with."""
+    names = [each["name"] for each in told]
+    if len(set(names)) < len(names):
+        raise ValueError(f"pairs must have different names, got {', '.join(names)}")
+    if pair is not None and (wrong := one_of(names)(None, pair)):
+        raise ValueError(f"pair must {wrong}, got {pair!r}")
+    return 0 if pair is None else names.index(pair)
+
+
+def painted_bytes(mask: Tensor | None, target: float) -> Tensor:
+    """A mask (32, 32) in bytes: the one given, or a straight cut that leaves the target's share on the left.
+
+    >>> painted_bytes(None, 0.25)[0, 7:9]
+    tensor([  0, 255], dtype=torch.uint8)
+    """
+    if mask is None:
+        columns = torch.arange(SIDE) >= round(target * SIDE)
+        return (columns.byte() * 255).expand(SIDE, SIDE).contiguous()
+    if tuple(mask.shape) != (SIDE, SIDE) or not bool(((mask >= 0) & (mask <= 1)).all()):
+        span = f"values from {mask.min():.3g} to {mask.max():.3g}" if mask.numel() else "no values"
+        raise ValueError(f"mask must be ({SIDE}, {SIDE}) in [0, 1], got {tuple(mask.shape)} with {span}")
+    return (255 * mask.double()).round().byte().contiguous()
+
+
+def mask_text(painted: Tensor) -> str:
+    """A mask of bytes as the page holds it."""
+    return base64.b64encode(array(painted, "a widget").tobytes()).decode()
+
+
+def mask_rule(_: Any, text: str) -> str | None:
+    """What such a text must be."""
+    try:
+        right = len(base64.b64decode(text, validate=True)) == SIDE**2
+    except ValueError:
+        right = False
+    return None if right else f"be the base64 of {SIDE} × {SIDE} bytes"
+
+
+def still(mixture: Tensor) -> str:
+    """A mixture (3, H, W) in [0, 255], eight times as large, as a data URL."""
+    return picture_url(mixture.repeat_interleave(8, 1).repeat_interleave(8, 2).round().byte())

@@ -1,9 +1,13 @@
-"""The one look of all figures: warm paper, dark ink, few colours, nothing that does not say something."""
+"""The one look of all figures, and a `Picture`: a figure together with what it shows in words."""
 
 from __future__ import annotations
 
+import base64
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlearn.core.extras import need
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 7.0  # inches: a text column of 700 px
 DENSITY = 200  # dots an inch: two pixels of the file for one of the page
+SHORTEST = 20  # characters of alternative text
 
 PAPER, INK, MUTED, FAINT = "#fdfcf7", "#21262c", "#62625e", "#dedacd"
 TEAL, AMBER, INDIGO, VIOLET, BROWN = "#0f766e", "#bd5508", "#2f3192", "#9a4be0", "#5f3209"
@@ -21,81 +26,87 @@ COLOURS = (TEAL, AMBER, INDIGO, VIOLET, BROWN, INK)  # apart for every kind of c
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = (
     "-",
-    (0, (5, 1.6)),
-    (0, (1.4, 1.2)),
-    (0, (6, 1.4, 1.4, 1.4)),
-    (0, (9, 2)),
-    (0, (3, 1)),
+    *((0, dashes) for dashes in ((5, 1.6), (1.4, 1.2), (6, 1.4, 1.4, 1.4), (9, 2), (3, 1))),
 )
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+LABEL: dict[str, Any] = {"textcoords": "offset points", "va": "center", "parse_math": False}
+GROUND = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}  # behind a label on a line
 
-_LOOK: dict[str, Any] = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
-    "savefig.transparent": False,
-    "figure.dpi": DENSITY,
-    "savefig.dpi": DENSITY,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9,
-    "mathtext.fontset": "cm",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 7,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.minor.size": 0,
-    "ytick.minor.size": 0,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "hatch.linewidth": 0.5,
-    "legend.frameon": False,
-    "svg.hashsalt": "mixlearn",
-}
+_LOOK = Path(__file__).parent / "assets" / "figures.mplstyle"
+_DESCRIPTION = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}
+_UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+class Picture:
+    """A figure and its alternative text. A notebook shows it where it is the last line of a cell.
+
+    The PNG carries the text in its chunk "Description", so that it stays with the file.
+
+    Args:
+        figure: any matplotlib figure. One made by pyplot is closed there, so that it is not shown twice.
+        alt: what the figure shows, 20 characters or more, best written from the data that were drawn.
+
+    >>> from matplotlib.figure import Figure
+    >>> Picture(Figure(), "An empty figure, for want of a better one.")
+    Picture: An empty figure, for want of a better one.
+    """
+
+    def __init__(self, figure: Figure, alt: str) -> None:
+        self.figure = figure
+        self.alt = " ".join(alt.split())
+        if len(self.alt) < SHORTEST:
+            raise ValueError(f"alt must describe the figure in {SHORTEST} characters or more, got {alt!r}")
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:
+            pyplot.close(figure)
+
+    def png(self) -> bytes:
+        """The figure as a PNG file of two pixels a point of the page."""
+        return self._rendered(".png")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to a file that ends in .png, .svg or .pdf, with its alternative text inside."""
+        path = Path(path)
+        path.write_bytes(self._rendered(path.suffix.lower()))
+        return path
+
+    def _rendered(self, suffix: str) -> bytes:
+        if suffix not in _DESCRIPTION:
+            raise ValueError(f"path must end in one of {', '.join(_DESCRIPTION)}, got {suffix!r}")
+        metadata = {_DESCRIPTION[suffix]: self.alt, **_UNDATED[suffix]}
+        file = io.BytesIO()
+        with style():
+            self.figure.savefig(file, format=suffix[1:], dpi=DENSITY, metadata=metadata)
+        return file.getvalue()
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
+        width = round(self.figure.get_figwidth() * DENSITY / 2)
+        return data, {"image/png": {"alt": self.alt, "width": width}}
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """The book's look for figures of your own; matplotlib's settings are as before afterwards.
 
-    Raises:
-        ImportError: matplotlib is not installed; the message names the extra that brings it.
-
     >>> import matplotlib
-    >>> before = dict(matplotlib.rcParams)
     >>> with style():
-    ...     matplotlib.rcParams["figure.facecolor"]
-    '#fdfcf7'
-    >>> dict(matplotlib.rcParams) == before
+    ...     matplotlib.rcParams["figure.facecolor"] == PAPER
     True
     """
-    with need("matplotlib.style", "A figure").context(["default", _LOOK]):
+    with need("matplotlib.style", "A figure").context(["default", str(_LOOK)]):
         yield
 
 
-def canvas(height: float) -> Figure:
+def canvas(height: float, layout: str | None = None) -> Figure:
     """An empty figure as wide as the page's text, `height` inches high."""
-    figure: Figure = need("matplotlib.figure", "A figure").Figure(figsize=(WIDTH, height), dpi=DENSITY)
-    return figure
+    made: Figure = need("matplotlib.figure", "A figure").Figure((WIDTH, height), DENSITY, layout=layout)
+    return made
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -106,9 +117,8 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 
 def write(figure: Figure, left: float, top: float, text: str, **words: Any) -> Any:
     """Text at a place of the figure: inches from its left and upper edges. Dollar signs are dollar signs."""
-    words.setdefault("parse_math", False)
     across, down = figure.get_size_inches()
-    return figure.text(left / across, 1 - top / down, text, **words)
+    return figure.text(left / across, 1 - top / down, text, **{"parse_math": False, **words})
 
 
 def fit(text: Any, width: float) -> None:
@@ -120,6 +130,22 @@ def fit(text: Any, width: float) -> None:
         text.set_fontsize(text.get_fontsize() - 0.25)
     while text.get_window_extent().width > room and len(text.get_text()) > 4:
         text.set_text(text.get_text().rstrip("…")[:-1].rstrip() + "…")
+
+
+def framed(axes: Axes) -> Axes:
+    """Axes without ticks, in a thin frame."""
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=MUTED, linewidth=0.5)
+    return axes
+
+
+def key(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+    """A legend at the foot of a figure of constrained layout; names that are too long are shortened."""
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+        fit(text, (WIDTH - 0.2) / columns - 0.6)
 
 
 def spread(wanted: Sequence[float], apart: float) -> list[float]:
@@ -136,11 +162,11 @@ def spread(wanted: Sequence[float], apart: float) -> list[float]:
             members = groups.pop()[1] + members
             centre = sum(wanted[m] for m in members) / len(members)
         groups.append((centre, members))
-    found = [0.0] * len(wanted)
+    places = [0.0] * len(wanted)
     for centre, members in groups:
-        for place, k in enumerate(members):
-            found[k] = round(centre + apart * (place - (len(members) - 1) / 2), 12)
-    return found
+        for n, k in enumerate(members):
+            places[k] = round(centre + apart * (n - (len(members) - 1) / 2), 12)
+    return places
 
 
 def number(value: float, digits: int = 2, signed: bool = False) -> str:
@@ -156,9 +182,14 @@ def number(value: float, digits: int = 2, signed: bool = False) -> str:
 
 
 def percent(share: float, digits: int = 0, signed: bool = False) -> str:
-    """A share in hundredths, with a thin space before its sign.
-
-    >>> percent(0.634) == "63\\u2009%"
-    True
-    """
+    """A share in hundredths, with a thin space before its sign."""
     return f"{number(100 * share, digits, signed)}\u2009%"
+
+
+def plural(count: int, word: str) -> str:
+    """A count and its noun.
+
+    >>> plural(1, "point"), plural(2, "point")
+    ('1 point', '2 points')
+    """
+    return f"{count} {word}{'s' * (count != 1)}"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mixlearn.page.film import film_facts, recorded_block
-from mixlearn.page.studio_methods import judged
+from mixlearn.page.studio_net import judged
 from tests.browser.drive import copied, open_widget, read_canvas, run_code
 from tests.browser.drive_studio import designers, paint_line, painted, run_code_mask
 

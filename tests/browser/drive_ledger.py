@@ -8,9 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from mixlearn.methods.mixskd import TERMS
-from mixlearn.page.ledger import arrows, learning
-from mixlearn.page.ledger_effects import WAYS
-from mixlearn.page.ledger_net import PARTS, VALUES
+from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, learning
 from tests.browser.drive import copied, open_widget, run_code
 
 NAMES = {part: f"the {part}" for part in PARTS} | {"teacher": "the self-teacher"}

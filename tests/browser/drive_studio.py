@@ -12,7 +12,7 @@ import torch
 from playwright.sync_api import expect
 
 import mixlearn as ml
-from mixlearn.page.studio_methods import scored
+from mixlearn.page.studio_net import scored
 from tests.browser.drive import copied, open_widget, read_canvas, run_code
 
 SIDE = 32

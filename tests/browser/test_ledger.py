@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import mixlearn as ml
-from mixlearn.page.ledger_effects import WAYS, Effect
+from mixlearn.page.ledger import WAYS, Effect
 from mixlearn.train.records import interval
 from tests.browser.alone import OpenPage, bare, with_kernel
 from tests.browser.drive_ledger import check_ledger, state_of

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page.studio_methods import scored
+from mixlearn.page.studio_net import scored
 from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
 from tests.browser.drive_studio import check_studio, designers, painted
 

@@ -1,4 +1,4 @@
-"""The Python side of the widgets: state, HTML, errors."""
+"""The Python side of the widgets: what every one of them keeps, then the mixer and the box lab."""
 
 import json
 import math
@@ -9,125 +9,100 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page import widget_live
 from mixlearn.page.host import bundle, script_json
+from mixlearn.page.studio_net import PAIRS
+from mixlearn.page.widget import StandaloneWidget
 
 EVIL = "</script><img src=x onerror=alert(1)>"
+W = ml.widgets
+EVERY = {  # a widget to make, bytes of its module, bytes of its page
+    "lambda_mixer": (W.lambda_mixer, 75_000, 310_000),
+    "beta_explorer": (W.beta_explorer, 75_000, 75_000),
+    "box_lab": (W.box_lab, 75_000, 310_000),
+    "patch_groups": (W.patch_groups, 75_000, 280_000),
+    "mask_studio": (lambda: W.mask_studio(0.5, methods={"box": ml.cutmix}), 75_000, 450_000),
+    "mask_film": (lambda: W.mask_film(0.5, epoch=0), 80_000, 850_000),
+    "loss_ledger": (W.loss_ledger, 75_000, 80_000),
+}
 
 
-@pytest.mark.parametrize("name", ["lambda_mixer", "beta_explorer", "box_lab"])
-def test_a_module_stands_alone_and_is_small(name):
+@pytest.mark.parametrize("name", EVERY)
+def test_every_module_stands_alone_and_is_small(name):
+    make, most, most_page = EVERY[name]
     module = bundle(name)
     assert "\nimport " not in module and module.count("export ") == 1 and "export default" in module
     assert "http:" not in module.replace("http://www.w3.org/2000/svg", "") and "https:" not in module
-    assert len(module.encode()) < 60_000
+    declared = re.findall(r"^(?:async )?(?:function|const|class|let) (\w+)", module, re.M)
+    assert len(declared) == len(set(declared)) > 20, "the bundle is one module: no name twice"
+    assert len(module.encode()) < most and len(make().html().encode()) < most_page
 
 
-def test_html_without_the_photographs_is_small():
-    for widget in (ml.widgets.lambda_mixer(), ml.widgets.beta_explorer(), ml.widgets.box_lab()):
-        without = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", widget.html())
-        assert len(without.encode()) < 60_000
-    assert len(ml.widgets.lambda_mixer().html()) < 300_000  # with six photographs and the still one
+@pytest.mark.parametrize("name", EVERY)
+def test_every_widget_works_without_anywidget(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    widget = EVERY[name][0]()
+    assert isinstance(widget, StandaloneWidget)
+    state = {key: getattr(widget, key) for key in widget._keys}
+    assert json.loads(json.dumps(state)) == state
+    assert set(widget._repr_mimebundle_()) == {"text/html", "text/plain"}
+    assert f'"seed": {widget.seed}' in widget.html() if "seed" in state else "<noscript>" in widget.html()
+    with pytest.raises(AttributeError, match=r'observe needs .*anywidget: pip install "mixlearn\[lab\]"'):
+        widget.observe(print, "alpha")
 
 
 def test_two_equal_widgets_have_different_ids():
-    widget = ml.widgets.beta_explorer()
-    ids = {re.search(r'id="([^"]+)"', widget.html())[1] for _ in range(3)}
-    assert len(ids) == 3
+    widget = W.beta_explorer()
+    assert len({re.search(r'id="([^"]+)"', widget.html())[1] for _ in range(3)}) == 3
 
 
 def test_hostile_names_stay_text():
     images = torch.rand(2, 3, 8, 8)
-    widget = ml.widgets.lambda_mixer(images=images, names=[EVIL, "dog"], pair=(EVIL, "dog"))
-    page = widget.html()
-    assert EVIL not in page and "<img src=x" not in page
-    assert page.count("</script>") == 1
+    for widget in (
+        W.lambda_mixer(images=images, names=[EVIL, "dog"], pair=(EVIL, "dog")),
+        W.patch_groups(2, 2, patch=4, images=images, names=[EVIL, "dog"]),
+    ):
+        page = widget.html()
+        assert EVIL not in page and "<img src=x" not in page and page.count("</script>") == 1
     assert json.loads(script_json(EVIL)) == EVIL
 
 
-def test_a_still_picture_stands_in_the_html():
-    page = ml.widgets.lambda_mixer(0.63).html()
-    assert re.search(
-        r'<img src="data:image/webp;base64,[^"]+" alt="λ mixer: a mixture of 63 % dog and 37 % cat"', page
-    )
-    assert "<noscript>" in page
-
-
 def test_one_bundle_holds_the_live_view_and_the_html():
-    widget = ml.widgets.lambda_mixer(0.4)
+    widget = W.lambda_mixer(0.63)
+    still = r'<img src="data:image/webp;base64,[^"]+" alt="λ mixer: a mixture of 63 % dog and 37 % cat"'
+    assert re.search(still, widget.html()) and "<noscript>" in widget.html()
     data, _ = widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
-    assert '"lam": 0.4' in data["text/html"]
+    assert '"lam": 0.63' in data["text/html"]
     widget.lam = 0.8  # what a kernel sets, the next rendering shows
     assert '"lam": 0.8' in widget.html()
     seen = []
     widget.observe(lambda change: seen.append(change["new"]), "lam")
     widget.set_state({"lam": 0.25})  # what the page sends
     assert seen == [0.25] and widget.lam == 0.25
-    with pytest.raises(Exception, match="lam"):
-        widget.lam = 1.5
     widget.partner_name = "owl"
-    with pytest.raises(Exception, match="own_name must be one of dog, cat.*got 'unicorn'"):
-        widget.own_name = "unicorn"
     assert (widget.own_name, widget.partner_name) == ("dog", "owl")
 
 
-def test_without_anywidget_the_html_is_all_there_is(monkeypatch):
-    widget_live.live_class.cache_clear()
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    widget = ml.widgets.beta_explorer(0.3)
-    assert isinstance(widget, widget_live.StandaloneWidget) and widget.alpha == 0.3
-    assert set(widget._repr_mimebundle_()) == {"text/html", "text/plain"}
-    with pytest.raises(AttributeError, match=r'observe needs .*anywidget: pip install "mixlearn\[lab\]"'):
-        widget.observe(print, "alpha")
-    widget_live.live_class.cache_clear()
-
-
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("make", "arguments", "words"),
     [
-        ({"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
-        ({"alpha": 0}, "alpha must be positive and finite, got 0"),
-        ({"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
-        ({"images": torch.rand(2, 3, 4, 5)}, r"shape \(N, 3, S, S\), got \(2, 3, 4, 5\)"),
-        ({"images": torch.rand(2, 3, 4, 4), "names": ["a"]}, "one name for each of 2 images, got 1"),
+        (W.lambda_mixer, {"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
+        (W.lambda_mixer, {"alpha": 0}, "alpha must be positive and finite, got 0"),
+        (W.lambda_mixer, {"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
+        (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 5)}, r"shape \(N, 3, S, S\), got \(2, 3, 4, 5\)"),
+        (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 4), "names": ["a"]}, "each of 2 images, got 1"),
+        (W.box_lab, {"box": (0, 0, 129, 8)}, r"at most 128 × 128 and .*, got \(0, 0, 129, 8\)"),
+        (W.box_lab, {"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
+        (W.box_lab, {"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
+        (W.box_lab, {"box": (0, 0, 8)}, r"box must be \(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
+        (W.box_lab, {"box": (0, 0, 8.5, math.nan)}, r"in whole pixels.*got \(0, 0, 8.5, nan\)"),
+        (W.box_lab, {"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
+        (W.box_lab, {"size": 0}, "size must be at least 1 pixel, got 0"),
     ],
 )
-def test_errors_name_what_came(arguments, words):
+def test_errors_name_what_came(make, arguments, words):
     with pytest.raises(ValueError, match=words):
-        ml.widgets.lambda_mixer(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (
-            {"box": (0, 0, 129, 8)},
-            r"at most 128 × 128 and with its centre in the image, got \(0, 0, 129, 8\)",
-        ),
-        ({"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
-        ({"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
-        ({"box": (0, 0, 8)}, r"box must be \(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
-        ({"box": (0, 0, 8.5, math.nan)}, r"in whole pixels.*got \(0, 0, 8.5, nan\)"),
-        ({"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
-        ({"size": 0}, "size must be at least 1 pixel, got 0"),
-        ({"alpha": -1}, "alpha must be positive and finite, got -1"),
-        ({"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
-    ],
-)
-def test_the_box_lab_names_what_came(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        ml.widgets.box_lab(**arguments)
-
-
-def test_the_box_lab_in_a_kernel():
-    widget = ml.widgets.box_lab((-16, 40, 48, 104))
-    assert (widget.x, widget.y, widget.width, widget.height) == (-16, 40, 64, 64)
-    assert 'alt="Box lab: 81 % dog + 19 % cat, box x 0–48, y 40–104"' in widget.html()
-    widget.set_state({"x": -20, "canvas_height": 96})  # what the page sends
-    assert (widget.x, widget.canvas_height) == (-20, 96) and '"x": -20' in widget.html()
-    with pytest.raises(Exception, match="width"):
-        widget.width = -1
+        make(**arguments)
 
 
 @pytest.fixture(params=["live", "without anywidget"])
@@ -135,46 +110,41 @@ def either(request, monkeypatch):
     """Widgets with and without a kernel: the same values are right in both."""
     if request.param == "without anywidget":
         monkeypatch.setitem(sys.modules, "anywidget", None)
-    widget_live.live_class.cache_clear()
-    yield
-    widget_live.live_class.cache_clear()
+
+
+def film():
+    return W.mask_film(epoch=0, pairs=PAIRS[:2])
 
 
 @pytest.mark.parametrize(
     ("make", "name", "value", "words"),
     [
-        (ml.widgets.lambda_mixer, "lam", 1.01, r"lam must lie in \[0, 1\], got 1.01"),
-        (ml.widgets.lambda_mixer, "lam", -0.5, r"lam must lie in \[0, 1\], got -0.5"),
-        (ml.widgets.lambda_mixer, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
-        (ml.widgets.lambda_mixer, "alpha", 0.0, "alpha must be positive and finite, got 0.0"),
-        (ml.widgets.lambda_mixer, "own_name", "unicorn", "own_name must be one of dog, cat.*got 'unicorn'"),
-        (ml.widgets.lambda_mixer, "photos", [], r"photos must not change once the widget is made, got \[\]"),
-        (ml.widgets.beta_explorer, "alpha", math.inf, "alpha must be positive and finite, got inf"),
-        (ml.widgets.beta_explorer, "other", math.nan, "other must be positive and finite, got nan"),
-        (ml.widgets.box_lab, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
-        (ml.widgets.box_lab, "box", (0, 0, 200, 8), r"box must be .*128 × 128.*got \(0, 0, 200, 8\)"),
-        (ml.widgets.box_lab, "box", (9, 0, 8, 8), r"x0 ≤ x1 and y0 ≤ y1.*got \(9, 0, 8, 8\)"),
-        (ml.widgets.box_lab, "box", (120, 0, 140, 8), r"its centre in the image, got \(120, 0, 140, 8\)"),
-        (ml.widgets.box_lab, "box", (0, 0, 8), r"\(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
-        (ml.widgets.box_lab, "box", (0, 0, 8, math.nan), r"in whole pixels.*got \(0, 0, 8, nan\)"),
-        (ml.widgets.box_lab, "box", 8, "in whole pixels.*got 8"),
-        (
-            ml.widgets.box_lab,
-            "x",
-            127,
-            r"x must leave the box's sides in 0…128 pixels and its centre.*got 127",
-        ),
-        (ml.widgets.box_lab, "width", 129, r"width must leave .*got 129"),
-        (ml.widgets.box_lab, "canvas_width", 8, r"canvas_width must leave .*got 8"),
-        (ml.widgets.box_lab, "canvas_height", 0, "canvas_height must be at least 1 pixel, got 0"),
-        (ml.widgets.patch_groups, "order", [0, 1], r"a permutation of 0…8, got \[0, 1\]"),
-        (ml.widgets.patch_groups, "step", 6, r"step must lie in \[0, 5\], got 6"),
-        (
-            ml.widgets.loss_ledger,
-            "selected",
-            "dis",
-            "selected must be one of labels, mixed.*or empty, got 'dis'",
-        ),
+        (W.lambda_mixer, "lam", 1.01, r"lam must lie in \[0, 1\], got 1.01"),
+        (W.lambda_mixer, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
+        (W.lambda_mixer, "own_name", "unicorn", "own_name must be one of dog, cat.*got 'unicorn'"),
+        (W.lambda_mixer, "photos", [], r"photos must not change once the widget is made, got \[\]"),
+        (W.beta_explorer, "alpha", math.inf, "alpha must be positive and finite, got inf"),
+        (W.beta_explorer, "other", math.nan, "other must be positive and finite, got nan"),
+        (W.box_lab, "lam", math.nan, r"lam must lie in \[0, 1\], got nan"),
+        (W.box_lab, "box", (0, 0, 200, 8), r"box must be .*128 × 128.*got \(0, 0, 200, 8\)"),
+        (W.box_lab, "box", (9, 0, 8, 8), r"x0 ≤ x1 and y0 ≤ y1.*got \(9, 0, 8, 8\)"),
+        (W.box_lab, "box", (0, 0, 8, math.nan), r"in whole pixels.*got \(0, 0, 8, nan\)"),
+        (W.box_lab, "box", 8, "in whole pixels.*got 8"),
+        (W.box_lab, "x", 127, r"x must leave the box's sides in 0…128 pixels and its centre.*got 127"),
+        (W.box_lab, "canvas_width", 8, r"canvas_width must leave .*got 8"),
+        (W.box_lab, "canvas_height", 0, "canvas_height must be at least 1 pixel, got 0"),
+        (W.patch_groups, "batch", 7, r"batch must lie in 2…6, got 7"),
+        (W.patch_groups, "patch", 96, r"patch must go 2…8 times into 96 pixels, got 96"),
+        (W.patch_groups, "order", [0, 1], r"a permutation of 0…8, got \[0, 1\]"),
+        (W.patch_groups, "mixture", 4, r"mixture must lie in 0…3, or be -1 for none, got 4"),
+        (W.patch_groups, "place", 9, r"place must lie in 0…8, or be -1 for none, got 9"),
+        (W.patch_groups, "step", 6, r"step must lie in \[0, 5\], got 6"),
+        (W.loss_ledger, "selected", "dis", "selected must be one of labels, mixed.*or empty, got 'dis'"),
+        (film, "epoch", 99, r"epoch must be one of 0, 1, .*, got 99"),
+        (film, "pair", "cat + unicorn", r"pair must be one of .* \+ .*, got 'cat \+ unicorn'"),
+        (film, "mask", "AAAA", "mask must be the base64 of 32 × 32 bytes, got 'AAAA'"),
+        (film, "mask", "no mask", "mask must be the base64 of 32 × 32 bytes, got 'no mask'"),
+        (film, "score", 50.0, "score must not be set: it follows mask, got 50.0"),
     ],
 )
 def test_a_trait_out_of_range_is_refused_and_nothing_changes(either, make, name, value, words):
@@ -186,8 +156,9 @@ def test_a_trait_out_of_range_is_refused_and_nothing_changes(either, make, name,
 
 
 def test_the_box_lab_has_box_and_lam(either):
-    widget = ml.widgets.box_lab((-16, 40, 48, 104))
+    widget = W.box_lab((-16, 40, 48, 104))
     assert widget.box == (-16, 40, 48, 104)
+    assert 'alt="Box lab: 81 % dog + 19 % cat, box x 0–48, y 40–104"' in widget.html()
     assert widget.lam == 1 - 48 * 64 / 128**2  # what is seen of the box
     widget.box = torch.tensor([0, 0, 64, 128])
     assert widget.lam == 0.5 and (widget.x, widget.y, widget.width, widget.height) == (0, 0, 64, 128)
@@ -195,9 +166,8 @@ def test_the_box_lab_has_box_and_lam(either):
     assert (widget.box, widget.lam) == ((0, 32, 64, 96), 0.75)
     widget.lam = torch.tensor(0.6)
     assert widget.lam == pytest.approx(0.6, abs=0.005)  # whole pixels
-    assert (
-        widget.lam == ml.cutmix(torch.zeros(2, 3, 128, 128), boxes=[*widget.box], partner=[1, 0]).plan.lam[0]
-    )
+    pasted = ml.cutmix(torch.zeros(2, 3, 128, 128), boxes=[*widget.box], partner=[1, 0])
+    assert widget.lam == pasted.plan.lam[0]
     for lam, area in ((1.0, 0), (0.0, 128**2)):
         widget.lam = lam
         x0, y0, x1, y1 = widget.box
@@ -206,7 +176,7 @@ def test_the_box_lab_has_box_and_lam(either):
 
 
 def test_the_box_lab_tells_the_kernel_of_box_and_lam():
-    widget, seen = ml.widgets.box_lab((0, 0, 64, 64)), []
+    widget, seen = W.box_lab((0, 0, 64, 64)), []
     widget.observe(lambda change: seen.append((change["name"], change["new"])), ["box", "lam"])
     widget.set_state({"x": 64, "y": 64, "height": 32})  # what the page sends
     assert seen == [("box", (64, 64, 128, 96)), ("lam", 0.875)]
@@ -219,9 +189,9 @@ def test_the_box_lab_tells_the_kernel_of_box_and_lam():
     assert abs(widget.lam - 0.9) < 0.01
 
 
-@pytest.mark.parametrize("lam", [0.0, 0.25, 0.6, 0.731, 1.0])
+@pytest.mark.parametrize("lam", [0.0, 0.6, 0.731, 1.0])
 def test_a_lam_that_is_set_can_be_read_on_any_canvas(lam):
-    widget = ml.widgets.box_lab((0, 0, 33, 33), size=33)
+    widget = W.box_lab((0, 0, 33, 33), size=33)
     widget.canvas_width = 127
     widget.lam = lam
     x0, y0, x1, y1 = widget.box
@@ -231,20 +201,11 @@ def test_a_lam_that_is_set_can_be_read_on_any_canvas(lam):
     assert widget.lam == again and widget.box == (x0, y0, x1, y1)
 
 
-def test_what_follows_is_not_set():
-    studio = ml.widgets.mask_studio(pairs=[(630, 621)])
-    with pytest.raises(Exception, match="lam must not be set: it follows mask, got 0.5"):
-        studio.lam = 0.5
-    studio.set_state({"lam": 0.5})  # the page may
-    assert studio.lam == 0.5
-
-
 def test_the_box_lab_makes_a_box_for_a_share():
     images = torch.rand(2, 3, 8, 8)
-    for size, lam in ((128, 0.6), (127, 0.75), (33, 0.75), (33, 1.0), (16, 0.0)):
-        widget = ml.widgets.box_lab(None, ("a", "b"), lam=lam, size=size, images=images, names=["a", "b"])
-        boxes = ml.sample_boxes(
-            torch.full((4000,), lam), size, size, generator=torch.Generator().manual_seed(0)
-        )
+    for size, lam in ((128, 0.6), (33, 0.75), (33, 1.0), (16, 0.0)):
+        widget = W.box_lab(None, ("a", "b"), lam=lam, size=size, images=images, names=["a", "b"])
+        generator = torch.Generator().manual_seed(0)
+        boxes = ml.sample_boxes(torch.full((4000,), lam), size, size, generator=generator)
         assert [widget.width, widget.height] == (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
         assert widget.x + widget.width // 2 == size // 2

@@ -202,7 +202,7 @@ def test_text_of_a_record_is_text_on_the_results_page() -> None:
 
 
 def test_text_of_records_is_text_in_a_table() -> None:
-    from mixlearn.page.show_table import table
+    from mixlearn.page.tables import table
 
     page = table(EVIL, [EVIL, "b"], [[EVIL, f"**{EVIL}**"]])._repr_html_()
     assert "<script" not in page and page.count("&lt;script&gt;") == 4

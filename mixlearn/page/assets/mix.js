@@ -7,13 +7,16 @@ export function mixBytes(out, own, partner, share) {
 }
 
 export function roundEven(value) {
-  const low = Math.floor(value), rest = value - low;
+  const low = Math.floor(value),
+    rest = value - low;
   if (Math.abs(rest - 0.5) > 1e-9) return Math.round(value);
   return low % 2 ? low + 1 : low;
 }
 
 /** A share as whole per cent, "63 %". */
-export function percent(share) { return `${roundEven(100 * share)} %`; }
+export function percent(share) {
+  return `${roundEven(100 * share)} %`;
+}
 
 /** The sentence of MixPlan.describe for two images. */
 export function describe(share, own, partner) {
@@ -33,13 +36,17 @@ export function uniform(seed) {
   };
 }
 
-function normal(random) { return Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random()); }
+function normal(random) {
+  return Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
+}
 
 /** log of a Gamma(α) draw: Marsaglia and Tsang for α + 1, then times U^(1/α), so small α cannot underflow. */
 function logGammaDraw(alpha, random) {
-  const d = alpha + 1 - 1 / 3, c = 1 / Math.sqrt(9 * d);
+  const d = alpha + 1 - 1 / 3,
+    c = 1 / Math.sqrt(9 * d);
   for (;;) {
-    const x = normal(random), v = (1 + c * x) ** 3;
+    const x = normal(random),
+      v = (1 + c * x) ** 3;
     if (v > 0 && Math.log(random()) < 0.5 * x * x + d - d * v + d * Math.log(v)) {
       return Math.log(d * v) + Math.log(random()) / alpha;
     }
@@ -54,15 +61,21 @@ export function betaDraw(alpha, random) {
 /** log Γ(x) for x > 0 (Lanczos). */
 export function logGamma(x) {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
-  const p = [676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
-    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7];
+  const p = [
+    676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905,
+    -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+  ];
   let sum = 0.99999999999980993;
-  p.forEach((value, i) => { sum += value / (x + i); });
+  p.forEach((value, i) => {
+    sum += value / (x + i);
+  });
   const t = x + 6.5;
   return 0.5 * Math.log(2 * Math.PI) + (x - 0.5) * Math.log(t) - t + Math.log(sum);
 }
 
-export function logBeta(alpha) { return 2 * logGamma(alpha) - logGamma(2 * alpha); }
+export function logBeta(alpha) {
+  return 2 * logGamma(alpha) - logGamma(2 * alpha);
+}
 
 /** Density of Beta(α, α) at x. */
 export function betaDensity(x, alpha) {
@@ -75,15 +88,20 @@ export function betaBelow(x, alpha) {
   if (x >= 1) return 1;
   if (x > 0.5) return 1 - betaBelow(1 - x, alpha);
   const front = Math.exp(alpha * (Math.log(x) + Math.log(1 - x)) - logBeta(alpha)) / alpha;
-  let c = 1, d = 1 - (2 * alpha) * x / (alpha + 1);
+  let c = 1,
+    d = 1 - (2 * alpha * x) / (alpha + 1);
   d = 1 / (Math.abs(d) < 1e-300 ? 1e-300 : d);
   let f = d;
   for (let m = 1; m < 500; m++) {
     for (const odd of [false, true]) {
       const k = alpha + 2 * m;
-      const a = odd ? -((alpha + m) * (2 * alpha + m) * x) / (k * (k + 1)) : (m * (alpha - m) * x) / ((k - 1) * k);
-      d = 1 + a * d; d = 1 / (Math.abs(d) < 1e-300 ? 1e-300 : d);
-      c = 1 + a / c; if (Math.abs(c) < 1e-300) c = 1e-300;
+      const a = odd
+        ? -((alpha + m) * (2 * alpha + m) * x) / (k * (k + 1))
+        : (m * (alpha - m) * x) / ((k - 1) * k);
+      d = 1 + a * d;
+      d = 1 / (Math.abs(d) < 1e-300 ? 1e-300 : d);
+      c = 1 + a / c;
+      if (Math.abs(c) < 1e-300) c = 1e-300;
       f *= c * d;
     }
     if (Math.abs(c * d - 1) < 1e-14) break;
@@ -97,4 +115,6 @@ export function meanSmallerShare(alpha) {
 }
 
 /** Probability that the larger share is at least `least`. */
-export function looksUnmixed(alpha, least) { return 2 * betaBelow(1 - least, alpha); }
+export function looksUnmixed(alpha, least) {
+  return 2 * betaBelow(1 - least, alpha);
+}

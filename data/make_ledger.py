@@ -1,9 +1,13 @@
-"""A tiny network with MixSKD's parts, whose values and weights can be moved: the loss ledger looks at it."""
+"""Make mixlearn/page/assets/ledger.json: which loss term of MixSKD teaches what, as autograd has it.
 
-from __future__ import annotations
+    python data/make_ledger.py           # seconds, on one CPU core
 
+A tiny network with MixSKD's parts has its values and weights moved a little, one place after another: a term
+that changes depends on the place. Autograd says whether a gradient comes back.
+"""
+
+import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,48 +15,12 @@ from torch import Tensor, nn
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.mixskd import TERMS, MixSKD, Views, as_map, mixskd_terms
 from mixlearn.nets.resnet import resnet
+from mixlearn.page.ledger import FILE, PARTS, VALUES, Arrow, parts_of
 
-VALUES = (
-    "clean logits",
-    "interpolated maps",
-    "mixed maps",
-    "interpolated branch logits",
-    "mixed branch logits",
-    "interpolated own logits",
-    "mixed own logits",
-    "teacher on interpolated",
-    "teacher on mixed",
-)
-PARTS = ("backbone", "branches", "heads", "teacher", "critics")
 STEP = 3e-3  # of the moves
+ROUNDING, NEAR = 0.02, 0.2  # slopes that rounding alone may give; how near those are that agree
 Slopes = dict[str, dict[str, float]]
 _Watch = Callable[[str, Sequence[Tensor]], list[Tensor]]
-
-
-def parts_of(net: Any, learner: MixSKD) -> dict[str, list[Tensor]]:
-    """The weights of a network and of MixSKD's learner, by the part that they belong to.
-
-    Args:
-        net: the network. learner: made for it.
-
-    >>> net = resnet(8, 4, width=4)
-    >>> {part: len(weights) for part, weights in parts_of(net, MixSKD(net)).items()}
-    {'backbone': 27, 'branches': 27, 'heads': 6, 'teacher': 3, 'critics': 12}
-    """
-
-    def split(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        named: list[tuple[str, Tensor]] = list(module.named_parameters())
-        heads = [weight for name, weight in named if ".head." in f".{name}"]
-        return [weight for name, weight in named if ".head." not in f".{name}"], heads
-
-    (backbone, own), (branches, others) = split(net), split(learner.side)
-    return {
-        "backbone": backbone,
-        "branches": branches,
-        "heads": [*own, *others],
-        "teacher": list(learner.teacher.parameters()),
-        "critics": list(learner.critics.parameters()),
-    }
 
 
 class _Between(Views):
@@ -168,3 +136,45 @@ class TinyNet:
         for weight, old in zip(self.parts[place], before, strict=True):
             weight.copy_(old)
         return found
+
+
+def arrow(moved: float, plain: float, slope: float, value: bool) -> Arrow:
+    """From the slope that a move shows, and those of autograd, not adversarial and as asked."""
+    if not slope:
+        return Arrow("detached" if abs(moved) > ROUNDING else "none", 0, False)
+    stopped = value and abs(abs(slope) - abs(moved)) > NEAR * abs(moved)
+    return Arrow("gradient", -1 if slope * plain < 0 else 1, stopped)
+
+
+def table() -> dict[str, dict[str, dict[str, Arrow]]]:
+    """The arrows that there are, by "01" for not adversarial and critics that learn, term and place."""
+    moved, plain = TinyNet().moved(), TinyNet().autograd(False)
+    found: dict[str, dict[str, dict[str, Arrow]]] = {}
+    for adversarial in (False, True):
+        for critics_learn in (False, True):
+            slopes = TinyNet(critics_learn).autograd(adversarial)
+            rows = {
+                term: {
+                    place: arrow(moved[term][place], plain[term][place], slopes[term][place], place in VALUES)
+                    for place in (*VALUES, *PARTS)
+                }
+                for term in TERMS
+            }
+            found[f"{adversarial:d}{critics_learn:d}"] = {
+                term: {place: each for place, each in row.items() if each.state != "none"}
+                for term, row in rows.items()
+            }
+    return found
+
+
+def main() -> None:
+    """Write the table, a line for each term."""
+    forms = []
+    for form, rows in table().items():
+        lines = [f'  "{term}": {json.dumps(row)}' for term, row in rows.items()]
+        forms.append(f' "{form}": {{\n' + ",\n".join(lines) + "\n }")
+    FILE.write_text("{\n" + ",\n".join(forms) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -63,11 +63,9 @@ def records(
     >>> records("Fashion-MNIST", rows, {"accuracy, %": "accuracy"}, against="plain").head
     ('', 'accuracy, %', 'gain by seed')
     """
-    if not columns:
-        raise ValueError("columns must hold at least one measure, got none")
     if against is not None and against not in rows:
         raise ValueError(f"against must be one of {', '.join(rows)}, got {against!r}")
-    found, note = _found(rows, where)
+    found, note = _found(rows, columns, where)
     first = next(iter(columns.values()))
     base = found.get(against) if against is not None else None
     lines = []
@@ -99,22 +97,14 @@ def gains(
     Differences whose interval keeps clear of zero are bold.
 
     Args:
-        caption: what it shows.
         pairs: by the title of its row the names of the record and of that which is subtracted.
-        columns: as for `records`.
-        where: another folder than the book's.
-
-    Raises:
-        ValueError: no columns, records of other seeds.
-        KeyError: a measure that a record lacks.
+        caption, columns, where: as for `records`.
 
     >>> pair = {"MixSKD − plain": ("mixskd-fashion-mixskd", "mixskd-fashion-plain")}
     >>> gains("Fashion-MNIST", pair, {"accuracy, %": "accuracy", "NLL": "nll"}).head
     ('', 'accuracy, %', 'NLL')
     """
-    if not columns:
-        raise ValueError("columns must hold at least one measure, got none")
-    found, note = _found({name: name for pair in pairs.values() for name in pair}, where)
+    found, note = _found({name: name for pair in pairs.values() for name in pair}, columns, where)
     lines = [
         (title, *(_gained(measure, found[one], found[other]) for measure in columns.values()))
         for title, (one, other) in pairs.items()
@@ -124,8 +114,12 @@ def gains(
     return Table(caption, ("", *columns), tuple(lines), f"{told} {note}".strip())
 
 
-def _found(rows: Mapping[str, str], where: str | os.PathLike[str] | None) -> tuple[dict[str, Record], str]:
+def _found(
+    rows: Mapping[str, str], columns: Mapping[str, str], where: str | os.PathLike[str] | None
+) -> tuple[dict[str, Record], str]:
     """The whole records of the rows, and a sentence that names the others."""
+    if not columns:
+        raise ValueError("columns must hold at least one measure, got none")
     known = set(names(where))
     found = {title: load(name, where) for title, name in rows.items() if name in known}
     found = {title: record for title, record in found.items() if len(record.runs) >= SEEDS}

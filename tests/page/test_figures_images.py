@@ -1,0 +1,192 @@
+"""Figures of images, of plans and of a search: the pixels that are drawn are those that were given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+import mixlearn as ml
+from mixlearn.page.figures import Picture
+from mixlearn.page.figures_images import pixels
+from tests.page.figure_cases import (
+    EVERY,
+    FOUND,
+    IMAGES,
+    MANY,
+    MIXED,
+    NAMES,
+    OWN,
+    QUERIES,
+    THEIRS,
+    boxed,
+    four_parts,
+    shown,
+)
+
+figures = ml.figures
+
+
+def tiles(picture: Picture) -> list[np.ndarray]:
+    return [shown(axes) for axes in picture.figure.axes if axes.images]
+
+
+def as_array(images: torch.Tensor) -> np.ndarray:
+    return images.permute(0, 2, 3, 1).numpy()
+
+
+class TestPixels:
+    def test_undoes_normalisation(self) -> None:
+        mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+        shift, scale = (torch.tensor(v).view(3, 1, 1) for v in (mean, std))
+        assert np.allclose(pixels((IMAGES - shift) / scale, mean, std), as_array(IMAGES), atol=1e-6)
+
+    def test_bytes_and_grey(self) -> None:
+        grey = pixels(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2))
+        assert grey.tolist() == [[[[0.0] * 3, [1.0] * 3]]]
+
+    @pytest.mark.parametrize(
+        ("images", "options", "error", "words"),
+        [
+            (np.zeros((1, 3, 2, 2)), {}, TypeError, "images must be a tensor, got ndarray"),
+            (torch.zeros(1, 4, 2, 2), {}, ValueError, r"\(B, 1 or 3, H, W\), got \(1, 4, 2, 2\)"),
+            (torch.zeros(0, 3, 2, 2), {}, ValueError, r"got \(0, 3, 2, 2\)"),
+            (torch.full((1, 1, 2, 2), -1.5), {}, ValueError, r"\[0, 1\], got -1.50 .*; give mean and std"),
+            (torch.full((1, 1, 2, 2), math.nan), {}, ValueError, "got nan"),
+            (IMAGES, {"mean": [0.5]}, ValueError, r"belong together, got mean=\[0.5\] and std=None"),
+            (IMAGES, {"mean": [0.5], "std": [0.5]}, ValueError, "each of 3 channels"),
+            (IMAGES, {"titles": ["one"]}, ValueError, "each of 6 images, got 1"),
+            (IMAGES, {"columns": 0}, ValueError, "columns must be at least 1, got 0"),
+        ],
+    )
+    def test_bad_input(self, images, options, error: type[Exception], words: str) -> None:
+        with pytest.raises(error, match=words):
+            figures.images(images, **options)
+
+
+class TestImages:
+    def test_every_image_once_in_order(self) -> None:
+        picture = figures.images(IMAGES, NAMES, columns=4)
+        assert np.allclose(tiles(picture), as_array(IMAGES))
+        assert picture.alt == "A grid of 6 images in 2 rows: dog, cat, owl, cat, koala, bison."
+        boxes = [axes.get_position() for axes in picture.figure.axes]
+        assert boxes[4].x0 == boxes[0].x0 and boxes[4].y0 < boxes[0].y0
+        wide, high = picture.figure.get_size_inches()
+        assert boxes[0].width * wide / (boxes[0].height * high) == pytest.approx(16 / 12)
+        assert figures.images(IMAGES[:1]).alt == "A grid of 1 image in 1 row."
+
+    def test_titles_of_several_lines_get_room(self) -> None:
+        one = figures.images(IMAGES[:2], ["a", "b"])
+        three = figures.images(IMAGES[:2], ["a", "b\nc\nd"])
+        assert 0.25 < three.figure.get_figheight() - one.figure.get_figheight() < 0.32
+        assert "a, b and c and d" in repr(three)
+
+
+class TestPlan:
+    def test_batch_shows_image_partner_mixture_and_label(self) -> None:
+        picture = figures.batch(IMAGES, MIXED, NAMES, count=5)
+        own, partner = as_array(IMAGES), as_array(IMAGES[MIXED.plan.partner])
+        drawn = tiles(picture)
+        assert len(drawn) == 15
+        for k in range(5):
+            expected = [own[k], partner[k], as_array(MIXED.images)[k]]
+            assert np.allclose(drawn[3 * k : 3 * k + 3], expected, atol=1e-6)
+            assert MIXED.plan.describe(k, NAMES) in picture.alt
+        bars = [[bar.get_width() for bar in axes.patches] for axes in picture.figure.axes if axes.patches]
+        lam = MIXED.plan.lam.tolist()
+        assert bars[0] == pytest.approx([lam[0], 1 - lam[0]])
+        assert bars[3] == pytest.approx([1.0])  # cat with cat
+        assert bars[4] == pytest.approx([1.0])  # koala with itself
+
+    def test_batch_undoes_normalisation_after_mixing(self) -> None:
+        mixed = ml.mixup(4 * IMAGES - 2, lam=0.25, partner=torch.arange(6).roll(1))
+        picture = figures.batch(4 * IMAGES - 2, mixed, count=1, mean=[0.5] * 3, std=[0.25] * 3)
+        expected = as_array(0.25 * IMAGES[:1] + 0.75 * IMAGES[-1:])[0]
+        assert np.allclose(tiles(picture)[2], expected, atol=1e-6)
+
+    @pytest.mark.parametrize("make", [boxed, four_parts])
+    def test_equation_adds_up(self, make: Callable[[], ml.MixPlan]) -> None:
+        plan = make()
+        picture = figures.plan(IMAGES, plan, 2, NAMES)
+        *terms, mixture = tiles(picture)
+        total = sum(image * mask[..., None] for image, mask in zip(terms[::2], terms[1::2], strict=True))
+        assert np.allclose(total, mixture, atol=1e-6)
+        assert np.allclose(mixture, as_array(plan.mix(IMAGES))[2], atol=1e-6)
+        assert plan.describe(2, NAMES) in picture.alt
+        assert plan.describe(2, NAMES) in [text.get_text() for text in picture.figure.texts]
+
+    def test_one_share_for_all_pixels_is_written_into_its_mask(self) -> None:
+        picture = figures.plan(IMAGES, MIXED, 2, NAMES)
+        masks = [axes for axes in picture.figure.axes if axes.images and shown(axes).ndim == 2]
+        lam = MIXED.plan.lam[2].item()
+        assert [float(shown(axes)[0, 0]) for axes in masks] == pytest.approx([lam, 1 - lam])
+        assert [axes.texts[0].get_text() for axes in masks] == [f"{lam:.2f}", f"{1 - lam:.2f}"]
+        assert figures.plan(IMAGES, MIXED, -1, NAMES).alt == figures.plan(IMAGES, MIXED, 5, NAMES).alt
+
+    @pytest.mark.parametrize("draw", [figures.batch, figures.plan])
+    def test_refuses_what_does_not_belong(self, draw: Callable[..., Picture]) -> None:
+        with pytest.raises(TypeError, match="a Mixed or a MixPlan, got Tensor"):
+            draw(IMAGES, IMAGES)
+        with pytest.raises(ValueError, match="the 6 images that the plan mixes, got 5"):
+            draw(IMAGES[:5], MIXED)
+        with pytest.raises(ValueError, match="each of 6 images, got 1"):
+            draw(IMAGES, MIXED, names=["dog"])
+
+    def test_refuses_numbers(self) -> None:
+        with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+            figures.batch(IMAGES, MIXED, count=0)
+        with pytest.raises(IndexError, match="0…5 for 6 mixtures, got 6"):
+            figures.plan(IMAGES, MIXED, 6)
+
+
+def crossed(axes: matplotlib.axes.Axes) -> bool:
+    """Whether an image is marked, by a cross and by its frame alike."""
+    cross = [line.get_marker() for line in axes.lines] == ["X"]
+    frames = {spine.get_linewidth() for spine in axes.spines.values()}
+    assert frames == ({1.8} if cross else {0.5}) and len(axes.lines) == cross
+    return cross
+
+
+class TestRetrieval:
+    def test_every_image_is_in_its_place_and_wrong_classes_are_marked(self) -> None:
+        figure = EVERY["a search"]().figure
+        for q in range(3):
+            query, *near = figure.axes[5 * q : 5 * q + 5]
+            assert np.allclose(shown(query), QUERIES[q].permute(1, 2, 0)) and not crossed(query)
+            for n, axes in enumerate(near):
+                assert np.allclose(shown(axes), FOUND[q, n].permute(1, 2, 0))
+            assert [crossed(axes) for axes in near] == (THEIRS[q] != OWN[q]).tolist()
+            boxes = [axes.get_position() for axes in (query, *near)]
+            assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+        words = [text.get_text() for text in figure.texts]
+        assert [text for text in words if " of 4" in text] == ["4 of 4", "2 of 4", "1 of 4"]
+
+    def test_words(self) -> None:
+        assert figures.retrieval(QUERIES, FOUND, OWN, THEIRS, ["cat", "dog", "owl"]).alt == (
+            "3 images, each with the 4 nearest found: 7 of 12 are of the same class. cat: 4 of 4; "
+            "dog: 2 of 4, not cat, owl; owl: 1 of 4, not dog, dog, cat."
+        )
+        one = figures.retrieval(QUERIES[:1], FOUND[:1, :1], [0], [[0]], ["cat"])
+        assert one.alt == "1 image, with the 1 nearest found: 1 of 1 are of the same class. cat: 1 of 1."
+
+    @pytest.mark.parametrize(
+        ("queries", "found", "labels", "theirs", "error", "words"),
+        [
+            (QUERIES[:2], FOUND, OWN, THEIRS, ValueError, r"got \(2, 3, 8, 10\) and \(3, 4, 3, 8"),
+            (QUERIES, FOUND[:, 0], OWN, THEIRS, ValueError, r"\(3, 3, 8, 10\)$"),
+            (QUERIES, FOUND[:, :0], OWN, THEIRS[:, :0], ValueError, "1 to 20 images of each query, got 0"),
+            (MANY[:, 0], MANY.repeat(1, 2, 1, 1, 1), OWN, THEIRS, ValueError, "got 40"),
+            (QUERIES * 9, FOUND, OWN, THEIRS, ValueError, r"queries must lie in \[0, 1\]"),
+            (QUERIES, FOUND, OWN[:2], THEIRS, ValueError, r"labels must have shape \(3,\), got \(2,\)"),
+            (QUERIES, FOUND, OWN + 1, THEIRS, ValueError, "labels must lie in 0…2 for 3 classes, got 1 to 3"),
+            (QUERIES, [], OWN, THEIRS, TypeError, "tensors, got Tensor and list"),
+            (QUERIES, FOUND, OWN.float(), THEIRS, TypeError, "integer class ids, got torch.float32"),
+        ],
+    )
+    def test_bad_input(self, queries, found, labels, theirs, error, words) -> None:
+        with pytest.raises(error, match=words):
+            figures.retrieval(queries, found, labels, theirs, ["cat", "dog", "owl"])
