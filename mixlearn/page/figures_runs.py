@@ -11,7 +11,6 @@ from mixlearn.page import style as look
 from mixlearn.page.style import Picture
 from mixlearn.train.records import Interval, Record, interval
 
-_SHARES = {"accuracy", "mixed_accuracy", "ece", "gap"}  # shown in hundredths
 _TITLES = {
     "accuracy": "accuracy (%)",
     "mixed_accuracy": "mixed accuracy (%)",
