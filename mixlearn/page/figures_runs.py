@@ -53,7 +53,7 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
         figure = look.canvas(2.75, "constrained")
         panels = figure.subplots(1, len(measures), squeeze=False)[0]
         for axes, key in zip(panels, measures, strict=True):
-            scale, lines = 100 if key.rpartition("/")[2] in _SHARES else 1, []
+            scale, lines = 100 if is_share(key) else 1, []
             for c, (name, many) in enumerate(seeds.items()):
                 at, means = _over_epochs(many, key, name)
                 middle = [scale * mean.mean for mean in means]
