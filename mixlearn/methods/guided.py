@@ -1,9 +1,8 @@
-"""Mixing that asks the network: where to look before mixing, or what it looked at afterwards."""
+"""Mixing that asks the network where to look before it mixes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,15 +21,14 @@ Guide = Callable[[Any, Tensor, Tensor], Tensor]
 class Guided(Mixing):
     """Soft cross-entropy on images mixed by what the network itself finds salient in them.
 
-    A gradient is one more pass forward and one more back: the step takes about twice as long.
+    A gradient is one more pass forward and one more back: the step takes about twice as long. In mixed
+    precision the maps are made in full precision, or as `fit` has it in bfloat16.
 
     Args:
         mix: a method that takes `saliency=`, such as `ml.puzzlemix`, or a `RandomMix` with one; its maps are
             made only for batches that such a method mixes.
         guide: `guide(model, images, labels)` → (B, 1, H, W) maps; None takes `gradient_saliency`.
         num_classes, smoothing, loss: as for `Mixing`.
-
-    In mixed precision the maps are made in full precision, or as `fit` has it in bfloat16.
 
     Raises:
         TypeError: a method that takes no `saliency=`.
@@ -53,29 +51,27 @@ class Guided(Mixing):
         loss: Loss | None = None,
     ) -> None:
         super().__init__(mix, num_classes, smoothing, loss)
-        several = mix.methods if isinstance(mix, RandomMix) else [mix]
-        if not any(takes(method, "saliency") for method in several):
+        if not any(takes(method, "saliency") for method in getattr(mix, "methods", [mix])):
             raise TypeError(
                 f"mix must take saliency=, as ml.puzzlemix does, got {in_words(mix)}; "
                 "methods that do not look at images go into ml.learners.Mixing"
             )
         self.guide = gradient_saliency if guide is None else guide
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
 
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         net = bare(model)  # each process makes the maps of all, and no wrapper waits for a step
-        made: list[Tensor] = []
+        maps: list[Tensor] = []
 
         def look(_: Tensor) -> Tensor:
-            if not made:
+            if not maps:
                 with self.autocast():
-                    made.append(self.guide(net, images.to(_dtype(net, images)), labels))
-            return made[0]
+                    maps.append(self.guide(net, images.to(_dtype(net, images)), labels))  # (B, 1, H, W)
+            return maps[0]
 
-        maps = look if isinstance(self.mix, RandomMix) else look(images)
-        mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=maps)
+        saliency = look if isinstance(self.mix, RandomMix) else look(images)
+        mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=saliency)
         return {"mixed_labels": self.loss(model(mixed.images), self.smoothed(targets))}
 
     def __repr__(self) -> str:

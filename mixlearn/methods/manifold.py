@@ -49,38 +49,36 @@ class MixingInside(Mixing):
         smoothing: float = 0.0,
         loss: Loss | None = None,
     ) -> None:
-        if isinstance(mix, Mapping):
-            if stages is not None:
-                raise ValueError(f"stages are named by mix already, {list(mix)}; got {stages!r} besides")
-            stages, ways = list(mix), dict(mix)
-        else:
-            ways = {}
+        ways = dict(mix) if isinstance(mix, Mapping) else {}
+        if ways and stages is not None:
+            raise ValueError(f"stages are named by mix already, {list(ways)}; got {stages!r} besides")
+        stages = list(ways) if isinstance(mix, Mapping) else stages
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        super().__init__(ways[stages[0]] if isinstance(mix, Mapping) else mix, num_classes, smoothing, loss)
+        self.ways = ways if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        super().__init__(self.ways[stages[0]], num_classes, smoothing, loss)
         self.stages = tuple(stages)
-        self.ways = {stage: ways.get(stage, self.mix) for stage in self.stages}
 
     def __call__(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         check_taps(model, "MixingInside")
-        there = getattr(bare(model), "stages", self.stages)
+        known = getattr(bare(model), "stages", self.stages)
         for stage in self.stages:
-            if stage not in there:
-                raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
+            if stage not in known:
+                raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
         chosen = self.stages[int(torch.randint(len(self.stages), (), generator=generator))]
-        found: list[Tensor] = []
+        targets: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            mixed, targets = self.mixed(self.ways[stage], features, labels, generator)
-            found.append(targets)
+            mixed, soft = self.mixed(self.ways[stage], features, labels, generator)
+            targets.append(soft)
             return mixed.images
 
         logits = model(images, tap=Only(chosen, tap))
-        if not found:
+        if not targets:
             raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
-        return {"mixed_labels": self.loss(logits, self.smoothed(found[0]))}
+        return {"mixed_labels": self.loss(logits, self.smoothed(targets[0]))}
 
     def __repr__(self) -> str:
         ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())

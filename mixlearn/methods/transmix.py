@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from mixlearn.core.extras import in_words
 from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.methods.learner import Loss, Mixing, looked_at
 from mixlearn.methods.saliency import normalised
-from mixlearn.nets.taps import Only, bare
+from mixlearn.nets.taps import bare
 
 
 @torch.no_grad()
@@ -95,18 +95,13 @@ class TransMixing(Mixing):
         inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
-                f"TransMix needs a network with class_attention, such as ml.nets.vit, "
+                "TransMix needs a network with class_attention, such as ml.nets.vit, "
                 f"got {type(inner).__name__}"
             )
         mixed, targets = self.mixed(self.mix, images, labels, generator)
-        kept: list[Tensor] = []
-
-        def tap(stage: str, tokens: Tensor) -> Tensor:
-            kept.append(tokens)
-            return tokens
-
-        logits = model(mixed.images, tap=Only(inner.stages[-3], tap))
-        attention = inner.class_attention(kept[0])  # of the tokens that enter the last layer
+        last = inner.stages[-3]  # the tokens that enter the last layer
+        logits, tokens = looked_at(model, mixed.images, last)
+        attention = inner.class_attention(tokens[last])  # (B, n, m)
         targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
         return {"mixed_labels": self.loss(logits, self.smoothed(targets))}
 

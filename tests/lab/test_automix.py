@@ -11,8 +11,8 @@ import mixlearn as ml
 from experiments import recipes
 from experiments.chapters import automix
 from experiments.rivals import Averaged
+from mixlearn.methods.learner import Twin, slow_down
 from mixlearn.methods.learners import AutoMix
-from mixlearn.methods.twin import Twin, slow_down
 from mixlearn.nets.taps import WithHead
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))

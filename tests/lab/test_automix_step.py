@@ -10,6 +10,7 @@ from torch import nn
 import mixlearn as ml
 from experiments import recipes
 from experiments.rivals import Averaged
+from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
 from tests.seeds import seeded
 
@@ -117,7 +118,7 @@ def test_a_learner_that_was_built_before_is_refused_by_recipes():
 
 def test_a_twin_of_sixteen_bits_is_refused():
     with pytest.raises(TypeError, match=r"32 bits .* got torch\.bfloat16"):
-        ml.methods.twin.Twin({"layer": nn.Linear(2, 2).bfloat16()})
+        Twin({"layer": nn.Linear(2, 2).bfloat16()})
 
 
 @pytest.mark.parametrize(

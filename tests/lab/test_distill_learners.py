@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments import recipes
-from experiments.rivals import BYOT, CSKD, PSKD, TFKD, Averaged
+from experiments.rivals import BYOT, CSKD, PSKD, TFKD, Averaged, same_class
 from experiments.training import told
-from mixlearn.methods.distill import same_class
 from mixlearn.methods.learners import DDGSD, Mixing, Plain
 from tests.lab.apart import apart
 from tests.lab.sets import Blobs, weights

@@ -14,7 +14,7 @@ from torch import nn
 import mixlearn as ml
 from experiments.nets import wide_resnet
 from experiments.training import fine_tune
-from mixlearn.methods.twin import Twin
+from mixlearn.methods.learner import Twin
 from mixlearn.nets.taps import Tapped, WithHead
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
 from mixlearn.train.schedules import cosine
