@@ -21,10 +21,12 @@ from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.contrast import Contrast, contrastive_loss, directions, rising
 from mixlearn.methods.learner import (
     Buffers,
+    Draws,
     Learner,
     Mixing,
     Momentum,
     Plain,
+    Terms,
     Twin,
     Unlabelled,
     looked_at,
@@ -69,9 +71,7 @@ class BYOT(nn.Module, Learner):
             self.side = nn.ModuleList(Branch(net, after, generator=generator) for after in branch_points(net))
         self.final = stages_of(net)[-1]
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         stages = [str(branch.stage) for branch in self.side]
         own, features = looked_at(model, images, *stages, self.final)
         with self.autocast():
@@ -140,9 +140,7 @@ class PSKD(nn.Module, Learner):
         """Count the epochs."""
         self.epoch = min(int(progress * self.epochs + 1e-9), self.epochs - 1)
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         if self.epoch != self.taken:
             self._take(getattr(model, "module", model))
         past: Tensor | None = None
@@ -234,9 +232,7 @@ class TFKD(Plain):
         self.right, self.temperature, self.weight = right, temperature, weight
         self.student_temperature, self.released = student_temperature, released
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         logits = model(images).float()
         options = {"right": self.right, "temperature": self.temperature, "released": self.released}
         teacher = virtual_teacher(labels, logits.shape[1], **options)  # type: ignore[arg-type]
@@ -247,7 +243,7 @@ class TFKD(Plain):
         }
 
 
-def same_class(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def same_class(labels: Tensor, generator: Draws = None) -> Tensor:
     """For each image another one of its class in the batch, each with the same chance; −1 where none is.
 
     >>> same_class(torch.tensor([2, 5, 2])).tolist()
@@ -282,9 +278,7 @@ class CSKD(Plain):
         super().__init__(num_classes, smoothing)
         self.temperature, self.weight = temperature, weight
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         logits = model(images).float()
         partner = same_class(labels, generator)
         alone = partner < 0  # such an image learns from its own answer: nothing
@@ -296,8 +290,8 @@ class CSKD(Plain):
 # ----------------------------------------------------------------------------------------- without labels
 def mixco_terms(
     query: Tensor | None, mixed: Tensor, keys: Tensor, plan: MixPlan, *, temperature: float = 0.2
-) -> dict[str, Tensor]:
-    """Of (B, D) each: "origin", images find their other view; "mix_to_origin", mixtures those of their images."""
+) -> Terms:
+    """Rows (B, D): "origin", images find their other view; "mix_to_origin", mixtures all of theirs."""
     terms = {} if query is None else {"origin": contrastive_loss(query, keys, temperature=temperature)}
     terms["mix_to_origin"] = contrastive_loss(mixed, keys, plan.source_matrix(), temperature=temperature)
     return terms
@@ -328,7 +322,7 @@ class MixCo(Contrast):
             raise TypeError(f"mix must be a function (images, *, generator), got {type(mix).__name__}")
         self.mix, self.origin = mix, origin
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         one, two = self.views(images, generator)
         mixed = self.mix(one, generator=generator)
         queries, keys = self.encoded(model, [mixed.images, *([one] if self.origin else [])], [two])
@@ -371,16 +365,16 @@ class SimSiam(Contrast):
             net, hidden=hidden, outside=outside, predictor=predictor, predictor_norm=predictor_norm, **parts
         )
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         both = self.views(images, generator)
         queries, keys = self.encoded(model, both, both)
         return {"prediction": simsiam_loss((queries[0], queries[1]), (keys[0], keys[1]))}
 
 
 def hidden_patches(
-    batch: int, side: int, *, ratio: float = 0.6, block: int = 1, generator: torch.Generator | None = None
+    batch: int, side: int, *, ratio: float = 0.6, block: int = 1, generator: Draws = None
 ) -> Tensor:
-    """Which patches (B, side²) of each image are hidden, on the CPU: square blocks, drawn for each on its own.
+    """Which patches (B, side²) of each image are hidden, on the CPU: square blocks, drawn for each image.
 
     `ratio` is rounded up to whole blocks, and one stays at least; `block` is a side in patches.
     Source: Xie et al., *SimMIM*, CVPR 2022, section 3.2.
@@ -401,7 +395,7 @@ def hidden_patches(
 
 
 def masked_pixel_loss(predicted: Tensor, images: Tensor, hidden: Tensor, *, patch: int) -> Tensor:
-    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off, the mean of |difference|.
+    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off: mean |difference|.
 
     Source: Xie et al., *SimMIM*, CVPR 2022, section 3.4.
     """
@@ -459,7 +453,7 @@ class MaskedImages(Unlabelled):
         nn.init.trunc_normal_(self.decoder.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.decoder.bias)
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         view = self.augment(images, generator=generator)
         hidden = hidden_patches(len(view), self.side, ratio=self.ratio, block=self.block, generator=generator)
         hidden = sent(hidden, view.device)  # (B, T)
@@ -526,7 +520,5 @@ class Averaged(nn.Module, Learner):
         """The twin."""
         return self.twin["net"]
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         return self.learner(model, images, labels, generator=generator)

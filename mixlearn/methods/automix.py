@@ -15,7 +15,7 @@ from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.learner import Buffers, Learner, Momentum, Twin, slow_down
+from mixlearn.methods.learner import Buffers, Draws, Learner, Momentum, Terms, Twin, slow_down
 from mixlearn.nets.taps import WithHead, headed, stage_channels, staged
 
 
@@ -27,9 +27,8 @@ class MixBlock(nn.Module):
 
         P = softmax(Q Kᵀ / √d),   s = P V,   mask of the partner = sigmoid(s, enlarged).
 
-    The image's own mask is what that leaves. The weights are small at first, so that training starts from
-    masks of ½ everywhere. Too small they must not be: the gradient of queries and keys is in proportion to
-    them, so attention that is even at first stays so for long, and what is learnt then is plain Mixup.
+    The image's own mask is what that leaves. Small first weights make masks of ½ everywhere; with too small
+    ones attention stays even for long, and what is learnt then is plain Mixup.
 
     Args:
         channels: C of the features.
@@ -43,15 +42,10 @@ class MixBlock(nn.Module):
             channels and long training; a block of few channels needs more.
         generator: source of the initial weights; None uses torch's default one.
 
-    Raises:
-        ValueError: fewer channels than `reduction`, another mode, a std that is not positive.
-
-    Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
-    details from the authors' code (OpenMixup).
+    Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).
 
     >>> block = MixBlock(8, generator=torch.Generator().manual_seed(0))
-    >>> features = torch.rand(2, 8, 4, 4)
-    >>> masks = block(features, torch.tensor([0.3]), torch.tensor([1, 0]), (16, 16))
+    >>> masks = block(torch.rand(2, 8, 4, 4), torch.tensor([0.3]), torch.tensor([1, 0]), (16, 16))
     >>> masks.shape, bool((masks - 0.5).abs().max() < 0.05)
     (torch.Size([2, 1, 16, 16]), True)
     """
@@ -95,9 +89,6 @@ class MixBlock(nn.Module):
             lam: (B,), or one for all: each image's share, in [0, 1].
             partner: (B,) int64, the partner of each image.
             size: (H, W) of the masks, multiples of h and w.
-
-        Raises:
-            ValueError: features of another number of channels, a size that h and w do not divide.
         """
         if features.dim() != 4 or features.shape[1] != self.channels:
             raise ValueError(
@@ -155,16 +146,11 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
     Returns:
         A scalar.
 
-    Raises:
-        ValueError: λ of another shape, a negative margin.
-
     Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
 
     >>> masks = torch.tensor([0.9, 0.1]).view(2, 1, 1, 1)
-    >>> round(mask_loss(masks, torch.tensor([0.5])).item(), 4)
-    0.3
-    >>> mask_loss(masks, torch.tensor([0.5]), batch_mean=True).item()
-    0.0
+    >>> mask_loss(masks, torch.tensor([0.5])), mask_loss(masks, torch.tensor([0.5]), batch_mean=True)
+    (tensor(0.3000), tensor(0.))
     """
     own = masks.mean((1, 2, 3))  # (B,)
     if margin < 0 or lam.dim() != 1 or len(lam) not in (1, len(own)):
@@ -204,11 +190,7 @@ class AutoMix(nn.Module, Learner):
         smoothing: share of each mixed label spread over all classes.
         generator: source of the first weights of the new parts.
 
-    Raises:
-        ValueError: a stage that the network lacks, features that do not divide the image, α not positive.
-
-    Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
-    details from the authors' code (OpenMixup).
+    Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
@@ -268,13 +250,11 @@ class AutoMix(nn.Module, Learner):
         self.twin = None if joint else Twin(self._followed(net), momentum, buffers)
 
     def advance(self, progress: float) -> None:
-        """Let the mask loss fade, and take the twin's momentum of this moment."""
         self.progress = progress
         if self.twin is not None:
             self.twin.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow."""
         if self.twin is not None:
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
@@ -285,23 +265,17 @@ class AutoMix(nn.Module, Learner):
             net, head = self.twin["net"], self.twin["mix_head"]
         return net if self.deploy_head == "clean" else WithHead(net, head)
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         """The four terms of a batch of images (B, C, H, W) with class ids (B,)."""
-        terms: dict[str, Tensor] = {}
+        terms: Terms = {}
         for part in self.in_parts(model, images, labels, generator=generator):
             terms |= part
         return {name: terms[name] for name in ("clean", "mixed", "generator", "mask") if name in terms}
 
     def in_parts(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """The same terms one part after the other: no two parts share what a gradient needs.
-
-        Where each part's gradient is taken before the next is asked for, as `fit` does, a step needs the
-        memory of one pass and not of three.
-        """
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
+        """The same terms; no two parts share what a gradient needs: memory holds one pass and not three."""
         # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
         for_block, for_net = (self._drawn(len(images), generator) for _ in range(2))
         size = (images.shape[-2], images.shape[-1])
@@ -324,7 +298,7 @@ class AutoMix(nn.Module, Learner):
         yield {"mixed": self._mixed(model, self.mix_head, for_net, masks, images, labels)}
         yield {"clean": cross_entropy(model(images), labels, self.smoothing)}
 
-    def _drawn(self, batch: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _drawn(self, batch: int, generator: Draws) -> tuple[Tensor, Tensor]:
         """λ (1,) and partners (B,)."""
         lam = sample_lam(1, self.alpha, generator=generator)
         return lam, sample_partner(batch, fixed_points=self.fixed_points, generator=generator)

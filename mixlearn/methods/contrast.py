@@ -14,7 +14,7 @@ from mixlearn.core.checks import is_count, readable
 from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.processes import Shared
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.learner import Momentum, Twin, Unlabelled, dealt, interleaved, slow_down
+from mixlearn.methods.learner import Draws, Momentum, Terms, Twin, Unlabelled, dealt, interleaved, slow_down
 from mixlearn.nets.taps import pooled
 
 rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
@@ -38,15 +38,13 @@ def contrastive_loss(
         A scalar, float32 at least.
 
     Raises:
-        ValueError: shapes that disagree, a temperature that is not positive, features that are not finite or
-            of length 0, targets that do not sum to 1.
+        ValueError: features that are not finite or of length 0, and arguments out of their ranges.
 
     Source: van den Oord, Li & Vinyals, *Representation Learning with Contrastive Predictive Coding*, 2018,
     for one key; Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, for more.
 
-    >>> eye = torch.eye(3)
-    >>> round(contrastive_loss(eye, 5 * eye, temperature=1.0).item(), 4)
-    0.5514
+    >>> contrastive_loss(torch.eye(3), 5 * torch.eye(3), temperature=1.0)
+    tensor(0.5514)
     """
     if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
         raise ValueError(
@@ -69,16 +67,10 @@ def contrastive_loss(
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
     """SimCLR's loss: each of 2B features is to find that of its image's other view among the 2B − 1 others.
 
-    Args:
-        first, second: (B, D), of two views of the same images.
-        temperature: τ, by which cosine similarities are divided. The paper has 0.5 for CIFAR-10.
+    `first` and `second` are (B, D), of two views of the same images; τ divides cosine similarities.
 
-    Source: Chen, Kornblith, Norouzi & Hinton, *A Simple Framework for Contrastive Learning of Visual
-    Representations*, ICML 2020, equation 1.
-
-    >>> eye = torch.eye(3)
-    >>> round(nt_xent(eye, eye, temperature=1.0).item(), 4)                       # log(1 + 4 / e)
-    0.9048
+    >>> nt_xent(torch.eye(3), torch.eye(3), temperature=1.0)  # log(1 + 4 / e)
+    tensor(0.9048)
     """
     if first.shape != second.shape or first.dim() != 2:
         raise ValueError(f"both views must be (B, D), got {tuple(first.shape)} and {tuple(second.shape)}")
@@ -95,14 +87,8 @@ def moco_loss(
 ) -> Tensor:
     """MoCo v3's loss: each query is to find the key of its image's other view, both ways added.
 
-    Args:
-        queries, keys: two (B, D) and two (K, D), one of each view.
-        temperature: τ, by which cosine similarities are divided.
-        scaled: times 2τ, as published, so that τ changes the size of gradients less.
-
-    >>> eye = torch.eye(3)
-    >>> round(moco_loss((eye, eye), (eye, eye), temperature=1.0).item(), 4)      # 2 × 2 × 0.5514
-    2.2058
+    `queries` are two (B, D) and `keys` two (K, D), one of each view. `scaled` is times 2τ, as published, so
+    that τ changes the size of gradients less.
     """
     forth = contrastive_loss(queries[0], keys[1], temperature=temperature)
     total = forth + contrastive_loss(queries[1], keys[0], temperature=temperature)
@@ -123,17 +109,13 @@ def _check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature must be positive, got {temperature}")
 
 
-def perceptron(
-    sizes: Sequence[int], *, last_norm: bool = True, generator: torch.Generator | None = None
-) -> nn.Sequential:
+def perceptron(sizes: Sequence[int], *, last_norm: bool = True, generator: Draws = None) -> nn.Sequential:
     """Linear layers of these sizes, with batch normalisation and rectification between them.
 
     What is normalised has no bias. `last_norm` normalises the output too, without scale and shift.
 
     >>> [type(layer).__name__ for layer in perceptron((8, 16, 4))]
     ['Linear', 'BatchNorm1d', 'ReLU', 'Linear', 'BatchNorm1d']
-    >>> perceptron((8, 16, 4), last_norm=False)[-1]
-    Linear(in_features=16, out_features=4, bias=True)
     """
     for size in sizes:
         if not is_count(size):
@@ -179,10 +161,6 @@ class Contrast(Unlabelled):
         smoothing: must be 0: there are no labels.
         generator: source of the first weights of projector and predictor.
 
-    Raises:
-        TypeError: a network without `features` and tap "pool", something that cannot be called as `augment`.
-        ValueError: smoothing, another `deploy`, a temperature that is not positive, layers without size.
-
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
@@ -218,12 +196,10 @@ class Contrast(Unlabelled):
         self.twin = None if momentum is None else Twin(self._followed(net), momentum)
 
     def advance(self, progress: float) -> None:
-        """Take the twin's momentum of this moment."""
         if self.twin is not None:
             self.twin.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow."""
         if self.twin is not None:
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
@@ -234,7 +210,7 @@ class Contrast(Unlabelled):
         """
         return model if self.twin is None or self.deploy == "network" else self.twin["net"]
 
-    def views(self, images: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def views(self, images: Tensor, generator: Draws) -> tuple[Tensor, Tensor]:
         """Two views of a batch of two images at least, since each is told from the others."""
         if len(images) < 2:
             raise ValueError(f"{type(self).__name__} compares the images of a batch, got {len(images)}")
@@ -300,8 +276,7 @@ class SimCLR(Contrast):
     def __init__(self, net: Any, *, temperature: float = 0.5, **parts: Any) -> None:
         super().__init__(net, temperature=temperature, **parts)
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch."""
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         (first, second), _ = self.encoded(model, self.views(images, generator))
         return {"contrast": nt_xent(first, second, temperature=self.temperature)}
 
@@ -324,9 +299,8 @@ class MoCo(Contrast):
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> learner = MoCo(net, hidden=8, outside=4, predictor=8)
-    >>> list(learner(net, torch.rand(3, 3, 8, 8))), learner.twin.momentum
-    (['contrast'], 0.996)
+    >>> list(MoCo(net, hidden=8, outside=4, predictor=8)(net, torch.rand(3, 3, 8, 8)))
+    ['contrast']
     """
 
     def __init__(
@@ -341,8 +315,7 @@ class MoCo(Contrast):
         super().__init__(net, predictor=predictor, momentum=momentum, **parts)
         self.scaled = scaled
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch, of both ways together."""
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         both = self.views(images, generator)
         queries, keys = self.encoded(model, both, both)
         return {"contrast": moco_loss(queries, keys, temperature=self.temperature, scaled=self.scaled)}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from mixlearn.core.labels import cross_entropy
-from mixlearn.methods.learner import Plain, dealt, interleaved, looked_at
+from mixlearn.methods.learner import Draws, Plain, Terms, check_callable, dealt, interleaved, looked_at
 from mixlearn.methods.mixskd import both_ways, distillation
 from mixlearn.nets.taps import check_taps
 
@@ -25,7 +24,7 @@ def ddgsd_terms(
     weight: float = 5e-4,
     smoothing: float = 0.0,
     released: bool = False,
-) -> dict[str, Tensor]:
+) -> Terms:
     """The terms of data-distortion guided self-distillation for one batch, float32 scalars.
 
     - "labels": cross-entropy, the mean over both augmentations.
@@ -41,25 +40,19 @@ def ddgsd_terms(
         smoothing: share of each label spread over all classes, in "labels".
         released: as Self-KD-Lib has it, the code published with MixSKD: "features" compares two numbers, each
             the mean over batch and channels, and "labels" counts half.
-
-    >>> one, other = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    >>> terms = ddgsd_terms((one, other), (one, other), torch.tensor([0]), weight=1.0)
-    >>> {name: round(float(value), 4) for name, value in terms.items()}
-    {'labels': 1.1269, 'answers': 3.9187, 'features': 8.0}
-    >>> float(ddgsd_terms((one, other), (one, other), torch.tensor([0]), released=True)["features"])
-    0.0
     """
     if len(logits) != 2 or len(features) != 2:
         raise ValueError(
             "logits and features must be two each, one of each augmentation, got "
             f"{len(logits)} and {len(features)}"
         )
+    answers = both_ways(*logits, temperature)
     losses = [cross_entropy(one.float(), labels, smoothing) for one in logits]
     first, second = (part.float() for part in features)
     apart = (first.mean() - second.mean()) if released else (first.mean(0) - second.mean(0))  # (C,)
     return {
         "labels": (losses[0] + losses[1]) / (4 if released else 2),
-        "answers": both_ways(*logits, temperature),
+        "answers": answers,
         "features": weight * apart.square().sum(),  # the linear maximum mean discrepancy
     }
 
@@ -74,13 +67,9 @@ class DDGSD(Plain):
         temperature, weight, released: see `ddgsd_terms`.
         num_classes, smoothing: as for `Plain`.
 
-    Raises:
-        TypeError: something that cannot be called as `augment`; in training, a network without taps.
-        ValueError: in training, a network without a tap "pool".
-
     Source: Xu & Liu, *Data-Distortion Guided Self-Distillation for Deep Neural Networks*, AAAI 2019.
 
-    >>> import mixlearn as ml
+    >>> import torch, mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
     >>> list(DDGSD(ml.augment.crop_and_flip)(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1])))
     ['labels', 'answers', 'features']
@@ -99,16 +88,11 @@ class DDGSD(Plain):
         smoothing: float = 0.0,
     ) -> None:
         super().__init__(num_classes, smoothing)
-        if not callable(augment):
-            raise TypeError(
-                f"augment must be a function (images, *, generator), got {type(augment).__name__}"
-            )
+        check_callable("augment", augment, "images, *, generator")
         self.augment, self.temperature, self.weight = augment, temperature, weight
         self.released = released
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "DDGSD")
         both = interleaved(*(self.augment(images, generator=generator) for _ in range(2)))  # (2B, C, H, W)
         logits, features = looked_at(model, both, "pool")
@@ -116,12 +100,7 @@ class DDGSD(Plain):
             raise ValueError("DDGSD compares what the head is given, and the network has no tap 'pool'")
         one, other = dealt(logits, 2)
         first, second = dealt(features["pool"], 2)
+        names = ("temperature", "weight", "smoothing", "released")
         return ddgsd_terms(
-            (one, other),
-            (first, second),
-            labels,
-            temperature=self.temperature,
-            weight=self.weight,
-            smoothing=self.smoothing,
-            released=self.released,
+            (one, other), (first, second), labels, **{key: getattr(self, key) for key in names}
         )

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.extras import in_words, takes
-from mixlearn.core.plan import Mixed
-from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.random_mix import RandomMix
 from mixlearn.methods.saliency import gradient_saliency
 from mixlearn.nets.taps import bare
@@ -30,21 +29,17 @@ class Guided(Mixing):
         guide: `guide(model, images, labels)` → (B, 1, H, W) maps; None takes `gradient_saliency`.
         num_classes, smoothing, loss: as for `Mixing`.
 
-    Raises:
-        TypeError: a method that takes no `saliency=`.
-
     Source: Kim, Choo & Song, *Puzzle Mix*, ICML 2020.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4, channels=1)
-    >>> learner = Guided(ml.puzzlemix, num_classes=4)
-    >>> list(learner(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
+    >>> list(Guided(ml.puzzlemix, num_classes=4)(net, torch.rand(2, 1, 8, 8), torch.tensor([0, 3])))
     ['mixed_labels']
     """
 
     def __init__(
         self,
-        mix: Callable[..., Mixed],
+        mix: Mix,
         guide: Guide | None = None,
         num_classes: int | None = None,
         smoothing: float = 0.0,
@@ -58,9 +53,7 @@ class Guided(Mixing):
             )
         self.guide = gradient_saliency if guide is None else guide
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         net = bare(model)  # each process makes the maps of all, and no wrapper waits for a step
         maps: list[Tensor] = []
 

@@ -18,17 +18,22 @@ from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import Mixed
 from mixlearn.nets.taps import Only
 
+Draws = torch.Generator | None  # the source of all that is drawn, on the CPU; None is torch's default one
+Terms = dict[str, Tensor]  # scalars by name
+Mix = Callable[..., Mixed]
 Loss = Callable[[Tensor, Tensor], Tensor]
+Momentum = float | Callable[[float], float]
+Buffers = Literal["averaged", "own"]
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """How a batch becomes named loss terms, which `fit` adds up; and what else `fit` asks. Write what you use.
+    """How a batch becomes named loss terms, which `fit` adds up, and what else `fit` asks of a learner.
 
-    A new learner inherits from `Learner` and writes `__call__`. One with weights of its own inherits from
-    `nn.Module` first and writes `forward`: `fit` then trains and saves its weights too. Each step `fit` calls
-    `advance`, then the learner (or `in_parts`), lets the optimiser step, and calls `after_step`. When
-    training has ended, `deployed` says which network predicts.
+    To write one, inherit from `Learner` and write `__call__`; the other hooks have defaults. A learner with
+    weights of its own inherits from `nn.Module` first and writes `forward`: `fit` trains and saves its
+    weights too. In each step `fit` calls `advance`, the learner (or `in_parts`) and, when the optimiser has
+    stepped, `after_step`. When training has ended, `deployed` says which network predicts.
 
     Attributes:
         reads_labels: False where labels are never looked at, so that the network's head stays untrained.
@@ -38,8 +43,7 @@ class Learner(Protocol):
     >>> class Halves(Learner):
     ...     def __call__(self, model, images, labels, *, generator=None):
     ...         return {"left": model(images[..., :2]).mean(), "right": model(images[..., 2:]).mean()}
-    >>> terms = Halves()(lambda x: x, torch.arange(4.0), None)
-    >>> {name: value.item() for name, value in terms.items()}
+    >>> {name: term.item() for name, term in Halves()(lambda x: x, torch.arange(4.0), None).items()}
     {'left': 0.5, 'right': 2.5}
     """
 
@@ -47,20 +51,18 @@ class Learner(Protocol):
     compares: ClassVar[bool] = False
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
-        """The loss terms of a batch by name, scalars, their weights in.
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws) -> Terms:
+        """The loss terms of a batch, their weights in.
 
         Args:
             model: the network, perhaps wrapped. images: (B, C, H, W). labels: (B,) class ids, or (B, C).
-            generator: source of all that the learner draws, on the CPU.
+            generator: source of all that the learner draws.
         """
         ...
 
     def in_parts(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> Iterator[dict[str, Tensor]]:
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
         """The same terms part by part; `fit` takes each part's gradient before it asks for the next."""
         yield self(model, images, labels, generator=generator)
 
@@ -79,6 +81,12 @@ class Learner(Protocol):
         return []
 
 
+def check_callable(name: str, function: Any, arguments: str) -> None:
+    """Refuse what cannot be called, by the name of the argument and what it would be called with."""
+    if not callable(function):
+        raise TypeError(f"{name} must be a function ({arguments}), got {type(function).__name__}")
+
+
 class Plain(Learner):
     """Cross-entropy on the images as they are. Its term is "labels".
 
@@ -90,15 +98,8 @@ class Plain(Learner):
         loss: `loss(logits, labels)` → a scalar, in place of cross-entropy, such as `ml.soft_bce` for labels
             of several classes at once, (B, C) of zeros and ones. Smoothing is then applied to the labels.
 
-    Raises:
-        TypeError: a loss that cannot be called.
-        ValueError: smoothing outside [0, 1).
-
-    Source: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7, for the smoothing.
-
-    >>> terms = Plain()(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]), generator=None)
-    >>> {name: round(float(value), 4) for name, value in terms.items()}
-    {'labels': 1.3863}
+    >>> Plain()(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]))
+    {'labels': tensor(1.3863)}
     """
 
     smooths: ClassVar[bool] = True  # whether its labels can be smoothed
@@ -109,13 +110,11 @@ class Plain(Learner):
     ) -> None:
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing must lie in [0, 1), got {smoothing}")
-        if loss is not None and not callable(loss):
-            raise TypeError(f"loss must be a function (logits, targets), got {type(loss).__name__}")
+        if loss is not None:
+            check_callable("loss", loss, "logits, targets")
         self.num_classes, self.smoothing, self.loss = num_classes, smoothing, loss
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         if self.loss is None:
             return {"labels": cross_entropy(model(images), labels, self.smoothing)}
         return {"labels": self.loss(model(images), self.smoothed(labels))}
@@ -142,49 +141,31 @@ class Mixing(Plain):
             images of several classes at once give labels (B, C) of zeros and ones, as floats, and
             `loss=ml.soft_bce`. Class weights: `partial(ml.soft_cross_entropy, weight=weight)`.
 
-    Raises:
-        TypeError: something that cannot be called as `mix` or `loss`.
-
     >>> import mixlearn as ml
-    >>> learner = Mixing(ml.mixup, num_classes=4)
-    >>> list(learner(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]), generator=None))
-    ['mixed_labels']
+    >>> Mixing(ml.mixup, num_classes=4)(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]))
+    {'mixed_labels': tensor(1.3863)}
     """
 
     loss: Loss
 
     def __init__(
-        self,
-        mix: Callable[..., Mixed],
-        num_classes: int | None = None,
-        smoothing: float = 0.0,
-        loss: Loss | None = None,
+        self, mix: Mix, num_classes: int | None = None, smoothing: float = 0.0, loss: Loss | None = None
     ) -> None:
-        if not callable(mix):
-            raise TypeError(
-                f"mix must be a function (images, labels, *, generator), got {type(mix).__name__}"
-            )
+        check_callable("mix", mix, "images, labels, *, generator")
         super().__init__(num_classes, smoothing, soft_cross_entropy if loss is None else loss)
         self.mix = mix
 
     def advance(self, progress: float) -> None:
-        """Tell a mix with a schedule of p how far training has come, from 0 to 1."""
+        """Tell a mix with a schedule of p how far training has come."""
         if hasattr(self.mix, "progress"):
             self.mix.progress = progress
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         mixed, targets = self.mixed(self.mix, images, labels, generator)
         return {"mixed_labels": self.loss(model(mixed.images), self.smoothed(targets))}
 
     def mixed(
-        self,
-        mix: Callable[..., Mixed],
-        images: Tensor,
-        labels: Tensor,
-        generator: torch.Generator | None,
-        **options: Any,
+        self, mix: Mix, images: Tensor, labels: Tensor, generator: Draws, **options: Any
     ) -> tuple[Mixed, Tensor]:
         """The batch mixed by `mix`, which may get further options, and its soft labels (B, C)."""
         if self.num_classes is not None:
@@ -202,14 +183,8 @@ class Mixing(Plain):
 class Unlabelled(nn.Module, Learner):
     """A learner that never reads a label; a subclass says by `terms` what it asks of a batch.
 
-    Args:
-        net: the network that is to be trained, with `features`, a `head` and a tap "pool".
-        augment: `augment(images, generator=…)` makes a view.
-        smoothing: of labels; must be 0.
-
-    Raises:
-        TypeError: a network without `features` and tap "pool", something that cannot be called as `augment`.
-        ValueError: smoothing.
+    It needs a network with `features`, a `head` and a tap "pool", and `augment(images, generator=…)`, which
+    makes a view.
     """
 
     reads_labels = False
@@ -222,27 +197,17 @@ class Unlabelled(nn.Module, Learner):
                 f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}; "
                 "networks made elsewhere get them by ml.nets.Tapped(net)"
             )
-        if not callable(augment):
-            raise TypeError(
-                f"augment must be a function (images, *, generator), got {type(augment).__name__}"
-            )
+        check_callable("augment", augment, "images, *, generator")
         if smoothing:
             raise ValueError(f"{name} reads no labels; smoothing must be 0, got {smoothing}")
         self.augment = augment
 
-    def forward(
-        self,
-        model: Any,
-        images: Tensor,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Any = None, *, generator: Draws = None) -> Terms:
         """The terms of a batch, whatever its labels."""
         return self.terms(model, images, generator)
 
     @abstractmethod
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         """What a learner of this kind asks of a batch."""
 
     def unused(self, model: Any) -> list[nn.Module]:
@@ -250,22 +215,13 @@ class Unlabelled(nn.Module, Learner):
         return [getattr(model, "module", model).head]
 
 
-Buffers = Literal["averaged", "own"]
-Momentum = float | Callable[[float], float]
-
-
 class Twin(nn.Module):
-    """Copies of some modules that follow them: θ′ ← m θ′ + (1 − m) θ after every step.
+    """Copies of modules, given by name, that follow them: θ′ ← m θ′ + (1 − m) θ after every step.
 
     The twin's weights need no gradient, but gradients pass through it to its input. In training its batch
-    normalisation uses the batch it sees, as that of the originals does.
-
-    Args:
-        modules: by their names, what to follow.
-        momentum: m in [0, 1], or a function of progress.
-        buffers: what becomes of running means and the like: "averaged" lets them follow as the weights do,
-            and the twin's own passes leave them alone; "own" leaves them to those passes, as AutoMix's
-            released code does.
+    normalisation uses the batch it sees, as that of the originals does. With `buffers="averaged"` running
+    means and the like follow as the weights do, and the twin's own passes leave them alone; "own" leaves them
+    to those passes, as AutoMix's released code does. `momentum` is m, or a function of progress.
 
     >>> layer = nn.Linear(1, 1, bias=False)
     >>> twin = Twin({"layer": layer}, momentum=0.75)
@@ -291,10 +247,9 @@ class Twin(nn.Module):
         small = [p.dtype for p in self.copies.parameters() if p.is_floating_point() and p.itemsize < 4]
         if small:
             raise TypeError(f"a twin needs weights of 32 bits to follow in small steps, got {small[0]}")
-        if buffers == "averaged":
-            for module in self.copies.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.momentum = 0.0  # of its running means
+        for module in self.copies.modules():
+            if buffers == "averaged" and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 0.0  # of its running means
 
     def __getitem__(self, name: str) -> Any:
         return self.copies[name]
@@ -306,7 +261,7 @@ class Twin(nn.Module):
 
     @torch.no_grad()
     def follow(self, modules: dict[str, nn.Module]) -> None:
-        """One step towards the modules as they are now, given by the same names."""
+        """One step towards the modules as they are now."""
         for name, copy in self.copies.items():
             pairs = list(zip(copy.parameters(), modules[name].parameters(), strict=True))
             if self.buffers_rule == "averaged":
@@ -323,14 +278,10 @@ def slow_down(progress: float, start: float = 0.999, end: float = 0.999999, hold
 
     The cosine is that of the whole of training, so that m jumps a little where it sets in.
 
-    Source: Liu et al., *AutoMix*, ECCV 2022; the schedule from the authors' code.
-
     >>> [round(slow_down(progress), 6) for progress in (0, 0.05, 0.1, 0.5, 1)]
     [0.999, 0.999, 0.999024, 0.999499, 0.999999]
     """
-    if progress < hold:
-        return start
-    return end - (end - start) * (1 + math.cos(math.pi * progress)) / 2
+    return start if progress < hold else end - (end - start) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def looked_at(model: Any, images: Tensor, *stages: str) -> tuple[Tensor, dict[str, Tensor]]:
@@ -348,9 +299,6 @@ def interleaved(first: Tensor, *others: Tensor) -> Tensor:
     """Rows of n batches (B, …) in turn, (nB, …): the first of each, the second of each, and so on.
 
     Batch normalisation in several processes, or on several devices, then sees all in each share.
-
-    >>> interleaved(torch.tensor([1, 2]), torch.tensor([10, 20])).tolist()
-    [1, 10, 2, 20]
     """
     for other in others:
         if first.shape != other.shape:
@@ -363,8 +311,8 @@ def interleaved(first: Tensor, *others: Tensor) -> Tensor:
 def dealt(whole: Tensor, count: int) -> list[Tensor]:
     """The batches again that were interleaved: (count · B, …) → `count` times (B, …).
 
-    >>> [part.tolist() for part in dealt(torch.tensor([1, 10, 100, 2, 20, 200]), 3)]
-    [[1, 2], [10, 20], [100, 200]]
+    >>> [part.tolist() for part in dealt(interleaved(torch.tensor([1, 2]), torch.tensor([10, 20])), 2)]
+    [[1, 2], [10, 20]]
     """
     if count < 1 or len(whole) % count:
         raise ValueError(f"{count} batches of one length cannot have {len(whole)} rows together")

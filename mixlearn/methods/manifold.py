@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.extras import in_words
-from mixlearn.core.plan import Mixed
-from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.nets.taps import Only, bare, check_taps
 
 
@@ -27,10 +26,6 @@ class MixingInside(Mixing):
             where `mix` names them.
         num_classes, smoothing, loss: as for `Mixing`.
 
-    Raises:
-        TypeError: a network without taps.
-        ValueError: no stages, or one that the network does not have.
-
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.1.2; Verma et al., *Manifold Mixup*, ICML 2019;
     Venkataramanan et al., *AlignMixup*, CVPR 2022.
 
@@ -43,25 +38,23 @@ class MixingInside(Mixing):
 
     def __init__(
         self,
-        mix: Callable[..., Mixed] | Mapping[str, Callable[..., Mixed]],
+        mix: Mix | Mapping[str, Mix],
         stages: Sequence[str] | None = None,
         num_classes: int | None = None,
         smoothing: float = 0.0,
         loss: Loss | None = None,
     ) -> None:
-        ways = dict(mix) if isinstance(mix, Mapping) else {}
-        if ways and stages is not None:
-            raise ValueError(f"stages are named by mix already, {list(ways)}; got {stages!r} besides")
-        stages = list(ways) if isinstance(mix, Mapping) else stages
+        if isinstance(mix, Mapping):
+            if stages is not None:
+                raise ValueError(f"stages are named by mix already, {list(mix)}; got {stages!r} besides")
+            stages = list(mix)
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        self.ways = ways if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        self.ways = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
         super().__init__(self.ways[stages[0]], num_classes, smoothing, loss)
         self.stages = tuple(stages)
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "MixingInside")
         known = getattr(bare(model), "stages", self.stages)
         for stage in self.stages:

@@ -1,8 +1,8 @@
-"""MixSKD: what a network says of two images, mixed, and what it says of their mixture, learn from each other."""
+"""MixSKD: what a network says of two images and what it says of their mixture learn from each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import as_count
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
-from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.learner import Learner, dealt, interleaved, looked_at
+from mixlearn.core.plan import MixPlan
+from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved, looked_at
 from mixlearn.methods.mixup import mixup
 from mixlearn.nets.taps import Tapped, check_taps
 
@@ -31,10 +31,6 @@ def distillation(
     teacher is taken as it is: no gradient reaches it.
 
     Source: Hinton, Vinyals & Dean, *Distilling the Knowledge in a Neural Network*, 2015.
-
-    >>> a = torch.tensor([[2.0, 0.0]])
-    >>> distillation(a, a).item(), round(distillation(a, -a, temperature=1.0).item(), 4)
-    (0.0, 1.5232)
     """
     if student.shape != teacher.shape or student.dim() != 2:
         raise ValueError(
@@ -65,27 +61,17 @@ class Views(NamedTuple):
     logits: Sequence[Tensor]
 
     def blended(self, plan: MixPlan) -> Views:
-        """The same, interpolated by the shares of a plan: λ v + (1 − λ) v[partner].
-
-        >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
-        >>> Views([], [torch.tensor([[4.0], [0.0]])]).blended(plan).logits[0].flatten().tolist()
-        [3.0, 2.0]
-        """
+        """The same, interpolated by the shares of a plan: λ v + (1 − λ) v[partner]."""
         return Views([plan.blend(one) for one in self.maps], [plan.blend(one) for one in self.logits])
 
 
 class SelfTeacher(nn.Module):
     """Answers from the feature maps of all branches together: side by side, one linear map, mean, head.
 
-    Without normalisation and rectification, as the released code has it. `generator` draws the weights.
-
-    >>> SelfTeacher(8, 3, 4)([torch.zeros(2, 8, 4, 4)] * 3).shape
-    torch.Size([2, 4])
+    Without normalisation and rectification, as the released code has it.
     """
 
-    def __init__(
-        self, channels: int, branches: int, num_classes: int, *, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, channels: int, branches: int, num_classes: int, *, generator: Draws = None) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             self.join = nn.Conv2d(channels * branches, channels, 1, bias=False)
@@ -103,13 +89,10 @@ class SelfTeacher(nn.Module):
 class Critic(nn.Module):
     """Tells interpolated features from those of a mixture: two linear layers on the mean over places.
 
-    The paper's answer has two numbers and here one. `generator` draws the weights.
-
-    >>> Critic(8)(torch.zeros(2, 8, 4, 4)).shape
-    torch.Size([2])
+    The paper's answer has two numbers and here one.
     """
 
-    def __init__(self, channels: int, hidden: int = 128, *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, channels: int, hidden: int = 128, *, generator: Draws = None) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             self.first, self.last = nn.Linear(channels, hidden), nn.Linear(hidden, 1)
@@ -132,7 +115,7 @@ def mixskd_terms(
     *,
     temperature: float = 3.0,
     adversarial: bool = False,
-) -> dict[str, Tensor]:
+) -> Terms:
     """The terms of MixSKD for one batch: scalars whose sum, each with weight 1, is the published loss.
 
     - "labels": cross-entropy of every branch on the images as they are.
@@ -168,14 +151,15 @@ def mixskd_terms(
     from_between, from_mixed = teacher(between.maps), teacher(mixed.maps)
     maps = list(zip(between.maps, mixed.maps, strict=True))
     *branches, own = zip(between.logits, mixed.logits, strict=True)
-    apart = [_told_apart(critic, *pair, adversarial) for critic, pair in zip(critics, maps, strict=True)]
     return {
         "labels": _total([cross_entropy(one.float(), labels) for one in clean.logits]),
         "mixed": _total(
             [soft_cross_entropy(one, targets) for one in (*mixed.logits, from_between, from_mixed)]
         ),
         "features": _total([(a.float() - b.float()).square().mean() for a, b in maps]),
-        "critic": _total(apart),
+        "critic": _total(
+            [_told_apart(critic, *pair, adversarial) for critic, pair in zip(critics, maps, strict=True)]
+        ),
         "branches": _total([both_ways(*pair, temperature) for pair in branches]),
         "teacher": distillation(own[0], from_mixed, temperature=temperature)
         + distillation(own[1], from_between, temperature=temperature),
@@ -186,10 +170,12 @@ def _told_apart(critic: nn.Module, between: Tensor, mixed: Tensor, adversarial: 
     """Binary cross-entropy of a critic, interpolated maps counting as 1 and mixed ones as 0."""
     if adversarial:  # the same values, but gradients turn their sign on the way back
         between, mixed = (2 * one.detach() - one for one in (between, mixed))
-    first, second = critic(between).float(), critic(mixed).float()
-    return F.binary_cross_entropy_with_logits(
-        first, torch.ones_like(first)
-    ) + F.binary_cross_entropy_with_logits(second, torch.zeros_like(second))
+    first, second, entropy = (
+        critic(between).float(),
+        critic(mixed).float(),
+        F.binary_cross_entropy_with_logits,
+    )
+    return entropy(first, torch.ones_like(first)) + entropy(second, torch.zeros_like(second))
 
 
 def _total(parts: Sequence[Tensor]) -> Tensor:
@@ -197,12 +183,7 @@ def _total(parts: Sequence[Tensor]) -> Tensor:
 
 
 def stages_of(net: Any) -> tuple[str, ...]:
-    """The taps after each stage of a residual network, or after each of a ViT's layers.
-
-    >>> import mixlearn as ml
-    >>> stages_of(ml.nets.resnet(18, 4, width=4))
-    ('stage1', 'stage2', 'stage3', 'stage4')
-    """
+    """The taps after each stage of a residual network, or after each of a ViT's layers."""
     check_taps(net, "a learner with branches")
     if hasattr(net, "groups"):
         return tuple(f"stage{k + 1}" for k in range(len(net.groups)))
@@ -218,10 +199,8 @@ def branch_points(net: Any) -> tuple[int, ...]:
     """After how many stages a branch leaves: all but the last, of a ViT after each quarter of its layers.
 
     >>> import mixlearn as ml
-    >>> branch_points(ml.nets.resnet(18, 4, width=4))
-    (1, 2, 3)
-    >>> branch_points(ml.nets.vit(4, size=8, patch=4, dim=12, depth=8))
-    (2, 4, 6)
+    >>> branch_points(ml.nets.resnet(18, 4, width=4)), branch_points(ml.nets.vit(4, size=8, dim=12, depth=8))
+    ((1, 2, 3), (2, 4, 6))
     """
     depth = len(stages_of(net))
     if depth < 2:
@@ -240,22 +219,10 @@ class Branch(nn.Module):
     """The layers that a network has left after a stage, with first weights of their own, and a head.
 
     `branch(features)` gives a map, of the shape of the network's last stage, and logits. `branch.stage` is
-    the tap whose features it is given.
-
-    Args:
-        net: a residual network with `groups`, `Tapped` ones of torchvision and timm too, or a ViT with
-            `layers`. It is only looked at and copied.
-        after: how many of its stages come before.
-        generator: source of the first weights; None uses torch's default one.
-
-    >>> import mixlearn as ml
-    >>> branch = Branch(ml.nets.resnet(8, 4, width=4), after=1)
-    >>> maps, logits = branch(torch.zeros(2, 4, 8, 8))
-    >>> branch.stage, maps.shape, logits.shape
-    ('stage1', torch.Size([2, 16, 2, 2]), torch.Size([2, 4]))
+    the tap whose features it is given, that of the stage number `after`.
     """
 
-    def __init__(self, net: Any, after: int, *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, net: Any, after: int, *, generator: Draws = None) -> None:
         super().__init__()
         stages, is_vit = stages_of(net), hasattr(net, "layers")
         if not 1 <= after < len(stages):
@@ -305,10 +272,6 @@ class MixSKD(nn.Module, Learner):
         smoothing: must be 0: the labels are the method's own.
         generator: source of the first weights of the new parts.
 
-    Raises:
-        TypeError: a network without taps, or one that branches cannot be made of.
-        ValueError: weights of terms that there are not, or smoothing.
-
     Source: Yang et al., *MixSKD: Self-Knowledge Distillation from Mixup for Image Recognition*, ECCV 2022.
     The released CIFAR script leaves "mixed" out, does not train its critics and has half of "critic":
     `MixSKD(critics_learn=False, weights={"critic": 0.5})` with `fit(ablate=("mixed",))`.
@@ -323,7 +286,7 @@ class MixSKD(nn.Module, Learner):
     def __init__(
         self,
         net: Any,
-        mix: Callable[..., Mixed] | None = None,
+        mix: Mix | None = None,
         *,
         alpha: float = 0.2,
         temperature: float = 3.0,
@@ -351,9 +314,7 @@ class MixSKD(nn.Module, Learner):
         self.critics = nn.ModuleList(Critic(channels, generator=generator) for _ in range(count))
         self.critics.requires_grad_(critics_learn)
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         """The six terms of a batch of images (B, C, H, W) with class ids (B,), each by its weight."""
         mixed = self.mix(images, labels, num_classes=self.num_classes, generator=generator)
         stages = [str(branch.stage) for branch in self.side]
@@ -363,17 +324,8 @@ class MixSKD(nn.Module, Learner):
             pairs = [branch(features[stage]) for branch, stage in zip(self.side, stages, strict=True)]
             pairs.append((as_map(features[self.final]), logits))  # (2B, C, h, w), (2B, classes)
             halves = [(dealt(maps, 2), dealt(answers, 2)) for maps, answers in pairs]
-            clean, other = (
-                Views([maps[k] for maps, _ in halves], [answers[k] for _, answers in halves]) for k in (0, 1)
-            )
-            terms = mixskd_terms(
-                clean,
-                other,
-                mixed.plan,
-                labels,
-                self.teacher,
-                list(self.critics),
-                temperature=self.temperature,
-                adversarial=self.adversarial,
-            )
+            views = [Views([maps[k] for maps, _ in halves], [said[k] for _, said in halves]) for k in (0, 1)]
+            options = {"temperature": self.temperature, "adversarial": self.adversarial}
+            parts = self.teacher, list(self.critics)
+            terms = mixskd_terms(views[0], views[1], mixed.plan, labels, *parts, **options)
         return {name: self.weights[name] * term for name, term in terms.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from mixlearn.core.labels import smooth
 from mixlearn.core.patches import PatchPlan
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 from mixlearn.methods.contrast import Contrast, contrastive_loss, rising
-from mixlearn.methods.learner import Momentum
+from mixlearn.methods.learner import Draws, Momentum, Terms, check_callable
 
 
 def patchmix(
@@ -45,8 +46,7 @@ def patchmix(
 
     Raises:
         TypeError: integer images, float class ids.
-        ValueError: a patch that does not divide the image, M below 1 or above T, an order that is no
-            permutation, shapes that disagree.
+        ValueError: a patch that does not divide the image, M below 1 or above T, no permutation.
 
     Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
 
@@ -83,7 +83,7 @@ def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
     return given
 
 
-def _drawn(parts: Any, generator: torch.Generator | None) -> int:
+def _drawn(parts: Any, generator: Draws) -> int:
     """The number of parts, drawn where there are several to choose from."""
     if is_count(parts, least=None):
         return as_count(parts, "parts")
@@ -112,7 +112,7 @@ def patchmix_terms(
     temperature: float = 0.2,
     symmetric: bool = False,
     origin_smoothing: float = 0.0,
-) -> dict[str, Tensor]:
+) -> Terms:
     """The three terms of PatchMix for one batch, their weights in, float32 scalars whose sum is the loss.
 
     With W₁ and W₂ the shares of the images in the mixtures of view 1 and of view 2:
@@ -134,9 +134,8 @@ def patchmix_terms(
 
     >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
     >>> view = Encoded(torch.eye(4), plan.source_matrix())
-    >>> terms = patchmix_terms((view, view), (view, view), (plan, plan))
-    >>> {name: round(term.item(), 3) for name, term in terms.items()}
-    {'origin': 0.02, 'mix_to_origin': 0.361, 'mix_to_mix': 0.704}
+    >>> patchmix_terms((view, view), (view, view), (plan, plan))
+    {'origin': tensor(0.0200), 'mix_to_origin': tensor(0.3609), 'mix_to_mix': tensor(0.7039)}
     """
     if symmetric:
         ways = [
@@ -149,11 +148,11 @@ def patchmix_terms(
     own, own_mixed = _needed(keys[0].images, "keys"), _needed(keys[0].mixed, "keys")
     first, second = (plan.source_matrix() for plan in plans)  # W₁, W₂: (B, B)
     itself = _smooth_eye(image, other, origin_smoothing)
-    both = contrastive_loss(mixture, own_mixed, second @ first.T, temperature=temperature)
+    find = partial(contrastive_loss, temperature=temperature)
     return {
-        "origin": contrastive_loss(image, other, itself, temperature=temperature),
-        "mix_to_origin": weight * contrastive_loss(mixture, own, second, temperature=temperature),
-        "mix_to_mix": weight * both,
+        "origin": find(image, other, itself),
+        "mix_to_origin": weight * find(mixture, own, second),
+        "mix_to_mix": weight * find(mixture, own_mixed, second @ first.T),
     }
 
 
@@ -164,7 +163,7 @@ def crop_terms(
     *,
     temperature: float = 0.2,
     origin_smoothing: float = 0.0,
-) -> dict[str, Tensor]:
+) -> Terms:
     """What small crops ask besides (multi-crop): each finds its image in both views, mixtures all of theirs.
 
     - "crops": each crop finds the key of its image in view 1, and that in view 2.
@@ -180,14 +179,7 @@ def crop_terms(
         temperature: τ, by which cosine similarities are divided.
         origin_smoothing: label smoothing ε of the targets of "crops"; 0.1 in the released code.
 
-    Source: as for `patchmix_terms`, and the authors' code; crops of two sizes are from Caron et al.,
-    *Unsupervised Learning of Visual Features by Contrasting Cluster Assignments*, NeurIPS 2020.
-
-    >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
-    >>> crop = Encoded(torch.eye(4), plan.source_matrix())
-    >>> terms = crop_terms([crop, crop], (torch.eye(4), torch.eye(4)), [plan, plan])
-    >>> {name: round(term.item(), 3) for name, term in terms.items()}
-    {'crops': 0.04, 'mixed_crops': 1.444}
+    Source: the authors' code of PatchMix; crops of two sizes are from Caron et al., *SwAV*, NeurIPS 2020.
     """
     if not crops or len(crops) != len(plans):
         raise ValueError(f"each set of crops needs a plan, got {len(crops)} sets and {len(plans)} plans")
@@ -234,10 +226,6 @@ class PatchMix(Contrast):
             itself, as published for the smallest transformer.
         others: all else, as for `Contrast`.
 
-    Raises:
-        TypeError: something that cannot be called as `small`.
-        ValueError: a patch below 1, no crops, a smoothing outside [0, 1].
-
     Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. On ImageNet the
     authors have eight small crops of each image, with other images none.
 
@@ -263,8 +251,8 @@ class PatchMix(Contrast):
         **others: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **others)
-        if small is not None and not callable(small):
-            raise TypeError(f"small must be a function (images, *, generator), got {type(small).__name__}")
+        if small is not None:
+            check_callable("small", small, "images, *, generator")
         if crops < 1:
             raise ValueError(f"crops must be at least 1, got {crops}; small=None goes without")
         self.patch: int = getattr(net, "patch", 4) if patch is None else patch
@@ -275,8 +263,7 @@ class PatchMix(Contrast):
         self.parts, self.symmetric, self.origin_smoothing = parts, symmetric, origin_smoothing
         self.small, self.crops = small, crops
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The three terms of a batch, and those of small crops where there are any."""
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         one, two = self.views(images, generator)
         first = patchmix(one, patch=self.patch, parts=self.parts, generator=generator)
         number = len(first.plan.sources)  # the same M for both

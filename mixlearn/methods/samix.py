@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mixlearn.core.checks import check_generator
 from mixlearn.core.fast import sent
 from mixlearn.methods.automix import AutoMix, MixBlock
+from mixlearn.methods.learner import Draws, Terms
 
 
 def bent(lam: Tensor, k: float = 0.25) -> Tensor:
@@ -33,15 +34,7 @@ class SAMixBlock(MixBlock):
     λ scales the features, the image's by 1 + λ̂ and its partner's by 2 − λ̂. Queries and keys see both images
     at each place, each by a map of its own. Values come from two layers. Scores are enlarged bilinearly.
 
-    Args:
-        channels: C of the features.
-        reduction: queries, keys and the values' hidden layer have C / reduction numbers.
-        k: of the bend, see `bent`; None takes λ itself, as for large data sets.
-        std, generator: as for `MixBlock`.
-
-    >>> block = SAMixBlock(8, generator=torch.Generator().manual_seed(0))
-    >>> block(torch.rand(2, 8, 4, 4), 0.3, torch.tensor([1, 0]), (16, 16)).shape
-    torch.Size([2, 1, 16, 16])
+    `k` is that of the bend; None takes λ itself, as for large data sets. All else is as for `MixBlock`.
     """
 
     def __init__(
@@ -71,21 +64,17 @@ class SAMixBlock(MixBlock):
         own, other = tokens * (1 + share), tokens[partner] * (2 - share)  # (B, h·w, C)
         both = torch.cat([own, other], dim=2)  # (B, h·w, 2C)
         hidden = self.norm(self.hidden(other).flatten(0, 1)).view(*other.shape[:2], -1)
-        return F.scaled_dot_product_attention(self.look(both), self.key(both), self.value(F.elu(hidden)))[
-            ..., 0
-        ]
+        queries, keys, values = self.look(both), self.key(both), self.value(F.elu(hidden))
+        return F.scaled_dot_product_attention(queries, keys, values)[..., 0]
 
 
 def adjusted(masks: Tensor, lam: Tensor) -> Tensor:
-    """Masks (B, 1, H, W) whose means are λ: too large ones are scaled down, of too small ones what they leave.
+    """Masks (B, 1, H, W) whose means are λ: too large ones are scaled down, of too small ones the rest.
 
     The idea is from the authors' code of SAMix, where the λ of other mixtures is taken by mistake.
 
-    >>> masks = torch.tensor([0.2, 0.6]).view(1, 1, 1, 2)
-    >>> adjusted(masks, torch.tensor([0.2])).flatten().tolist()
-    [0.10000000149011612, 0.30000001192092896]
-    >>> round(adjusted(masks, torch.tensor([0.7])).mean().item(), 4)
-    0.7
+    >>> adjusted(torch.tensor([0.2, 0.6]).view(1, 1, 1, 2), torch.tensor([0.2])).flatten()
+    tensor([0.1000, 0.3000])
     """
     mean = masks.mean((1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
     lam = sent(lam, masks.device).to(masks.dtype)[:, None, None, None]
@@ -104,9 +93,6 @@ class SAMix(AutoMix):
         net, options: as for `AutoMix`.
         variance: as for `AutoMix`; `batch_mean=True` takes it as released, about the mean of all masks.
         adjust: odds of the scaling. The authors' best CIFAR setting has a quarter.
-
-    Raises:
-        ValueError: as for `AutoMix`; odds outside [0, 1].
 
     Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
     2021; the details from the authors' code (OpenMixup).
@@ -127,9 +113,8 @@ class SAMix(AutoMix):
         self.adjust, self._chance = adjust, 1.0
 
     def in_parts(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """The terms part by part, as those of `AutoMix`."""
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
         check_generator(generator)
         self._chance = torch.rand((), generator=generator).item()
         yield from super().in_parts(model, images, labels, generator=generator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.extras import in_words
-from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.learner import Loss, Mixing, looked_at
+from mixlearn.core.plan import MixPlan
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, looked_at
 from mixlearn.methods.saliency import normalised
 from mixlearn.nets.taps import bare
 
@@ -80,7 +79,7 @@ class TransMixing(Mixing):
 
     def __init__(
         self,
-        mix: Callable[..., Mixed],
+        mix: Mix,
         share: float = 0.5,
         num_classes: int | None = None,
         smoothing: float = 0.0,
@@ -89,9 +88,7 @@ class TransMixing(Mixing):
         super().__init__(mix, num_classes, smoothing, loss)
         self.share = share
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
