@@ -329,17 +329,6 @@ def test_the_recipes_smoothing_reaches_the_labels_and_the_given_learner_stays(wa
         assert float(terms["labels"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
-def test_byot_smooths_too():
-    net, found = net_of().eval(), []
-    for share in (0.0, 0.3):
-        learner = BYOT(net, smoothing=share, generator=seeded()).eval()
-        found.append(float(learner(net, IMAGES, LABELS)["labels"].detach()))
-    own, kept = read(net)
-    answers = [own, *(branch(kept[branch.stage])[1] for branch in learner.side)]
-    even = sum(-z.detach().log_softmax(1).mean() for z in answers)
-    assert found[1] == pytest.approx(0.7 * found[0] + 0.3 * float(even), rel=1e-5)
-
-
 @pytest.mark.parametrize("way", ["ddgsd", "tfkd", "cskd", "pskd", "byot"])
 def test_in_mixed_precision(way):
     mix = WAYS[way][0]
@@ -352,38 +341,20 @@ def test_in_mixed_precision(way):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
-        (
-            lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS),
-            ValueError,
-            "no tap 'pool'",
-        ),
         (lambda: TFKD(right=1.0), ValueError, r"right must lie in \(0, 1\), got 1.0"),
-        (lambda: TFKD(temperature=0), ValueError, "temperature must be positive, got 0"),
         (lambda: TFKD(student_temperature=-1), ValueError, "student_temperature must be positive, got -1"),
-        (lambda: TFKD(weight=2), ValueError, r"weight must lie in \[0, 1\], got 2"),
         (lambda: CSKD(temperature=0)(lambda x: x, torch.eye(6), LABELS), ValueError, "positive, got 0"),
-        (lambda: CSKD(smoothing=1.0), ValueError, r"smoothing must lie in \[0, 1\), got 1.0"),
         (lambda: PSKD(net_of(), epochs=0), ValueError, "epochs must be a positive integer, got 0"),
-        (lambda: PSKD(net_of(), epochs=2.0), ValueError, "epochs must be a positive integer, got 2.0"),
-        (lambda: PSKD(net_of(), epochs=2, end=1.1), ValueError, r"end must lie in \[0, 1\], got 1.1"),
         (lambda: PSKD(net_of(), epochs=2, smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
-        (lambda: BYOT(net_of(), smoothing=1.0), ValueError, r"smoothing must lie in \[0, 1\), got 1.0"),
         (lambda: BYOT(nn.Linear(1, 1)), TypeError, "a network with taps, got Linear"),
         (
             lambda: told(TFKD(), 4, 0.1),
             ValueError,
             "TFKD's targets are its own; smoothing must be 0, got 0.1",
         ),
-        (lambda: told(Plain(smoothing=0.2), 4, 0.1), ValueError, "0.1 for the run and 0.2 in its Plain"),
         (lambda: told(Mixing(ml.mixup, smoothing=0.2), 4, 0.0), ValueError, "0.0 for the run and 0.2 in its"),
         (
             lambda: recipes.fashion(TFKD(), data=Blobs(8), smoothing=0.1, accelerator="cpu"),
-            ValueError,
-            "TFKD's targets are its own",
-        ),
-        (
-            lambda: Averaged(net_of(), TFKD(), smoothing=0.1),
             ValueError,
             "TFKD's targets are its own",
         ),

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 import mixlearn as ml
@@ -18,7 +17,7 @@ from experiments.nets import wide_resnet
 from experiments.training import block_apart
 from mixlearn import mask_loss
 from mixlearn.core import processes
-from mixlearn.methods.learner import Twin, slow_down
+from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
 from mixlearn.methods.samix import SAMixBlock, adjusted, bent
 from mixlearn.nets.taps import WithHead, pooled, staged
@@ -383,16 +382,6 @@ def test_layers_after_the_stage_see_as_many_batches_as_those_before(options):
     assert len(set(counts)) == 1 and counts[0] == (3 if learner.twin is None else 2)
 
 
-def test_momentum_is_constant_then_a_cosine():
-    assert slow_down(0.0999) == 0.999
-    for progress in (0.1, 0.77, 1.0):
-        expected = 0.999999 - (0.999999 - 0.999) * (1 + math.cos(math.pi * progress)) / 2
-        assert slow_down(progress) == pytest.approx(expected, abs=1e-12)
-    learner = made(momentum=lambda progress: progress)[1]
-    learner.advance(0.25)
-    assert learner.twin.momentum == 0.25
-
-
 def test_who_predicts_is_declared_before():
     for deploy, head in (("twin", "clean"), ("twin", "mixed"), ("network", "clean"), ("network", "mixed")):
         net, learner = made(deploy=deploy, deploy_head=head)
@@ -547,11 +536,6 @@ def test_only_the_stage_that_is_looked_at_is_gathered(monkeypatch):
     gathered.clear()
     features = staged(shared, images, stage, whole=True)
     assert gathered == [tuple(features.shape[1:]), (4,)]
-
-
-def test_torchvisions_networks_are_taken_as_they_are():
-    learner = AutoMix(ml.nets.Tapped(torchvision.models.resnet18(num_classes=4)), image_size=32)
-    assert learner.block.channels == 256 and learner.mix_head.in_features == 512
 
 
 @pytest.mark.parametrize(

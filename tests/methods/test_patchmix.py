@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from benchmarks.patches import five_steps
 from mixlearn.core.patches import PatchPlan
-from mixlearn.core.plan import MixPlan
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.patchmix import patchmix
 from tests.seeds import seeded
@@ -53,20 +52,6 @@ def test_it_is_the_loop_over_patches(case):
     torch.testing.assert_close(mixed.plan.source_matrix().sum(1), torch.ones(batch))
     both = mixed.plan.source_matrix() @ mixed.plan.source_matrix().T
     assert bool((both >= 0).all()) and bool((both.diagonal() >= 1 / (parts + 1) ** 2).all())
-
-
-@settings(max_examples=30, deadline=None)
-@given(cases())
-def test_the_gather_is_the_sum_under_masks(case):
-    batch, channels, down, across, patch, parts, order = case
-    images = torch.rand(batch, channels, down * patch, across * patch, generator=seeded(1))
-    plan = patchmix(images, patch=patch, parts=parts, order=order).plan
-    masked = MixPlan(plan.sources, plan.masks, plan.weights)
-    assert torch.equal(plan.masks.sum(0), torch.ones(batch, 1, *images.shape[-2:]))
-    torch.testing.assert_close(masked.mix(images), plan.mix(images), rtol=0, atol=0)
-    graph = images.requires_grad_()  # by the gather, whatever the number of parts
-    assert torch.equal(plan.mix(graph), plan.mix(images.detach()))
-    assert torch.allclose(plan.masks.mean((2, 3, 4)), plan.weights)
 
 
 @settings(max_examples=40, deadline=None)
