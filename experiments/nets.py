@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.checks import is_count
-from mixlearn.nets.resnet import Bottleneck, PreActivation, cifar_stem, convolution, initialise
-from mixlearn.nets.taps import Tap, pass_on, quiet_draws
+from mixlearn.nets.resnet import Bottleneck, PreActivation, cifar_stem, convolution
+from mixlearn.nets.taps import Tap, initialise, pass_on, quiet_draws
 
 _COUNTS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 

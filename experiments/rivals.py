@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.training import told
+from mixlearn.core.boxes import patchify
 from mixlearn.core.checks import as_count, check_generator, is_count, readable
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, one_hot, soft_cross_entropy
-from mixlearn.core.patches import patchify
 from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.contrast import Contrast, contrastive_loss, directions, rising
@@ -29,12 +29,11 @@ from mixlearn.methods.learner import (
     Terms,
     Twin,
     Unlabelled,
-    looked_at,
     slow_down,
 )
 from mixlearn.methods.mixskd import Branch, as_map, branch_points, distillation, stages_of
 from mixlearn.methods.mixup import mixup
-from mixlearn.nets.taps import Only
+from mixlearn.nets.taps import Only, read
 from mixlearn.nets.vit import ViT
 
 
@@ -73,7 +72,7 @@ class BYOT(nn.Module, Learner):
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         stages = [str(branch.stage) for branch in self.side]
-        own, features = looked_at(model, images, *stages, self.final)
+        own, features = read(model, images, *stages, self.final)
         with self.autocast():
             pairs = [branch(features[stage]) for branch, stage in zip(self.side, stages, strict=True)]
         last = as_map(features[self.final]).detach().float()  # (B, C, h, w)

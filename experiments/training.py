@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
 from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count

@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mixlearn.core.boxes import BoxPlan, box_area, boxes_to_masks, masks_to_boxes
+from mixlearn.core.boxes import box_area, boxes_to_masks, masks_to_boxes, patchify, unpatchify
 from mixlearn.core.draw import sample_boxes, sample_lam, sample_partner, sample_squares
 from mixlearn.core.labels import (
     mixed_accuracy,
@@ -25,8 +25,7 @@ from mixlearn.core.labels import (
     soft_bce,
     soft_cross_entropy,
 )
-from mixlearn.core.patches import PatchPlan, patchify, unpatchify
-from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.core.plan import BoxPlan, Mixed, MixPlan, PatchPlan
 from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
 from mixlearn.methods.automix import MixBlock, mask_loss

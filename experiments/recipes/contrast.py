@@ -16,7 +16,7 @@ from experiments.recipes.parts import loaded, weights
 from experiments.recipes.vit import tiny_vit
 from experiments.rivals import SimSiam
 from experiments.training import Outcome, train
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
 from mixlearn.methods.contrast import Contrast, SimCLR
 from mixlearn.methods.learner import Unlabelled, slow_down

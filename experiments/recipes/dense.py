@@ -22,8 +22,7 @@ from experiments.dense.sets import IGNORE, DenseSet, ade20k, coco, voc
 from experiments.dense.training import train_steps
 from experiments.dense.views import cut_out, listed, mirrored, scaled
 from experiments.training import Outcome
-from mixlearn.core.checks import is_count
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words, is_count
 from mixlearn.train.fit import History, sgd
 from mixlearn.train.schedules import steps as drops
 

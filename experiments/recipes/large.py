@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.recipes.parts import loaded, loaders, weights
 from experiments.training import Mix, Outcome, train
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.nets import imagenet_stem, pyramidnet
 from mixlearn.nets.drops import Drop

@@ -25,24 +25,17 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
     Returns:
         Shape (n,), float32, in [0, 1].
 
-    Raises:
-        ValueError: α is not positive and finite, or n is negative.
-
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, section 2.
 
-    >>> g = torch.Generator().manual_seed(0)
-    >>> lam = sample_lam(10_000, 1.0, generator=g)
+    >>> lam = sample_lam(10_000, 1.0, generator=torch.Generator().manual_seed(0))
     >>> abs(lam.mean().item() - 0.5) < 0.02
     True
     """
     alpha = check_alpha(alpha)
     check_generator(generator)
-    n = as_count(n, "n")
-    if n < 0:
-        raise ValueError(f"n must be at least 0, got {n}")
-    shape = torch.full((2, n), alpha + 1, dtype=torch.float64)
-    gamma = torch._standard_gamma(shape, generator=generator)
-    minus_log_u = shape.exponential_(generator=generator)
+    shape = torch.full((2, as_count(n, "n", 0)), alpha + 1, dtype=torch.float64)
+    gamma = torch._standard_gamma(shape, generator=generator)  # (2, n)
+    minus_log_u = shape.exponential_(generator=generator)  # (2, n)
     if n == 1:  # numbers: half a dozen operations on tensors would cost more than copying small images
         (g1,), (g2,) = gamma.tolist()
         (u1,), (u2,) = minus_log_u.tolist()
@@ -50,7 +43,7 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
         small = math.exp(-abs(odds))  # the sigmoid, safe on both sides
         return torch.tensor([(1.0 if odds >= 0 else small) / (1 + small)])
     log_gamma = gamma.log_().sub_(minus_log_u, alpha=1 / alpha)
-    return torch.sigmoid(log_gamma[0] - log_gamma[1]).float()
+    return torch.sigmoid(log_gamma[0] - log_gamma[1]).float()  # (n,)
 
 
 def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Generator | None = None) -> Tensor:
@@ -59,7 +52,7 @@ def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Genera
     A permutation leaves one image paired with itself on average, whatever the batch size.
 
     Args:
-        n: images in the batch, at least 1.
+        n: images in the batch, at least 1; at least 2 without fixed points.
         fixed_points: whether an image may be its own partner. Without, the draw is uniform over the
             permutations that move every image.
         generator: source of randomness on the CPU; None uses torch's default one.
@@ -67,63 +60,18 @@ def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Genera
     Returns:
         Shape (n,), int64: the index of each image's partner.
 
-    Raises:
-        ValueError: n < 1, or n = 1 without fixed points (one image has no other partner).
-
     >>> partner = sample_partner(6, fixed_points=False, generator=torch.Generator().manual_seed(0))
-    >>> sorted(partner.tolist())
-    [0, 1, 2, 3, 4, 5]
-    >>> bool((partner == torch.arange(6)).any())
-    False
+    >>> sorted(partner.tolist()), bool((partner == torch.arange(6)).any())
+    ([0, 1, 2, 3, 4, 5], False)
     """
     check_generator(generator)
-    n = as_count(n, "n")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    n = as_count(n, "n", 1)
     if n == 1 and not fixed_points:
         raise ValueError("a batch of 1 image has no partner but itself; expected n ≥ 2 without fixed points")
     while True:  # a permutation moves every image with probability about 1/e, so e tries on average
         partner = torch.randperm(n, generator=generator)
         if fixed_points or not bool((partner == torch.arange(n)).any()):
             return partner
-
-
-def sample_boxes(
-    lam: float | Tensor, height: int, width: int, *, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw the rectangle that CutMix pastes, one for each λ.
-
-    The sides are √(1−λ) of the image's, rounded to whole pixels; the centre is uniform over the pixels;
-    what hangs over the border is cut off. The pasted area is therefore at most (1−λ)·H·W, up to the rounding
-    of its sides.
-
-    Args:
-        lam: one λ or a vector of shape (n,), in [0, 1].
-        height, width: of the image, in pixels.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open, so that x1 − x0 is the width.
-
-    Raises:
-        ValueError: λ outside [0, 1], or a side below 1.
-
-    Source: Yun et al., *CutMix*, ICCV 2019, equation 2, which does not say how to round. The authors' code
-    rounds down twice, the side and then half of it, so that its boxes have even sides and paste a little
-    less: at α = 1 and 32 pixels an image keeps 0.701 of itself on average, here 0.679.
-
-    >>> sample_boxes(0.0, 4, 4, generator=torch.Generator().manual_seed(1)).shape
-    torch.Size([1, 4])
-    >>> x0, y0, x1, y1 = sample_boxes(1.0, 8, 6)[0].tolist()      # λ = 1 pastes nothing
-    >>> (x1 - x0) * (y1 - y0)
-    0
-    """
-    check_generator(generator)
-    height, width = as_count(height, "height"), as_count(width, "width")
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
-    n = lam.numel() if isinstance(lam, Tensor) else 1
-    return boxes_for(as_lam(lam, n), height, width, generator)
 
 
 def given_or_drawn(
@@ -146,18 +94,49 @@ def given_or_drawn(
     return partner, as_lam(values, batch if per_image or values.numel() > 1 else 1)
 
 
+def sample_boxes(
+    lam: float | Tensor, height: int, width: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw the rectangle that CutMix pastes, one for each λ.
+
+    The sides are √(1−λ) of the image's, rounded to whole pixels; the centre is uniform over the pixels;
+    what hangs over the border is cut off. The pasted area is therefore at most (1−λ)·H·W, up to the rounding
+    of its sides.
+
+    Args:
+        lam: one λ or a vector of shape (n,), in [0, 1].
+        height, width: of the image, in pixels.
+        generator: source of randomness on the CPU; None uses torch's default one.
+
+    Returns:
+        Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open, so that x1 − x0 is the width.
+
+    Source: Yun et al., *CutMix*, ICCV 2019, equation 2, which does not say how to round. The authors' code
+    rounds down twice, the side and then half of it, so that its boxes have even sides and paste a little
+    less: at α = 1 and 32 pixels an image keeps 0.701 of itself on average, here 0.679.
+
+    >>> sample_boxes(0.0, 4, 4, generator=torch.Generator().manual_seed(1)).shape
+    torch.Size([1, 4])
+    """
+    check_generator(generator)
+    n = lam.numel() if isinstance(lam, Tensor) else 1
+    return boxes_for(as_lam(lam, n), *_sides(height, width), generator)
+
+
 def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:
     """What `sample_boxes` does, of arguments that were checked: lam (n,) → (n, 4)."""
     if len(lam) == 1:  # numbers: a dozen operations on tensors would cost more than pasting the box
-        share, (x, y) = math.sqrt(1 - lam.item()), torch.rand(2, generator=generator).tolist()
-        (x0, x1), (y0, y1) = (
-            _clipped(int(place * size), round(share * size), size)
-            for place, size in ((x, width), (y, height))
-        )
+        share, centre = math.sqrt(1 - lam.item()), torch.rand(2, generator=generator).tolist()
+        corners = []
+        for place, size in zip(centre, (width, height), strict=True):
+            length = round(share * size)
+            start = int(place * size) - length // 2
+            corners.append((max(start, 0), min(start + length, size)))
+        (x0, x1), (y0, y1) = corners
         return torch.tensor([[x0, y0, x1, y1]])
-    side = (1 - lam.double().cpu()).sqrt_()
     sizes = torch.tensor([[width], [height]])
-    return _placed((side * sizes).round_().long(), sizes, generator)
+    lengths = (1 - lam.double().cpu()).sqrt_() * sizes  # (2, n)
+    return _placed(lengths.round_().long(), sizes, generator)
 
 
 def sample_squares(
@@ -168,14 +147,10 @@ def sample_squares(
     Args:
         n: how many.
         size: side in pixels, at least 0.
-        height, width: of the image, in pixels.
-        generator: source of randomness on the CPU; None uses torch's default one.
+        height, width, generator: as for `sample_boxes`.
 
     Returns:
         Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open.
-
-    Raises:
-        ValueError: a negative number or size, or an image side below 1.
 
     Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
@@ -184,24 +159,21 @@ def sample_squares(
     True
     """
     check_generator(generator)
-    n, size = as_count(n, "n"), as_count(size, "size")
+    height, width = _sides(height, width)
+    lengths = torch.full((2, as_count(n, "n", 0)), as_count(size, "size", 0))
+    return _placed(lengths, torch.tensor([[width], [height]]), generator)
+
+
+def _sides(height: int, width: int) -> tuple[int, int]:
     height, width = as_count(height, "height"), as_count(width, "width")
-    if n < 0 or size < 0 or height < 1 or width < 1:
-        raise ValueError(
-            "n and size must be at least 0, height and width at least 1, "
-            f"got n = {n}, size = {size} in {height} × {width}"
-        )
-    return _placed(torch.full((2, n), size), torch.tensor([[width], [height]]), generator)
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
+    return height, width
 
 
 def _placed(lengths: Tensor, sizes: Tensor, generator: torch.Generator | None) -> Tensor:
     """Boxes of these widths and heights (2, n) around uniform centres, clipped to the sizes (2, 1)."""
-    centres = torch.rand(lengths.shape, generator=generator).mul_(sizes).long()  # 0…size−1
+    centres = torch.rand(lengths.shape, generator=generator).mul_(sizes).long()  # (2, n), in 0…size−1
     start = centres - lengths // 2
     corners = torch.stack([start, start + lengths]).clamp_(min=0)  # (2, 2, n): from and to, across and down
-    return torch.minimum(corners, sizes).flatten(0, 1).T.contiguous()
-
-
-def _clipped(centre: int, length: int, size: int) -> tuple[int, int]:
-    start = centre - length // 2
-    return max(start, 0), min(start + length, size)
+    return torch.minimum(corners, sizes).flatten(0, 1).T.contiguous()  # (n, 4)

@@ -1,6 +1,7 @@
-"""Copies between the CPU and an accelerator that make the host wait as seldom as possible.
+"""Quick ways to what `plan.weighted_sum` says: tests hold each equal to that formula.
 
-A plain `tensor.to("cuda")` waits until all that was asked of the GPU before is done, even for four numbers.
+Beside them copies between the CPU and an accelerator that make the host wait as seldom as possible: a plain
+`tensor.to("cuda")` waits until all that was asked of the GPU before is done, even for four numbers.
 """
 
 from __future__ import annotations
@@ -10,24 +11,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+Fill = float | Sequence[float] | Tensor
+LARGE = 8_000  # values of an image from which pasting one box after the other is quicker than a mask
+FEW = 4  # parts up to which laying patches over each other is quicker on a CPU than gathering
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers by size in bytes
+WIDE = ((16, torch.complex128), (8, torch.int64), (4, torch.int32), (2, torch.int16), (1, torch.uint8))
+
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """The values on a device. To a GPU they are copied in the background, so nothing waits.
 
     What is copied to the CPU may be read at once, so that copy does wait.
-
-    >>> sent(torch.ones(2), torch.device("cpu"))
-    tensor([1., 1.])
     """
     return values.to(device, non_blocking=device.type not in ("cpu", "mps"))  # mps: may free them too early
 
 
 def fetched(*values: Tensor) -> tuple[Tensor, ...]:
-    """Several tensors of one device on the CPU, for a single wait.
-
-    >>> fetched(torch.tensor(True), torch.ones(2))
-    (tensor(True), tensor([1., 1.]))
-    """
+    """Several tensors of one device on the CPU, for a single wait."""
     if values[0].device.type == "cpu":
         return values
     together = torch.cat([value.reshape(-1) for value in values]).cpu()  # in a type that holds them all
@@ -35,52 +35,51 @@ def fetched(*values: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.view(value.shape).to(value.dtype) for part, value in zip(parts, values, strict=True))
 
 
-def spans(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Which rows (n, height) and which columns (n, width) each box covers, as bool; boxes (n, 4).
+def wants_graph(*tensors: Tensor) -> bool:
+    """Whether a formula is to be written out: for autograd, or for a compiler."""
+    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return torch.compiler.is_compiling() or learns
 
-    >>> down, across = spans(torch.tensor([[1, 0, 3, 1]]), 2, 4)
-    >>> down.tolist(), across.tolist()
-    ([[True, False]], [[False, True, True, False]])
+
+def channels_last(values: Tensor) -> bool:
+    """Whether values (B, C, H, W) keep their channels together. One channel, or one pixel, is both layouts
+    at once and counts as plain: other strides for it make some convolutions of torch write out of bounds."""
+    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    return last and not values.is_contiguous()
+
+
+def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
+    """values in the memory format of images: with channels together, or else contiguous."""
+    return values.contiguous(
+        memory_format=torch.channels_last if channels_last(images) else torch.contiguous_format
+    )
+
+
+def take(values: Tensor, source: Tensor) -> Tensor:
+    """values[source] in the memory format of values."""
+    return laid_out_as(values, values.index_select(0, source))
+
+
+def quick_sum(values: Tensor, sources: Tensor, shares: Tensor, pair: bool = False) -> Tensor | None:
+    """Σₖ shareₖ ⊙ v[sₖ] for values (B, …), sources (K, B), shares (K, B, …); None where the formula is best.
+
+    Shares that are constant over an image: an embedding bag is this very sum, each row read once, each result
+    written once. It has no second derivative, so it is not for gradients. A `pair` whose shares sum to 1 is
+    one interpolation.
     """
-    x0, y0, x1, y1 = boxes.T[:, :, None]
-    columns = torch.arange(width, device=boxes.device)
-    rows = columns if height == width else torch.arange(height, device=boxes.device)
-    return (rows >= y0) & (rows < y1), (columns >= x0) & (columns < x1)
-
-
-Fill = float | Sequence[float] | Tensor
-
-
-def gather_sum(values: Tensor, sources: Tensor, weights: Tensor, pair: bool = False) -> Tensor:
-    """Σₖ wₖ · v[sₖ] for values (B, …), sources and weights (K, B).
-
-    An embedding bag is this very sum: each row read once, each result written once, nothing kept in
-    between. It has no second derivative, so where a gradient is wanted the sum is written out.
-    """
-    if wants_graph(values, weights):
-        shares = weights.reshape(*weights.shape, *(1,) * (values.dim() - 1))
-        return _written_out(values, sources, shares, pair)
-    last = _channels_last(values)
-    rows = values.permute(0, 2, 3, 1) if last else values
-    parts, batch = sources.shape
-    starts = torch.arange(0, parts * batch, parts, device=values.device)
-    bags = torch.embedding_bag(
-        rows.reshape(batch, -1),
-        sources.T.reshape(-1),
-        starts,
-        mode=0,  # sum
-        per_sample_weights=weights.T.to(values.dtype).reshape(-1),
-    )[0]
-    out = bags.view(rows.shape)
-    return out.permute(0, 3, 1, 2) if last else out
-
-
-def mask_sum(values: Tensor, sources: Tensor, masks: Tensor, pair: bool = False) -> Tensor:
-    """Σₖ Mₖ ⊙ v[sₖ] for values (B, …, H, W), sources (K, B) and masks (K, B, …, H, W)."""
-    if wants_graph(values, masks) or not pair:
-        return _written_out(values, sources, masks, pair)
-    out = _take(values, sources[1])
-    return torch.lerp(out, values, masks[0].to(values.dtype), out=out)
+    graph = wants_graph(values, shares)
+    if not graph and shares.numel() == sources.numel():
+        last = channels_last(values)
+        rows = values.permute(0, 2, 3, 1) if last else values
+        starts = torch.arange(0, sources.numel(), len(sources), device=values.device)
+        weights = shares.view(sources.shape).T.to(values.dtype).reshape(-1)  # (B K,)
+        table, ids = rows.reshape(len(values), -1), sources.T.reshape(-1)  # (B, C H W), (B K,)
+        sums = torch.embedding_bag(table, ids, starts, mode=0, per_sample_weights=weights)[0]
+        return sums.view(rows.shape).permute(0, 3, 1, 2) if last else sums.view(rows.shape)
+    if not pair:
+        return None
+    other, share = take(values, sources[1]), shares[0].to(values.dtype)
+    return torch.lerp(other, values, share) if graph else torch.lerp(other, values, share, out=other)
 
 
 def pick(values: Tensor, sources: Tensor, masks: Tensor, fill: Fill = 0) -> Tensor:
@@ -90,10 +89,10 @@ def pick(values: Tensor, sources: Tensor, masks: Tensor, fill: Fill = 0) -> Tens
             f"values of type {values.dtype} cannot be averaged under masks between 0 and 1 or masks that "
             "overlap; expected floating point (for class ids: one-hot them first)"
         )
-    integers = _BITS[values.element_size()]  # some versions of torch choose among signed types alone
+    integers = BITS[values.element_size()]  # some versions of torch choose among signed types alone
     bits, out = values.view(integers), as_fill(fill, values).view(integers)
     for source, mask in zip(sources, masks, strict=True):
-        out = torch.where(mask.bool(), _take(bits, source), out)
+        out = torch.where(mask.bool(), take(bits, source), out)
     return out.view(values.dtype)
 
 
@@ -101,8 +100,7 @@ def filled(values: Tensor, shares: Tensor, fill: Fill) -> Tensor:
     """values (B, …) plus `fill` by the share that shares (K, B, …) leave of each pixel."""
     if isinstance(fill, (int, float)) and fill == 0:
         return values
-    left = (1 - shares.sum(0)).to(values.dtype)
-    return values + left.reshape(*left.shape, *(1,) * (values.dim() - left.dim())) * as_fill(fill, values)
+    return values + (1 - shares.sum(0)).to(values.dtype) * as_fill(fill, values)
 
 
 def as_fill(fill: Fill, values: Tensor) -> Tensor:
@@ -116,23 +114,28 @@ def as_fill(fill: Fill, values: Tensor) -> Tensor:
     if made.dim() == 1 and values.dim() > 3 and len(made) == values.shape[-3]:
         made = made.view(-1, 1, 1)
     elif made.dim():
+        shapes = f"{tuple(made.shape)} for {tuple(values.shape)}"
         raise ValueError(
-            f"fill must be one number, or one for each channel of (B, C, H, W), got shape "
-            f"{tuple(made.shape)} for {tuple(values.shape)}"
+            f"fill must be one number, or one for each channel of (B, C, H, W), got shape {shapes}"
         )
     return made.to(values.device, non_blocking=True)
 
 
-def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
-    """values in the memory format of images: with channels together, or else contiguous."""
-    if _channels_last(images):
-        return values.contiguous(memory_format=torch.channels_last)
-    return values.contiguous()
+def spans(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Which rows (n, height) and which columns (n, width) each box (n, 4) covers, as bool."""
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    columns = torch.arange(width, device=boxes.device)
+    rows = columns if height == width else torch.arange(height, device=boxes.device)
+    return (rows >= y0) & (rows < y1), (columns >= x0) & (columns < x1)
 
 
-def paste(
-    values: Tensor, partner: Tensor, boxes: Tensor, corners: tuple[int, int, int, int] | None
-) -> Tensor:
+def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels lie in each box; boxes (n, 4) → bool (n, height, width)."""
+    down, across = spans(boxes, height, width)
+    return down[:, :, None] & across[:, None, :]
+
+
+def paste(values: Tensor, partner: Tensor, boxes: Tensor, corners: Sequence[int] | None) -> Tensor:
     """values (B, …, H, W) with each one's box (B, 4) taken from its partner; `corners`: all share this box.
 
     Where the corners can be read without waiting for an accelerator, the values are copied and the boxes
@@ -147,7 +150,7 @@ def paste(
         else:
             out[..., y0:y1, x0:x1] = inside.index_select(0, partner)
         return out
-    if plain and values[0].numel() >= _LARGE:
+    if plain and values[0].numel() >= LARGE:
         out = values.clone()
         rows = zip(out, partner.tolist(), boxes.tolist(), strict=True)
         for image, source, (x0, y0, x1, y1) in rows:
@@ -156,46 +159,56 @@ def paste(
     down, across = spans(sent(boxes, values.device), *values.shape[-2:])
     channels = (1,) * (values.dim() - 3)
     down, across = down.view(-1, *channels, down.shape[1], 1), across.view(-1, *channels, 1, across.shape[1])
-    kind = _BITS.get(values.element_size()) if plain else None
-    if kind is None:
-        return torch.where(down & across, _take(values, partner), values)
-    out, mine = _take(values, partner), values.view(kind)
-    mask = down.to(kind).neg_() & across.to(kind).neg_()  # all bits set in the box, none outside
-    out.view(kind).bitwise_xor_(mine).bitwise_and_(mask).bitwise_xor_(mine)
+    integers = BITS.get(values.element_size()) if plain else None
+    if integers is None:
+        return torch.where(down & across, take(values, partner), values)
+    out, mine = take(values, partner), values.view(integers)
+    mask = down.to(integers).neg_() & across.to(integers).neg_()  # all bits set in the box, none outside
+    out.view(integers).bitwise_xor_(mine).bitwise_and_(mask).bitwise_xor_(mine)
     return out
 
 
-_LARGE = 8_000  # values of an image from which pasting one after the other is quicker than a mask
+def shift_patches(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
+    """Each pixel from the image g further on in the batch, counted round; `groups` (H, W) holds g < parts.
+
+    Groups are constant over patches. Pixels are copied bit by bit, those that are not finite too.
+    """
+    plain = images.contiguous()
+    on_cpu = plain.device.type == "cpu" and not wants_graph(plain)
+    way = _lay_over if on_cpu and parts <= FEW and len(images) > 1 else _gather
+    return laid_out_as(images, way(plain, groups, patch, parts))
 
 
-_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers by size in bytes
+def _gather(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
+    """By one gather of pieces of rows, as long as a patch is wide: what is read is what is written."""
+    pieces, batch = images.view(-1, patch), len(images)
+    each = pieces.shape[0] // batch
+    rows = groups[:, ::patch].to(images.device, non_blocking=True)  # of each piece of a row
+    shift = rows.expand(each // rows.numel(), -1, -1).reshape(-1) * each
+    index = torch.arange(len(pieces), device=images.device).view(batch, each) + shift
+    index[batch - min(batch, parts) :] %= len(pieces)
+    return pieces.index_select(0, index.view(-1)).view(images.shape)
 
 
-def _written_out(values: Tensor, sources: Tensor, shares: Tensor, pair: bool) -> Tensor:
-    """The sum as a formula that autograd and compilers take apart."""
-    shares = shares.to(values.dtype)
-    if pair:
-        return torch.lerp(_take(values, sources[1]), values, shares[0])
-    out = shares[0] * _take(values, sources[0])
-    for source, share in zip(sources[1:], shares[1:], strict=True):
-        out = torch.addcmul(out, share, _take(values, source))
-    return out
+def _lay_over(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
+    """Group by group: an image g further on is laid over the others in the places of group g.
 
-
-def _take(values: Tensor, source: Tensor) -> Tensor:
-    """values[source] in the memory format of values."""
-    return laid_out_as(values, values.index_select(0, source))
-
-
-def _channels_last(values: Tensor) -> bool:
-    """Whether values (B, C, H, W) keep their channels together. One channel, or one pixel, is both layouts
-    at once and counts as plain: other strides for it make some convolutions of torch write out of bounds."""
-    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-    return last and not values.is_contiguous()
-
-
-def wants_graph(*tensors: Tensor) -> bool:
-    """Whether a formula is to be written out: for autograd, or for a compiler."""
-    return torch.compiler.is_compiling() or (
-        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    )
+    Neighbouring pixels of a patch go together, read as one number of up to 16 bytes: nothing is computed
+    of them, and a few wide numbers are chosen between more quickly than many narrow ones.
+    """
+    piece, batch = images.element_size() * patch, len(images)
+    width, wide = next((width, wide) for width, wide in WIDE if piece % width == 0)
+    together = width // images.element_size()
+    aligned = images.clone() if images.storage_offset() % together else images.detach()
+    flat = aligned.view(batch, -1).view(wide)
+    places = groups[:, ::together].expand(*images.shape[1:-1], -1).reshape(-1)
+    below, out = flat, torch.empty_like(flat)
+    for group in range(1, parts):
+        here, start = places == group, group % batch
+        for rows, source in (
+            (slice(0, batch - start), slice(start, None)),
+            (slice(batch - start, None), slice(0, start)),
+        ):
+            torch.where(here, flat[source], below[rows], out=out[rows])
+        below = out
+    return (out if below is out else flat.clone()).view(images.dtype).view(images.shape)

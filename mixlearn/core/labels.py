@@ -1,4 +1,4 @@
-"""What the soft losses ask of their targets, and what class weights and ignored classes make of them."""
+"""Labels and losses: one-hot, smoothed and soft labels, and what the losses make of them."""
 
 from __future__ import annotations
 
@@ -10,76 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixlearn.core.checks import as_count, as_ids, check_batch, check_ids, check_labels, readable
+from mixlearn.core.checks import as_count, as_ids, check_batch, check_ids, check_labels, is_integer, readable
 
 if TYPE_CHECKING:
     from mixlearn.core.plan import MixPlan
 
-
-def check_same(logits: Tensor, targets: Tensor) -> None:
-    """Whether logits and soft targets have one shape, (B, C) or (B, C, …)."""
-    if logits.dim() >= 2 and logits.shape == targets.shape:
-        return
-    way = "class ids become targets by plan.soften(labels, num_classes)"
-    if logits.dim() > 2 and targets.dim() == logits.dim() - 1:
-        way = "maps of class ids become targets by ml.one_hot(maps, num_classes), then plan.mix"
-    raise ValueError(
-        f"logits and targets must both have shape (B, C), or (B, C, H, W) for maps, got "
-        f"{tuple(logits.shape)} and {tuple(targets.shape)}; {way}"
-    )
-
-
-def warn_of_multi_hot(targets: Tensor) -> None:
-    """Warn where rows name several classes in full: a softmax shares one unit of probability among all.
-
-    The sum of a row alone does not tell. The two weights of SnapMix may sum to more than 1 too; but of its
-    two classes neither has all of the label beside the other, and there are only two.
-    """
-    if not readable(targets):
-        return
-    over = targets.detach().sum(1) > 1.01
-    if not bool(over.any()):
-        return
-    rows = targets.detach().movedim(1, -1)[over]
-    least = rows.amin(1, keepdim=True)
-    rows = rows - least * (least < 0.5 / rows.shape[1])  # without what smoothing gives to all
-    several = (rows > 1e-3).sum(1)
-    if bool(((several > 2) | ((several == 2) & (rows.amax(1) > 0.999))).any()):
-        most = float(targets.detach().sum(1).max())
-        warnings.warn(
-            f"targets of a softmax loss should sum to 1 in each row, got up to {most:g}, as labels of "
-            "several classes do; use soft_bce, in a learner Mixing(mix, loss=ml.soft_bce), or divide "
-            "each row by its sum",
-            stacklevel=3,
-        )
-
-
-def class_weights(
-    weight: Tensor | Sequence[float] | None, ignore_index: int | None, logits: Tensor
-) -> Tensor:
-    """How much each class counts, (C,) shaped to multiply logits (B, C, …); 0 for a class that is ignored."""
-    classes, device = logits.shape[1], logits.device
-    if weight is None:
-        each = torch.ones(classes, dtype=logits.dtype, device=device)
-    else:
-        each = torch.as_tensor(weight).to(device, logits.dtype)
-        if tuple(each.shape) != (classes,):
-            raise ValueError(
-                f"weight must hold one number for each of {classes} classes, got shape {tuple(each.shape)}"
-            )
-        if readable(each) and not bool(((each >= 0) & each.isfinite()).all()):
-            raise ValueError(f"weight must be finite and at least 0, got {each.tolist()[:8]}")
-    if ignore_index is not None and 0 <= ignore_index < classes:
-        each = each.index_fill(0, torch.tensor(ignore_index, device=device), 0)
-    return each.view(-1, *(1,) * (logits.dim() - 2))
+Weights = Tensor | Sequence[float] | None
 
 
 def one_hot(
-    labels: Tensor,
-    num_classes: int,
-    dtype: torch.dtype = torch.float32,
-    *,
-    ignore_index: int | None = None,
+    labels: Tensor, num_classes: int, dtype: torch.dtype = torch.float32, *, ignore_index: int | None = None
 ) -> Tensor:
     """Class ids (B,) as rows (B, C) with a single 1; maps of ids (B, H, W) as (B, C, H, W).
 
@@ -89,28 +29,19 @@ def one_hot(
         dtype: of the result.
         ignore_index: an id that becomes zeros, such as 255 in maps; None for none.
 
-    Raises:
-        TypeError: labels that are no integers.
-        ValueError: ids outside 0…C−1.
-
-    >>> one_hot(torch.tensor([2, 0]), 3)
+    >>> one_hot(torch.tensor([2, 255]), 3, ignore_index=255)
     tensor([[0., 0., 1.],
-            [1., 0., 0.]])
-    >>> one_hot(torch.tensor([1, 255]), 2, ignore_index=255)
-    tensor([[0., 1.],
-            [0., 0.]])
+            [0., 0., 0.]])
     """
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    if not is_integer(labels):
         raise TypeError(
             f"labels must be integer class ids, got {labels.dtype}; use labels.long() if they are"
         )
-    classes, ids = as_count(num_classes, "num_classes", 1), labels.long()
+    classes, ids = as_count(num_classes, "num_classes", 1), labels.long()[:, None]  # (B, 1, …)
     check_ids(ids, classes, ignore_index)
-    rows = torch.zeros(labels.shape[0], classes, *labels.shape[1:], dtype=dtype, device=labels.device)
-    if ignore_index is None:
-        return rows.scatter_(1, ids[:, None], 1.0)
-    kept = (ids != ignore_index)[:, None]
-    return rows.scatter_(1, (ids[:, None] * kept), kept.to(dtype))
+    kept = torch.ones_like(ids, dtype=torch.bool) if ignore_index is None else ids != ignore_index
+    rows = torch.zeros(len(ids), classes, *labels.shape[1:], dtype=dtype, device=labels.device)
+    return rows.scatter_(1, ids * kept, kept.to(dtype))  # (B, C, …)
 
 
 def smooth(targets: Tensor, epsilon: float) -> Tensor:
@@ -119,9 +50,6 @@ def smooth(targets: Tensor, epsilon: float) -> Tensor:
     Args:
         targets: (B, C) rows that sum to 1, or (B, C, H, W). Rows of zeros, which are ignored, stay.
         epsilon: ε in [0, 1], the mass that is spread evenly.
-
-    Raises:
-        ValueError: ε outside [0, 1], or targets not of shape (B, C).
 
     Source: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7.
 
@@ -136,32 +64,16 @@ def smooth(targets: Tensor, epsilon: float) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """torch's cross-entropy of labels that were not mixed, for class ids of any integer type or soft labels.
-
-    Args:
-        logits: (B, C), before the softmax.
-        labels: (B,) class ids, of which −100 is ignored, or (B, C) soft labels.
-        smoothing: share of each label spread over all classes.
-
-    Raises:
-        TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
-
-    >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3], dtype=torch.int32))
-    tensor(1.3863)
-    """
+    """torch's cross-entropy of labels that were not mixed, for ids of any integer type or soft labels."""
     if logits.dim() == 2:
         check_labels(labels, len(logits), logits.shape[1], -100)
         if labels.dim() == 2:
-            warn_of_multi_hot(labels)
+            _warn_of_multi_hot(labels)
     return F.cross_entropy(logits, as_ids(labels), label_smoothing=smoothing)
 
 
 def soft_cross_entropy(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    weight: Tensor | Sequence[float] | None = None,
-    ignore_index: int | None = None,
+    logits: Tensor, targets: Tensor, *, weight: Weights = None, ignore_index: int | None = None
 ) -> Tensor:
     """Cross-entropy against soft labels, −Σ_c ỹ_c log softmax(z)_c, averaged over the batch.
 
@@ -182,33 +94,21 @@ def soft_cross_entropy(
     Returns:
         A scalar in nats; NaN where nothing counts, as in torch.
 
-    Raises:
-        ValueError: shapes that differ, weights of another number or below 0.
-
     >>> loss = soft_cross_entropy(torch.zeros(1, 4), torch.tensor([[.5, .5, 0., 0.]]))
     >>> f"{loss:.4f}"                                    # log 4
     '1.3863'
-    >>> logits, half = torch.tensor([[0., 0.], [0., 9.]]), torch.tensor([[1., 0.], [0., 0.]])
-    >>> f"{soft_cross_entropy(logits, half, ignore_index=-100):.4f}"    # log 2, of the first row alone
-    '0.6931'
     """
-    check_same(logits, targets)
-    warn_of_multi_hot(targets)
-    dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
-    logits, targets = logits.to(dtype), targets.to(dtype)
+    logits, targets = _promoted(logits, targets)
+    _warn_of_multi_hot(targets)
     if weight is None and ignore_index is None:
         return F.cross_entropy(logits, targets)
-    counted = targets * class_weights(weight, ignore_index, logits)
+    counted = targets * _class_weights(weight, ignore_index, logits)  # (B, C, …)
     mean = -(counted * logits.log_softmax(1)).sum() / counted.sum()
     return mean if ignore_index is not None else mean * targets.sum(1).mean()
 
 
 def soft_bce(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    weight: Tensor | Sequence[float] | None = None,
-    pos_weight: Tensor | Sequence[float] | None = None,
+    logits: Tensor, targets: Tensor, *, weight: Weights = None, pos_weight: Weights = None
 ) -> Tensor:
     """Binary cross-entropy with one sigmoid a class, averaged over images and classes.
 
@@ -221,13 +121,10 @@ def soft_bce(
         weight: (C,), multiplies the terms of each class; the mean is still over all, as in torch.
         pos_weight: (C,), multiplies the share of each target that says yes, as in torch.
 
-    Raises:
-        ValueError: shapes that differ, as class ids (B,) would; targets outside [0, 1].
-
     >>> f"{soft_bce(torch.zeros(2, 3), torch.full((2, 3), .5)):.4f}"     # log 2
     '0.6931'
     """
-    check_same(logits, targets)
+    logits, targets = _promoted(logits, targets)
     if readable(targets):
         low, high = (float(v) for v in torch.aminmax(targets.detach()))
         if not (low >= -1e-4 and high <= 1.0001):
@@ -235,40 +132,28 @@ def soft_bce(
                 f"targets must lie in [0, 1], got {low:g} to {high:g}; a mark for what is unknown, such as "
                 "−1, cannot be mixed, and labels weighed by SnapMix want clamp(max=1)"
             )
-    dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
-    logits, targets = logits.to(dtype), targets.to(dtype)
-    each, positive = (
-        None if given is None else class_weights(given, None, logits) for given in (weight, pos_weight)
-    )
+    each = None if weight is None else _class_weights(weight, None, logits)
+    positive = None if pos_weight is None else _class_weights(pos_weight, None, logits)
     return F.binary_cross_entropy_with_logits(logits, targets, each, pos_weight=positive)
 
 
 def pair_cross_entropy(
-    logits: Tensor,
-    labels: Tensor,
-    plan: MixPlan,
-    *,
-    weight: Tensor | Sequence[float] | None = None,
-    ignore_index: int = -100,
+    logits: Tensor, labels: Tensor, plan: MixPlan, *, weight: Weights = None, ignore_index: int = -100
 ) -> Tensor:
     """The same loss without soft labels: Σₖ wₖ · CE(z, y[sₖ]), averaged over the batch.
 
     Equal to `soft_cross_entropy(logits, plan.soften(labels))`, since cross-entropy is linear in its target.
     With class weights v, and with labels that are ignored, it is the weighted mean over all parts of all
-    images: Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with y = y[sₖᵢ], over the parts whose label counts. A plan that
-    mixes nothing gives `F.cross_entropy(logits, labels, weight=v, ignore_index=ignore_index)`. (Where a
+    images: Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with y = y[sₖᵢ], over the parts whose label counts. (Where a
     plan's weights do not sum to 1, as SnapMix's, it is multiplied by their mean sum.)
 
     Args:
-        logits: (B, C). labels: (B,) integer ids of any integer type. plan: the plan that mixed the batch.
+        logits: (B, C). labels: (B,) ids of any integer type. plan: the plan that mixed the batch.
         weight: (C,) class weights v ≥ 0; None counts all alike.
         ignore_index: the id of labels that do not count, neither in the sum nor in the denominator.
 
     Returns:
         A scalar in nats; NaN where no label counts, as in torch.
-
-    Raises:
-        TypeError, ValueError: labels of another type or shape, or outside 0…C−1; a plan of another batch.
 
     >>> from mixlearn.core.plan import MixPlan
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([.75, .5]))
@@ -285,16 +170,15 @@ def pair_cross_entropy(
     check_batch(logits, len(plan), "logits")
     check_labels(labels, len(plan), logits.shape[1], ignore_index)
     logits, ids = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels.long()
-    each = class_weights(weight, ignore_index, logits)
+    each = _class_weights(weight, ignore_index, logits)  # (C,)
     kept = ids != ignore_index
     counts = each[ids * kept] * kept  # (B,), of each label
     losses = [
-        F.cross_entropy(logits, ids[s], each, ignore_index=ignore_index, reduction="none")
-        for s in plan.sources
-    ]
-    weights = plan.weights
-    mean = (weights * torch.stack(losses)).sum() / (weights * counts[plan.sources]).sum()
-    return mean * (weights.sum() / len(plan))
+        F.cross_entropy(logits, ids[source], each, ignore_index=ignore_index, reduction="none")
+        for source in plan.sources
+    ]  # K × (B,)
+    mean = (plan.weights * torch.stack(losses)).sum() / (plan.weights * counts[plan.sources]).sum()
+    return mean * (plan.weights.sum() / len(plan))
 
 
 def mixed_accuracy(
@@ -315,15 +199,9 @@ def mixed_accuracy(
     Returns:
         A scalar in [0, 1], on the device of the logits; NaN where no label counts.
 
-    Raises:
-        TypeError, ValueError: ids without a plan, soft labels with one, labels of another shape or range.
-
     >>> from mixlearn.core.plan import MixPlan
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([.75, .5]))
-    >>> logits, labels = torch.tensor([[9., 0.], [9., 0.]]), torch.tensor([0, 1])
-    >>> mixed_accuracy(logits, labels, plan).item()
-    0.625
-    >>> mixed_accuracy(logits, plan.soften(labels, 2)).item()
+    >>> mixed_accuracy(torch.tensor([[9., 0.], [9., 0.]]), torch.tensor([0, 1]), plan).item()
     0.625
     """
     if plan is None:
@@ -333,8 +211,7 @@ def mixed_accuracy(
                 "mixed_accuracy(logits, labels, plan); expected soft targets of the shape of the logits, "
                 f"{tuple(logits.shape)}"
             )
-        check_same(logits, labels)
-        shares = labels.to(torch.promote_types(labels.dtype, torch.float32))
+        logits, shares = _promoted(logits, labels)
         return shares.gather(1, logits.argmax(1, keepdim=True)).sum() / shares.sum()
     if labels.dim() > 1 and labels.is_floating_point():
         raise ValueError(
@@ -345,3 +222,52 @@ def mixed_accuracy(
     check_labels(labels, len(plan), logits.shape[1], ignore_index)
     weights = plan.weights * (labels != ignore_index)[plan.sources]  # (K, B)
     return (weights * (labels[plan.sources] == logits.argmax(1))).sum() / weights.sum()
+
+
+def _promoted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and soft targets of one shape, (B, C) or (B, C, …), in float32 at least."""
+    if logits.dim() < 2 or logits.shape != targets.shape:
+        way = "class ids become targets by plan.soften(labels, num_classes)"
+        if logits.dim() > 2 and targets.dim() == logits.dim() - 1:
+            way = "maps of class ids become targets by ml.one_hot(maps, num_classes), then plan.mix"
+        shapes = f"(B, C), or (B, C, H, W) for maps, got {tuple(logits.shape)} and {tuple(targets.shape)}"
+        raise ValueError(f"logits and targets must both have shape {shapes}; {way}")
+    dtype = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
+    return logits.to(dtype), targets.to(dtype)
+
+
+def _warn_of_multi_hot(targets: Tensor) -> None:
+    """Warn where rows name several classes in full: a softmax shares one unit of probability among all.
+
+    The sum of a row alone does not tell. The two weights of SnapMix may sum to more than 1 too; but of its
+    two classes neither has all of the label beside the other, and there are only two.
+    """
+    over = targets.detach().sum(1) > 1.01 if readable(targets) else torch.tensor(False)
+    if not bool(over.any()):
+        return
+    rows = targets.detach().movedim(1, -1)[over]  # (n, C)
+    least = rows.amin(1, keepdim=True)
+    rows = rows - least * (least < 0.5 / rows.shape[1])  # without what smoothing gives to all
+    several = (rows > 1e-3).sum(1)
+    if bool(((several > 2) | ((several == 2) & (rows.amax(1) > 0.999))).any()):
+        most = float(targets.detach().sum(1).max())
+        warnings.warn(
+            f"targets of a softmax loss should sum to 1 in each row, got up to {most:g}, as labels of "
+            "several classes do; use soft_bce, in a learner Mixing(mix, loss=ml.soft_bce), or divide "
+            "each row by its sum",
+            stacklevel=3,
+        )
+
+
+def _class_weights(weight: Weights, ignore_index: int | None, logits: Tensor) -> Tensor:
+    """How much each class counts, (C,) shaped to multiply logits (B, C, …); 0 for a class that is ignored."""
+    classes = logits.shape[1]
+    each = torch.as_tensor([1.0] * classes if weight is None else weight).to(logits)
+    if tuple(each.shape) != (classes,):
+        shape = tuple(each.shape)
+        raise ValueError(f"weight must hold one number for each of {classes} classes, got shape {shape}")
+    if readable(each) and not bool(((each >= 0) & each.isfinite()).all()):
+        raise ValueError(f"weight must be finite and at least 0, got {each.tolist()[:8]}")
+    if ignore_index is not None and 0 <= ignore_index < classes:
+        each = each.index_fill(0, torch.tensor(ignore_index, device=each.device), 0)
+    return each.view(-1, *(1,) * (logits.dim() - 2))

@@ -1,7 +1,8 @@
 """The one idea of the book: every mixed image is x̃ᵢ = Σₖ Mₖᵢ ⊙ x[sₖᵢ], with label ỹᵢ = Σₖ wₖᵢ · y[sₖᵢ].
 
 A `MixPlan` says who (sources s), where (masks M) and how much (weights w). Random draws make a plan; a
-plan applied to images, labels, features or logits is deterministic.
+plan applied to images, labels, features or logits is deterministic. `BoxPlan` and `PatchPlan` keep a box or
+the patches in place of masks. What a plan keeps is set once; what follows from it is made when it is read.
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_batch, check_labels, check_size
-from mixlearn.core.fast import Fill, filled, gather_sum, mask_sum, pick
+from mixlearn.core.checks import check_batch, check_boxes, check_labels, check_patch, check_size
+from mixlearn.core.fast import Fill, filled, inside_boxes, paste, pick, quick_sum, sent, shift_patches, take
 
 Plan = TypeVar("Plan", bound="MixPlan")
+
+
+def weighted_sum(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
+    """Σₖ shareₖ ⊙ v[sₖ], the formula: values (B, …), sources (K, B), shares (K, B, …) → (B, …)."""
+    shares = shares.to(values.dtype)
+    total = shares[0] * take(values, sources[0])  # (B, …)
+    for share, source in zip(shares[1:], sources[1:], strict=True):
+        total = torch.addcmul(total, share, take(values, source))  # + shareₖ ⊙ v[sₖ]
+    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +44,10 @@ class MixPlan:
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
         lam_asked: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
 
-    Raises:
-        ValueError: shapes that do not belong together.
-
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
     >>> plan.mix(torch.tensor([[0.], [8.]]))
     tensor([[2.],
             [4.]])
-    >>> plan.soften(torch.tensor([0, 2]), 3)
-    tensor([[0.7500, 0.0000, 0.2500],
-            [0.5000, 0.0000, 0.5000]])
     >>> plan.describe(0, ["cat", "dog"])
     '75 % cat + 25 % dog'
     """
@@ -57,17 +61,14 @@ class MixPlan:
     _stay: ClassVar[tuple[str, ...]] = ()  # tensors that `to` leaves on their device
 
     def __post_init__(self) -> None:
-        parts = tuple(self.sources.shape)
+        parts, weights, masks = (tuple(part.shape) for part in (self.sources, self.weights, self.masks))
         if len(parts) != 2:
             raise ValueError(f"sources must have shape (K, B), got {parts}")
-        weights = tuple(self.weights.shape)
         if weights != parts:
             raise ValueError(f"weights must have the shape of sources, {parts}, got {weights}")
-        if self.masks.dim() != 5 or tuple(self.masks.shape[:2]) != parts or self.masks.shape[2] != 1:
-            raise ValueError(
-                f"masks must have shape {(*parts, 1, 'H', 'W')} to go with the sources, "
-                f"got {tuple(self.masks.shape)}"
-            )
+        if len(masks) != 5 or masks[:3] != (*parts, 1):
+            expected = (*parts, 1, "H", "W")
+            raise ValueError(f"masks must have shape {expected} to go with the sources, got {masks}")
 
     @classmethod
     def pair(
@@ -87,7 +88,7 @@ class MixPlan:
             masks: (B, 1, H, W), each image's own share of each pixel; None means λ at every pixel.
             boxes, lam_asked: kept for pictures, see the class.
         """
-        weights = torch.stack([lam, 1 - lam])
+        weights = torch.stack([lam, 1 - lam])  # (2, B)
         both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
         return cls._of_two(partner, both, weights, boxes, lam if lam_asked is None else lam_asked)
 
@@ -99,14 +100,10 @@ class MixPlan:
             partner: (B,) int64, the partner of each image.
             masks: (B, 1, H, W), each image's own share of each pixel; (1, 1, H, W) is one for all.
             lam_asked: (B,) or (1,), the λ that was drawn or given; None is the mean.
-
-        >>> plan = MixPlan.masked(torch.tensor([1, 0]), torch.tensor([1., 0., 0., 0.]).view(1, 1, 2, 2))
-        >>> plan.lam, plan.masks.shape
-        (tensor([0.2500, 0.2500]), torch.Size([2, 2, 1, 2, 2]))
         """
         batch, lam = partner.shape[0], masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
-        both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])
+        both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])  # (2, B, 1, H, W)
         asked = weights[0] if lam_asked is None else lam_asked.expand(batch)
         return cls._of_two(partner, both, weights, None, asked)
 
@@ -144,25 +141,21 @@ class MixPlan:
         """The same plan on another device, with all that its kind of plan keeps."""
         away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
         kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
-        again = copy(self)
-        vars(again).update({k: v.to(device, non_blocking=away) for k, v in kept.items()})
-        return again
+        return self._with(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
 
     def changed(self: Plan, **tensors: Tensor) -> Plan:
-        """A plan of the same kind with other `weights` or `lam_asked`, which are not checked.
-
-        >>> plan = MixPlan.identity(2)
-        >>> plan.changed(weights=torch.tensor([[0.5, 0.5], [0.5, 0.5]])).lam
-        tensor([0.5000, 0.5000])
-        """
+        """A plan of the same kind with other `weights` or `lam_asked`, which are not checked."""
         if not tensors.keys() <= {"weights", "lam_asked"}:
             raise ValueError(f"weights and lam_asked can be changed, got {', '.join(tensors)}")
-        again = copy(self)
-        vars(again).update(tensors, _pair=self._pair and "weights" not in tensors)
-        return again
+        return self._with(**tensors, _pair=self._pair and "weights" not in tensors)
+
+    def _with(self: Plan, **attributes: Any) -> Plan:
+        plan = copy(self)
+        vars(plan).update(attributes)  # the class is frozen
+        return plan
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
+        """x̃ = Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
 
         Args:
             images: (B, …, H, W) of any float type: images, depth maps, features; with constant masks any
@@ -173,36 +166,31 @@ class MixPlan:
 
         Returns:
             A new tensor of the same shape, type and memory format. `images` is left as it was.
-
-        Raises:
-            ValueError: batch or pixels differ from the plan's; a fill that the type cannot hold.
-            TypeError: integer values under masks between 0 and 1, or under masks that overlap.
         """
         self._check_pixels(images)
-        if tuple(self.masks.shape[-2:]) == (1, 1) and images.is_floating_point():
-            shares = self.masks[:, :, 0, 0, 0]
-            out = gather_sum(images, self.sources, shares, self._pair)
-            return out if self._pair else filled(out, shares, fill)
-        between = (1,) * max(images.dim() - 3, 0)
-        masks = self.masks[:, :, 0].reshape(*self.sources.shape, *between, *self.masks.shape[-2:])
-        if images.is_floating_point():
-            out = mask_sum(images, self.sources, masks, self._pair)
-            return out if self._pair else filled(out, masks, fill)
-        if images.dim() < 3:
-            masks = masks.flatten(2).reshape(*self.sources.shape, *(1,) * (images.dim() - 1))
-        return pick(images, self.sources, masks, fill)
+        size = (*(1,) * (images.dim() - 3), *self.masks.shape[-2:])[: images.dim() - 1]
+        masks = self.masks.reshape(*self.sources.shape, *size)  # (K, B, …, H, W), or of ones to match images
+        if not images.is_floating_point():
+            return pick(images, self.sources, masks, fill)
+        mixed = self._sum(images, masks)
+        return mixed if self._pair else filled(mixed, masks, fill)
 
     def blend(self, values: Tensor) -> Tensor:
         """Σₖ wₖ · v[sₖ]: soft labels, logits, pooled features of shape (B, …), mixed as labels are."""
         check_batch(values, len(self), "values")
         if not values.is_floating_point():
             raise TypeError(f"values to blend must be floating point, got {values.dtype}")
-        return gather_sum(values, self.sources, self.weights, self._pair)
+        return self._sum(values, self.weights.reshape(*self.weights.shape, *(1,) * (values.dim() - 1)))
+
+    def _sum(self, values: Tensor, shares: Tensor) -> Tensor:
+        """The formula, by a quicker way where there is one."""
+        quick = quick_sum(values, self.sources, shares, self._pair)
+        return weighted_sum(values, self.sources, shares) if quick is None else quick
 
     def soften(
         self, labels: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None
     ) -> Tensor:
-        """Σₖ wₖ · y[sₖ]: the soft labels of the mixed images.
+        """ỹ = Σₖ wₖ · y[sₖ]: the soft labels of the mixed images.
 
         Args:
             labels: (B,) integer class ids, or (B, C) labels that are already soft.
@@ -212,9 +200,6 @@ class MixPlan:
 
         Returns:
             (B, C) float, each row summing to what the rows of `labels` sum to (1 for ids, less the ignored).
-
-        Raises:
-            TypeError, ValueError: labels of another type or shape, or outside 0…C−1.
         """
         classes = check_labels(labels, len(self), num_classes, ignore_index)
         if labels.dim() == 2:
@@ -223,7 +208,7 @@ class MixPlan:
         if ignore_index is not None:
             kept = ids != ignore_index
             ids, weights = ids * kept, weights * kept[self.sources]
-        return targets.scatter_add_(1, ids[self.sources].T, weights.T)
+        return targets.scatter_add_(1, ids[self.sources].T, weights.T)  # (B, C)
 
     def source_matrix(self) -> Tensor:
         """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
@@ -231,39 +216,31 @@ class MixPlan:
         return matrix.scatter_add_(1, self.sources.T, self.weights.T)
 
     def describe(self, i: int, names: Sequence[str] | None = None) -> str:
-        """Mixture i in one sentence, for captions, alternative text and screen readers.
+        """Mixture i in one sentence, such as "63 % cat + 37 % dog, box x 8–20, y 4–16".
 
         Args:
             i: which mixture, 0…B−1.
             names: one name for each image of the batch; None says "image 3".
-
-        Returns:
-            For example "63 % cat + 37 % dog, box x 8–20, y 4–16".
         """
-        return sentence(self, i, names)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"i must lie in 0…{len(self) - 1} for {len(self)} mixtures, got {i}")
+        if names is not None and len(names) != len(self):
+            raise ValueError(f"names must hold one name for each of {len(self)} images, got {len(names)}")
+        shares: dict[str, float] = {}
+        for source, weight in zip(self.sources[:, i].tolist(), self.weights[:, i].tolist(), strict=True):
+            name = f"image {source}" if names is None else str(names[source])
+            shares[name] = shares.get(name, 0.0) + weight
+        parts = " + ".join(f"{round(100 * share)} % {name}" for name, share in shares.items())
+        if self.boxes is None:
+            return parts
+        x0, y0, x1, y1 = self.boxes[i].tolist()
+        return f"{parts}, box x {x0}–{x1}, y {y0}–{y1}"
 
     def _check_pixels(self, images: Tensor) -> None:
         if tuple(self.masks.shape[-2:]) == (1, 1):
             check_batch(images, len(self), "images")
         else:
             check_size(images, len(self), self.masks.shape[-2:], "masks")
-
-
-def sentence(plan: MixPlan, i: int, names: Sequence[str] | None = None) -> str:
-    """Mixture i of a plan in one sentence; see `MixPlan.describe`."""
-    if not -len(plan) <= i < len(plan):
-        raise IndexError(f"i must lie in 0…{len(plan) - 1} for {len(plan)} mixtures, got {i}")
-    if names is not None and len(names) != len(plan):
-        raise ValueError(f"names must hold one name for each of {len(plan)} images, got {len(names)}")
-    shares: dict[str, float] = {}
-    for source, weight in zip(plan.sources[:, i].tolist(), plan.weights[:, i].tolist(), strict=True):
-        name = f"image {source}" if names is None else str(names[source])
-        shares[name] = shares.get(name, 0.0) + weight
-    said = " + ".join(f"{round(100 * share)} % {name}" for name, share in shares.items())
-    if plan.boxes is not None:
-        x0, y0, x1, y1 = plan.boxes[i].tolist()
-        said += f", box x {x0}–{x1}, y {y0}–{y1}"
-    return said
 
 
 class Mixed(NamedTuple):
@@ -281,21 +258,187 @@ def apply_plan(plan: MixPlan, images: Tensor, labels: Tensor | None, num_classes
     return Mixed(plan.mix(images), targets, plan)
 
 
-class EachPlan(MixPlan):
-    """A plan in which image i is mixed as the plan `plans[chosen[i]]` says.
+class BoxPlan(MixPlan):
+    """A plan of two parts whose masks are a box: the partner inside it, the image itself outside.
 
     Args:
-        plans: of any kinds, each for the whole batch.
-        chosen: (B,) int64, which plan each image follows. It stays on the device where it is.
+        partner: (B,) int64, whom each image takes its box from.
+        boxes: (B, 4) int64 as (x0, y0, x1, y1), half-open, inside the image; (1, 4) is one for all. They
+            stay on the device where they are.
+        size: (H, W) of the images, in pixels.
+        lam: (B,), each image's own share of the label; None is the share of its own pixels.
+        lam_asked: (B,), the λ that was drawn or given; None is `lam`.
 
-    Raises:
-        ValueError: no plans, plans for other numbers of images than `chosen`.
-
-    >>> plans = [MixPlan.identity(2), MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.75]))]
-    >>> plan = EachPlan(plans, torch.tensor([0, 1]))
-    >>> plan.mix(torch.tensor([[0.0], [8.0]])).tolist(), plan.lam.tolist()
-    ([[0.0], [6.0]], [1.0, 0.75])
+    >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 1, 2]]), (2, 4))
+    >>> plan.mix(torch.tensor([0, 8]).view(2, 1, 1, 1).expand(2, 1, 2, 4))[0, 0], plan.lam[0]
+    (tensor([[8, 0, 0, 0],
+            [8, 0, 0, 0]]), tensor(0.7500))
     """
+
+    size: tuple[int, int]
+    corners: tuple[int, int, int, int] | None  # of the box that all images share
+    _partner: Tensor
+    _given: Tensor  # the boxes; of λ, where it was given, `_lam` and `_asked`
+    _lam: Tensor | None
+    _asked: Tensor | None
+    _stay: ClassVar[tuple[str, ...]] = ("boxes", "_given")
+
+    def __init__(
+        self,
+        partner: Tensor,
+        boxes: Tensor,
+        size: tuple[int, int],
+        lam: Tensor | None = None,
+        lam_asked: Tensor | None = None,
+    ) -> None:
+        if len(boxes) not in (1, len(partner)):
+            raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
+        boxes = check_boxes(boxes, *size)
+        corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
+        known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_asked}
+        vars(self).update(known, size=size, corners=corners)  # the class is frozen
+
+    @property
+    def partner(self) -> Tensor:
+        """(B,): whom each image takes its box from."""
+        return self._partner
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """(B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open."""
+        return self._given.expand(len(self), 4)
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(2, B): each image and its partner."""
+        return torch.stack([torch.arange(len(self), device=self.partner.device), self.partner])
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(2, B): the shares of the labels, those of the pixels unless others were given."""
+        pixels, device = self.size[0] * self.size[1], self.partner.device
+        if self._lam is None and self.corners is not None:  # numbers are quicker than tensors
+            x0, y0, x1, y1 = self.corners
+            own = 1 - (x1 - x0) * (y1 - y0) / pixels
+            return sent(torch.tensor([[own], [1 - own]]), device).expand(2, len(self))
+        share = (
+            1 - (self._given[:, 2:] - self._given[:, :2]).prod(1) / pixels if self._lam is None else self._lam
+        )
+        share = sent(share, device)
+        return torch.stack([share, 1 - share]).expand(2, len(self))
+
+    @cached_property
+    def lam_asked(self) -> Tensor:
+        """(B,): the λ that was drawn or given, before clipping and rounding."""
+        return self.lam if self._asked is None else sent(self._asked, self.partner.device).expand(len(self))
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """(2, B, 1, H, W): 1 where the image itself, 1 where its partner is seen."""
+        inside = inside_boxes(sent(self.boxes, self.partner.device), *self.size)[:, None].float()
+        return torch.stack([1 - inside, inside])
+
+    def __len__(self) -> int:
+        return self.partner.shape[0]
+
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
+        """The images with their boxes pasted; (B, …, H, W) of any type: images, class ids, depth maps."""
+        self._check_pixels(images)
+        return paste(images, self.partner, self.boxes, self.corners)
+
+    def _check_pixels(self, images: Tensor) -> None:
+        check_size(images, len(self), self.size, "boxes")
+
+
+class PatchPlan(MixPlan):
+    """A plan of M parts: patches of group g of mixture i come from image i + g of the batch, counted round.
+
+    Every patch keeps its place, and the groups are the same for all images, so each patch of each image is
+    used exactly once.
+
+    Args:
+        groups: (T,) int64 in 0…M−1, the group of each patch, row by row. On the CPU.
+        batch: B, how many images.
+        patch: height and width of a patch, in pixels.
+        size: (H, W) of the images, in pixels.
+        parts: M.
+
+    >>> plan = PatchPlan(torch.tensor([0, 1, 1, 0]), 3, 1, (2, 2), 2)
+    >>> plan.mix(torch.arange(3.).view(3, 1, 1, 1).expand(3, 1, 2, 2))[0, 0]
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+
+    patch: int
+    size: tuple[int, int]
+    groups: Tensor
+    parts: int
+    _batch: int
+    _device: torch.device
+    _stay: ClassVar[tuple[str, ...]] = ("groups", "_pixels")
+
+    def __init__(self, groups: Tensor, batch: int, patch: int, size: tuple[int, int], parts: int) -> None:
+        rows, columns = check_patch(patch, *size)
+        if tuple(groups.shape) != (rows * columns,):
+            shape = tuple(groups.shape)
+            raise ValueError(f"groups must have shape ({rows * columns},), one a patch, got {shape}")
+        low, high = (int(group) for group in torch.aminmax(groups))
+        if low < 0 or high >= parts:
+            raise ValueError(f"groups must lie in 0…{parts - 1}, got {low} to {high}")
+        known = {"patch": patch, "size": size, "groups": groups, "parts": parts}
+        vars(self).update(known, _batch=batch, _device=groups.device, boxes=None)  # the class is frozen
+
+    def to(self, device: torch.device | str) -> PatchPlan:
+        """The same plan for images on another device."""
+        return super().to(device)._with(_device=torch.device(device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is applied. The groups themselves stay on the CPU."""
+        return self._device
+
+    def __len__(self) -> int:
+        return self._batch
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(M, B): image i itself, then the next ones of the batch."""
+        parts = torch.arange(self.parts, device=self._device)
+        return (torch.arange(len(self), device=self._device) + parts[:, None]) % len(self)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(M, B): the share of patches that each part has."""
+        counts = torch.bincount(self.groups, minlength=self.parts)
+        return (counts / counts.sum()).to(self._device, non_blocking=True)[:, None].expand(-1, len(self))
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """(M, B, 1, H, W): 1 in the patches of a group."""
+        parts = torch.arange(self.parts)
+        chosen = (self._pixels == parts[:, None, None]).float().to(self._device, non_blocking=True)
+        return chosen[:, None, None].expand(-1, len(self), 1, *self.size)
+
+    @cached_property
+    def lam_asked(self) -> Tensor:
+        """(B,): each image's own share."""
+        return self.lam
+
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
+        """The images with their patches taken from the batch; (B, …, H, W) of any type."""
+        check_size(images, len(self), self.size, "patches")
+        return shift_patches(images, self._pixels, self.patch, self.parts)
+
+    @cached_property
+    def _pixels(self) -> Tensor:
+        """(H, W): the group of each pixel."""
+        rows, columns = (side // self.patch for side in self.size)
+        grid = self.groups.view(rows, 1, columns, 1)
+        return grid.expand(-1, self.patch, -1, self.patch).reshape(self.size)
+
+
+class EachPlan(MixPlan):
+    """A plan in which image i is mixed as `plans[chosen[i]]` says; of any kinds, for the whole batch."""
 
     plans: tuple[MixPlan, ...]
     chosen: Tensor
@@ -303,16 +446,13 @@ class EachPlan(MixPlan):
 
     def __init__(self, plans: Sequence[MixPlan], chosen: Tensor) -> None:
         if not plans or any(len(plan) != len(chosen) for plan in plans):
-            raise ValueError(
-                f"plans must be one or more for {len(chosen)} images, got {[len(plan) for plan in plans]}"
-            )
+            sizes = [len(plan) for plan in plans]
+            raise ValueError(f"plans must be one or more for {len(chosen)} images, got {sizes}")
         vars(self).update(plans=tuple(plans), chosen=chosen, boxes=None)  # the class is frozen
 
     def to(self, device: torch.device | str) -> EachPlan:
         """The same plan on another device."""
-        plan = super().to(device)
-        vars(plan)["plans"] = tuple(one.to(device) for one in self.plans)
-        return plan
+        return super().to(device)._with(plans=tuple(plan.to(device) for plan in self.plans))
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -321,8 +461,9 @@ class EachPlan(MixPlan):
     def sources(self) -> Tensor:
         """(K, B), K the most parts of any plan; an image with fewer has itself in the rest, with share 0."""
         own = torch.arange(len(self), device=self.plans[0].device).expand(self._parts, -1)
-        rows = [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans]
-        return each(rows, self.chosen, 1)
+        return each(
+            [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans], self.chosen, 1
+        )
 
     @cached_property
     def weights(self) -> Tensor:
@@ -357,16 +498,11 @@ class EachPlan(MixPlan):
 
     def _padded(self, values: Tensor) -> Tensor:
         """values (k, …) with zeros up to (K, …)."""
-        missing = self._parts - len(values)
-        return F.pad(values, (0, 0) * (values.dim() - 1) + (0, missing)) if missing else values
+        return F.pad(values, (0, 0) * (values.dim() - 1) + (0, self._parts - len(values)))
 
 
 def each(values: Sequence[Tensor], chosen: Tensor, dim: int = 0) -> Tensor:
-    """From several tensors of one shape, for each place i along a dimension that of `values[chosen[i]]`.
-
-    >>> each([torch.zeros(3), torch.ones(3)], torch.tensor([0, 1, 0])).tolist()
-    [0.0, 1.0, 0.0]
-    """
+    """From several tensors of one shape, for each place i along a dimension that of `values[chosen[i]]`."""
     out = values[0]
     for k, other in enumerate(values[1:], 1):
         here = (chosen == k).to(other.device, non_blocking=True)

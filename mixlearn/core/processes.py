@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 
 class Shared:
@@ -24,11 +25,12 @@ class Shared:
     A `tap` sees the features of the whole batch, so mixing hidden features reaches across processes.
     """
 
-    def __init__(self, model: nn.Module, rank: int, world: int) -> None:
-        self.model, self.rank, self.world = model, rank, world
+    def __init__(self, module: nn.Module, rank: int, world: int) -> None:
+        self.module, self.rank, self.world = module, rank, world
 
     def __call__(self, images: Tensor, *args: Any, tap: Callable[[str, Tensor], Tensor] | None = None) -> Any:
-        sizes = [len(part) for part in images.tensor_split(self.world)]
+        parts = images.tensor_split(self.world)
+        sizes = [len(part) for part in parts]
         if min(sizes) == 0:
             raise ValueError(
                 f"a batch must hold an image for each of {self.world} processes, got {len(images)}"
@@ -39,17 +41,19 @@ class Shared:
             return gathered
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
-            assert tap is not None
-            if name not in getattr(tap, "only", (name,)):  # it looks at another stage
+            if tap is None or name not in getattr(tap, "only", (name,)):  # it looks at another stage
                 return features
             return tap(name, whole(features)).tensor_split(self.world)[self.rank]
 
-        more: dict[str, Any] = {} if tap is None else {"tap": shared_tap}
-        output = self.model(images.tensor_split(self.world)[self.rank], *args, **more)
-        return _each(output, whole)
+        more = {} if tap is None else {"tap": shared_tap}
+        return tree_map_only(Tensor, whole, self.module(parts[self.rank], *args, **more))
+
+    def alongside(self, other: nn.Module) -> Shared:
+        """Another network, such as a slow copy of this one, whose work is shared in the same way."""
+        return Shared(other, self.rank, self.world)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
+        return getattr(self.module, name)
 
 
 class _Gather(torch.autograd.Function):
@@ -58,12 +62,10 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, sizes: list[int], rank: int) -> Tensor:
         ctx.sizes, ctx.rank = sizes, rank
-        largest = max(sizes)
-        padded = part.new_zeros((largest, *part.shape[1:]))
+        padded = part.new_zeros((max(sizes), *part.shape[1:]))
         padded[: len(part)] = part
-        parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded)
-        return torch.cat([p[:size] for p, size in zip(parts, sizes, strict=True)])
+        every = stack_all(padded, len(sizes))
+        return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -106,14 +108,3 @@ def torchrun() -> tuple[int, int] | None:
         return None
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
     return here, world // here
-
-
-def _each(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(output, Tensor):
-        return change(output)
-    if isinstance(output, dict):
-        return {key: _each(value, change) for key, value in output.items()}
-    if isinstance(output, (list, tuple)):
-        parts = [_each(value, change) for value in output]
-        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
-    return output

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlearn.core.checks import as_ids, check_generator
-from mixlearn.core.modes import evaluation
 from mixlearn.measure.evaluate import batches
+from mixlearn.nets.taps import evaluation
 
 Attack = Callable[..., Tensor]
 

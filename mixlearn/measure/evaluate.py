@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mixlearn.core.checks import as_ids
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import soft_bce
-from mixlearn.core.modes import evaluation
 from mixlearn.measure.metrics import calibration, multilabel
+from mixlearn.nets.taps import evaluation
 
 
 @runtime_checkable

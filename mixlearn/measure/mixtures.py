@@ -41,7 +41,7 @@ def visible(plan: MixPlan, objects: Tensor) -> Tensor:
     Raises:
         ValueError: objects of another shape.
 
-    >>> from mixlearn.core.boxes import BoxPlan
+    >>> from mixlearn.core.plan import BoxPlan
     >>> left = torch.zeros(2, 1, 2, 4); left[..., :2] = 1
     >>> visible(BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 1, 2]]), (2, 4)), left)
     tensor([[0.5000, 0.5000],

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import is_count, readable
 from mixlearn.core.labels import soft_cross_entropy
-from mixlearn.core.processes import Shared
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.learner import Draws, Momentum, Terms, Twin, Unlabelled, dealt, interleaved, slow_down
 from mixlearn.nets.taps import pooled
@@ -233,8 +232,8 @@ class Contrast(Unlabelled):
                 known = {id(view): one.detach() for view, one in zip(queries, projected, strict=True)}
             else:
                 encoder, projector, known = self.twin["net"], self.twin["projector"], {}
-                if isinstance(model, Shared):
-                    encoder = Shared(encoder, model.rank, model.world)
+                if hasattr(type(model), "alongside"):  # several processes share each batch
+                    encoder = model.alongside(encoder)
             rest = [view for view in keys if id(view) not in known]
             if rest:
                 for view, one in zip(rest, _at_once(encoder, rest), strict=True):

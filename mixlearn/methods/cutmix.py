@@ -8,11 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import BoxPlan, check_boxes
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import check_boxes, check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn
 from mixlearn.core.fast import sent
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.plan import BoxPlan, Mixed, apply_plan
 
 
 def cutmix(

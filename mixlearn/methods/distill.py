@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from mixlearn.core.labels import cross_entropy
-from mixlearn.methods.learner import Draws, Plain, Terms, check_callable, dealt, interleaved, looked_at
+from mixlearn.methods.learner import Draws, Plain, Terms, check_callable, dealt, interleaved
 from mixlearn.methods.mixskd import both_ways, distillation
-from mixlearn.nets.taps import check_taps
+from mixlearn.nets.taps import check_taps, read
 
 __all__ = ["DDGSD", "ddgsd_terms", "distillation"]
 
@@ -95,7 +95,7 @@ class DDGSD(Plain):
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "DDGSD")
         both = interleaved(*(self.augment(images, generator=generator) for _ in range(2)))  # (2B, C, H, W)
-        logits, features = looked_at(model, both, "pool")
+        logits, features = read(model, both, "pool")
         if not features:
             raise ValueError("DDGSD compares what the head is given, and the network has no tap 'pool'")
         one, other = dealt(logits, 2)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.extras import in_words, takes
+from mixlearn.core.checks import in_words, takes
 from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.random_mix import RandomMix
 from mixlearn.methods.saliency import gradient_saliency

@@ -13,10 +13,9 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import Mixed
-from mixlearn.nets.taps import Only
 
 Draws = torch.Generator | None  # the source of all that is drawn, on the CPU; None is torch's default one
 Terms = dict[str, Tensor]  # scalars by name
@@ -282,17 +281,6 @@ def slow_down(progress: float, start: float = 0.999, end: float = 0.999999, hold
     [0.999, 0.999, 0.999024, 0.999499, 0.999999]
     """
     return start if progress < hold else end - (end - start) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def looked_at(model: Any, images: Tensor, *stages: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """The logits of a batch, and the features at some of the network's taps by their names."""
-    features: dict[str, Tensor] = {}
-
-    def tap(name: str, values: Tensor) -> Tensor:
-        features[name] = values
-        return values
-
-    return model(images, tap=Only(stages, tap)), features
 
 
 def interleaved(first: Tensor, *others: Tensor) -> Tensor:

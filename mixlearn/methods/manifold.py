@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.nets.taps import Only, bare, check_taps
 

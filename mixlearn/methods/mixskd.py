@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from mixlearn.core.checks import as_count
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved, looked_at
+from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved
 from mixlearn.methods.mixup import mixup
-from mixlearn.nets.taps import Tapped, check_taps
+from mixlearn.nets.taps import Tapped, check_taps, initialise, read
 
 TERMS = ("labels", "mixed", "features", "critic", "branches", "teacher")
 
@@ -234,15 +234,9 @@ class Branch(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)):
                 module.reset_parameters()
-            elif isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="relu", generator=generator
-                )
-            elif isinstance(module, nn.Linear) and is_vit and module is not self.head:
+            elif is_vit and isinstance(module, nn.Linear) and module is not self.head:
                 nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.01, generator=generator)
-                nn.init.zeros_(module.bias)
+        initialise(self.head if is_vit else self, generator)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.rest(features)  # (B, C, h, w), or tokens (B, N, C)
@@ -319,7 +313,7 @@ class MixSKD(nn.Module, Learner):
         mixed = self.mix(images, labels, num_classes=self.num_classes, generator=generator)
         stages = [str(branch.stage) for branch in self.side]
         both = interleaved(images, mixed.images)  # (2B, C, H, W)
-        logits, features = looked_at(model, both, *stages, self.final)
+        logits, features = read(model, both, *stages, self.final)
         with self.autocast():
             pairs = [branch(features[stage]) for branch, stage in zip(self.side, stages, strict=True)]
             pairs.append((as_map(features[self.final]), logits))  # (2B, C, h, w), (2B, classes)

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import BoxPlan, box_area
-from mixlearn.core.patches import PatchPlan
-from mixlearn.core.plan import EachPlan, MixPlan
+from mixlearn.core.boxes import box_area
+from mixlearn.core.plan import BoxPlan, EachPlan, MixPlan, PatchPlan
 from mixlearn.methods.comixup import CellPlan
 from mixlearn.methods.cutout import ErasePlan
 from mixlearn.methods.puzzlemix import PuzzlePlan

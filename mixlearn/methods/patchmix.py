@@ -11,8 +11,7 @@ from torch import Tensor
 
 from mixlearn.core.checks import as_count, check_generator, check_pixels, is_count
 from mixlearn.core.labels import smooth
-from mixlearn.core.patches import PatchPlan
-from mixlearn.core.plan import Mixed, MixPlan, apply_plan
+from mixlearn.core.plan import Mixed, MixPlan, PatchPlan, apply_plan
 from mixlearn.methods.contrast import Contrast, contrastive_loss, rising
 from mixlearn.methods.learner import Draws, Momentum, Terms, check_callable
 

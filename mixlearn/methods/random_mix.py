@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_generator, check_images, check_labels
-from mixlearn.core.extras import in_words, takes
+from mixlearn.core.checks import check_generator, check_images, check_labels, in_words, takes
 from mixlearn.core.plan import EachPlan, Mixed, MixPlan, each
 from mixlearn.methods.saliency import Saliency
 

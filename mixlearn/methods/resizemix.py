@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import BoxPlan
 from mixlearn.core.checks import check_pixels, readable
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, laid_out_as, sent, spans
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.plan import BoxPlan, Mixed, apply_plan
 from mixlearn.methods.cutmix import as_boxes
 
 

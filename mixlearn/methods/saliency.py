@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
-from mixlearn.core.modes import evaluation
+from mixlearn.nets.taps import evaluation
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 

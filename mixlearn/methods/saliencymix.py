@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import BoxPlan
 from mixlearn.core.checks import check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import sent
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.plan import BoxPlan, Mixed, apply_plan
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 
 

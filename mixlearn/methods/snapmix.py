@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import BoxPlan, inside_boxes
 from mixlearn.core.checks import check_labels, check_pixels, readable
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
-from mixlearn.core.fast import Fill, sent
-from mixlearn.core.plan import Mixed, apply_plan
+from mixlearn.core.fast import Fill, inside_boxes, sent
+from mixlearn.core.plan import BoxPlan, Mixed, apply_plan
 from mixlearn.methods.resizemix import paste_resized, shrunk
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, looked_at
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.saliency import normalised
-from mixlearn.nets.taps import bare
+from mixlearn.nets.taps import bare, read
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     Source: Chen et al., *TransMix: Attend to Mix for Vision Transformers*, CVPR 2022, eq. 5–6; the mean of
     both weights from the authors' code.
 
-    >>> from mixlearn.core.boxes import BoxPlan
+    >>> from mixlearn.core.plan import BoxPlan
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 2, 4]]), (4, 4))
     >>> looks_right = torch.tensor([[0.1, 0.9], [0.1, 0.9]]).expand(2, 2, 2)
     >>> transmix(plan, looks_right).lam
@@ -97,7 +97,7 @@ class TransMixing(Mixing):
             )
         mixed, targets = self.mixed(self.mix, images, labels, generator)
         last = inner.stages[-3]  # the tokens that enter the last layer
-        logits, tokens = looked_at(model, mixed.images, last)
+        logits, tokens = read(model, mixed.images, last)
         attention = inner.class_attention(tokens[last])  # (B, n, m)
         targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
         return {"mixed_labels": self.loss(logits, self.smoothed(targets))}

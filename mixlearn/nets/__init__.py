@@ -7,17 +7,19 @@ from typing import Any
 from mixlearn.core.extras import moved
 from mixlearn.nets.drops import ShakeDrop, StochasticDepth
 from mixlearn.nets.mlp import MLP, mlp
-from mixlearn.nets.pyramid import PyramidNet, pyramidnet
 from mixlearn.nets.resnet import (
+    PyramidNet,
     ResNet,
     cifar_stem,
     imagenet_stem,
     parameter_count,
     preact_resnet,
+    pyramidnet,
     resnet,
     strided_stem,
+    torchvision_resnet,
 )
-from mixlearn.nets.taps import Tap, Tapped, torchvision_resnet
+from mixlearn.nets.taps import Tap, Tapped
 from mixlearn.nets.vit import ViT, vit
 
 __all__ = [

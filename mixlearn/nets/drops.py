@@ -2,10 +2,6 @@
 
 Both are modules put at the end of a block's branch, before the sum with the shortcut. `resnet` and
 `pyramidnet` make one for each block from `drop=StochasticDepth` or `drop=ShakeDrop`.
-
-With `generator=None` the draws are made where the features lie, by torch's default generator of that
-device, which `fit` seeds. A CPU generator, given on making or set later as the attribute `generator`,
-makes them on the CPU; they are then moved to the features, the same on every device.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import check_generator, is_count
+from mixlearn.core.checks import check_generator, check_positive
 
 Drop = Callable[[float], nn.Module]
 
@@ -25,21 +21,12 @@ Drop = Callable[[float], nn.Module]
 def survivals(blocks: int, last: float = 0.5) -> list[float]:
     """Probability that each block's branch survives: p_l = 1 − l/L · (1 − p_L), l = 1 … L.
 
-    Args:
-        blocks: L, how many residual blocks the network has.
-        last: p_L, the probability of the last one.
-
-    Raises:
-        ValueError: fewer than one block, or a probability outside (0, 1].
-
-    Source: Huang, Sun, Liu, Sedra & Weinberger, *Deep Networks with Stochastic Depth*, ECCV 2016, eq. 4;
-    Yamada et al., *ShakeDrop Regularization for Deep Residual Learning*, 2018, take the same rule.
+    Source: Huang et al., *Deep Networks with Stochastic Depth*, ECCV 2016, eq. 4.
 
     >>> survivals(4)
     [0.875, 0.75, 0.625, 0.5]
     """
-    if not is_count(blocks):
-        raise ValueError(f"blocks must be a positive integer, got {blocks!r}")
+    check_positive(blocks=blocks)
     last = _probability("the last survival", last)
     return [1 - (i + 1) / blocks * (1 - last) for i in range(blocks)]
 
@@ -53,18 +40,14 @@ class StochasticDepth(nn.Module):
 
     Args:
         survival: probability p in (0, 1] that the branch stays.
-        generator: source of the draws, on the CPU; None draws where the features lie.
-
-    Raises:
-        ValueError: a survival outside (0, 1], or a generator that is not on the CPU.
+        generator: source of the draws, on the CPU, so that they are the same on every device; None draws
+            where the features lie, by torch's default one. It may be set later, as an attribute.
 
     Source: Huang et al., *Deep Networks with Stochastic Depth*, ECCV 2016, eqs. 2 and 5.
 
     >>> drop = StochasticDepth(0.5, generator=torch.Generator().manual_seed(0))
-    >>> drop(torch.ones(6, 1)).flatten()
-    tensor([1., 0., 1., 1., 1., 0.])
-    >>> drop.eval()(torch.ones(6, 1)).flatten()
-    tensor([0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000])
+    >>> drop(torch.ones(6, 1)).flatten(), drop.eval()(torch.ones(1))
+    (tensor([1., 0., 1., 1., 1., 0.]), tensor([0.5000]))
     """
 
     def __init__(self, survival: float, *, generator: torch.Generator | None = None) -> None:
@@ -75,14 +58,23 @@ class StochasticDepth(nn.Module):
     def forward(self, branch: Tensor) -> Tensor:
         if not self.training:
             return branch * self.survival
-        stays = _uniform(branch, len(branch), self.generator) < self.survival
+        return self._drawn(branch)
+
+    def _drawn(self, branch: Tensor) -> Tensor:
+        stays = self._uniform(branch, len(branch)) < self.survival  # (B, 1, …)
         return branch * stays.to(branch.dtype)
+
+    def _uniform(self, like: Tensor, count: int) -> Tensor:
+        """`count` draws from [0, 1) in single precision, (count, 1, …) beside features (B, …)."""
+        shape = (count,) + (1,) * (like.dim() - 1)
+        where = like.device if self.generator is None else self.generator.device
+        return torch.rand(shape, generator=self.generator, device=where, dtype=torch.float32).to(like.device)
 
     def extra_repr(self) -> str:
         return f"survival={self.survival:.4g}"
 
 
-class ShakeDrop(nn.Module):
+class ShakeDrop(StochasticDepth):
     """Multiply a branch by b + α − bα in training, and its gradient by b + β − bβ; at test, by `survival`.
 
     b is 1 with probability `survival`, one draw for the whole batch as in the published code; α is uniform
@@ -92,42 +84,22 @@ class ShakeDrop(nn.Module):
 
     Args:
         survival: probability p in (0, 1] that b is 1.
-        generator: source of the draws, on the CPU; None draws where the features lie.
-
-    Raises:
-        ValueError: a survival outside (0, 1], or a generator that is not on the CPU.
+        generator: as for `StochasticDepth`.
 
     Source: Yamada, Iwamura, Akiba & Kise, *ShakeDrop Regularization for Deep Residual Learning*,
     IEEE Access 2019 (arXiv 2018), eq. 6.
 
-    >>> drop = ShakeDrop(0.5, generator=torch.Generator().manual_seed(1))
-    >>> branch = torch.ones(2, 1, requires_grad=True)
-    >>> shaken = drop(branch)
-    >>> shaken.sum().backward()
-    >>> shaken.detach().flatten(), branch.grad.flatten()
-    (tensor([-0.4414, -0.1939]), tensor([0.7347, 0.0293]))
-    >>> drop.eval()(torch.ones(2, 1)).flatten()
-    tensor([0.5000, 0.5000])
+    >>> ShakeDrop(0.5, generator=torch.Generator().manual_seed(1))(torch.ones(2, 1)).flatten()
+    tensor([-0.4414, -0.1939])
     """
 
-    def __init__(self, survival: float, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        check_generator(generator)
-        self.survival, self.generator = _probability("survival", survival), generator
-
-    def forward(self, branch: Tensor) -> Tensor:
-        if not self.training:
-            return branch * self.survival
-        survives = _uniform(branch, 1, self.generator) < self.survival
-        alpha = 2 * _uniform(branch, len(branch), self.generator) - 1
-        beta = _uniform(branch, len(branch), self.generator)
-        one = torch.ones_like(alpha)
-        ahead, back = torch.where(survives, one, alpha), torch.where(survives, one, beta)
+    def _drawn(self, branch: Tensor) -> Tensor:
+        survives = self._uniform(branch, 1) < self.survival  # (1, 1, …)
+        alpha = 2 * self._uniform(branch, len(branch)) - 1  # (B, 1, …)
+        beta = self._uniform(branch, len(branch))
+        ahead, back = (torch.where(survives, torch.ones_like(one), one) for one in (alpha, beta))
         shaken: Tensor = _Scale.apply(branch, ahead.to(branch.dtype), back.to(branch.dtype))
         return shaken
-
-    def extra_repr(self) -> str:
-        return f"survival={self.survival:.4g}"
 
 
 class _Scale(torch.autograd.Function):
@@ -142,13 +114,6 @@ class _Scale(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (back,) = ctx.saved_tensors
         return gradients[0] * back, None, None
-
-
-def _uniform(like: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """`count` draws from [0, 1) in single precision, (count, 1, …) beside features (B, …)."""
-    shape = (count,) + (1,) * (like.dim() - 1)
-    where = like.device if generator is None else generator.device
-    return torch.rand(shape, generator=generator, device=where, dtype=torch.float32).to(like.device)
 
 
 def _probability(name: str, value: float) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.modes import evaluation
 from mixlearn.measure import evaluate
+from mixlearn.nets.taps import evaluation
 
 
 def measure_all(

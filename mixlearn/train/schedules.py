@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mixlearn.core.extras import in_words
+from mixlearn.core.checks import in_words
 
 Schedule = Callable[[int, int], float]
 Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group of the optimiser

@@ -7,13 +7,10 @@ import torch
 from scipy import stats
 
 import mixlearn as ml
+from tests.seeds import seeded
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.4, 1.0, 2.0, 8.0])
+@pytest.mark.parametrize("alpha", [1e-3, 0.05, 0.4, 1.0, 8.0])
 def test_lam_is_beta_distributed(alpha):
     lam = ml.sample_lam(20_000, alpha, generator=seeded()).double().numpy()
     assert lam.min() >= 0 and lam.max() <= 1
@@ -24,24 +21,6 @@ def test_lam_is_beta_distributed(alpha):
     assert abs((lam <= 1e-6).mean() - low) < 0.02
 
 
-@pytest.mark.parametrize("alpha", [1e-4, 1e-3, 1e3])
-def test_extreme_alpha_stays_finite(alpha):
-    lam = ml.sample_lam(2_000, alpha, generator=seeded())
-    assert bool(lam.isfinite().all())
-    assert abs(lam.mean() - 0.5) < 0.05
-
-
-@pytest.mark.parametrize("alpha", [0, -1.0, math.nan, math.inf])
-def test_alpha_must_be_positive(alpha):
-    with pytest.raises(ValueError, match="alpha must be positive and finite, got"):
-        ml.sample_lam(3, alpha)
-
-
-def test_alpha_must_be_a_number():
-    with pytest.raises(TypeError, match="alpha must be a number, got str"):
-        ml.sample_lam(3, "1")
-
-
 def test_partners_with_and_without_fixed_points():
     g = seeded()
     fixed = sum(int((ml.sample_partner(16, generator=g) == torch.arange(16)).sum()) for _ in range(2_000))
@@ -49,15 +28,11 @@ def test_partners_with_and_without_fixed_points():
     seen = {tuple(ml.sample_partner(3, fixed_points=False, generator=g).tolist()) for _ in range(60)}
     assert seen == {(1, 2, 0), (2, 0, 1)}
     assert ml.sample_partner(1).tolist() == [0]
-    with pytest.raises(ValueError, match="a batch of 1 image has no partner but itself"):
-        ml.sample_partner(1, fixed_points=False)
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
-        ml.sample_partner(0)
 
 
 def test_boxes_lie_inside_and_have_the_area_they_may():
     g = seeded()
-    for height, width in [(1, 1), (32, 32), (33, 17), (96, 192)]:
+    for height, width in [(1, 1), (33, 17), (96, 192)]:
         lam = torch.rand(500, generator=g)
         boxes = ml.sample_boxes(lam, height, width, generator=g)
         x0, y0, x1, y1 = boxes.unbind(1)
@@ -67,28 +42,15 @@ def test_boxes_lie_inside_and_have_the_area_they_may():
         assert bool((ml.box_area(boxes) <= ((sides * height + 0.5) * (sides * width + 0.5))).all())
 
 
-def test_boxes_may_outgrow_their_share_by_the_rounding_of_their_sides():
-    """√(1 − 0.7) · 3 = 1.64 pixels become 2, so that 4 of 9 pixels are pasted where 2.7 were asked for."""
-    areas = ml.box_area(ml.sample_boxes(torch.full((200,), 0.7), 3, 3, generator=seeded()))
-    assert int(areas.max()) == 4 > 0.3 * 9
-
-
 def test_boxes_cover_what_the_derivation_says():
     """E[(r − r²/4)²] over Beta(1, 1): the uncut share of an axis averages r − r²/4."""
     r = torch.linspace(0, 1, 100_001, dtype=torch.float64)
     expected = torch.trapezoid(2 * r * (r - r**2 / 4) ** 2, r)
-    for height, width in [(32, 32), (224, 224), (96, 192)]:
+    for height, width in [(32, 32), (96, 192)]:
         g = seeded()
         lam = ml.sample_lam(60_000, 1.0, generator=g)
         share = ml.box_area(ml.sample_boxes(lam, height, width, generator=g)).double() / (height * width)
         assert abs(share.mean() - expected) < 0.005
-
-
-def test_boxes_name_what_is_wrong():
-    with pytest.raises(ValueError, match=r"lam must lie in \[0, 1\], got 1.5"):
-        ml.sample_boxes(1.5, 4, 4)
-    with pytest.raises(ValueError, match="at least 1 pixel, got 0 × 4"):
-        ml.sample_boxes(0.5, 0, 4)
 
 
 def test_one_seed_one_draw_and_no_global_state():
@@ -97,15 +59,33 @@ def test_one_seed_one_draw_and_no_global_state():
         lambda g: ml.sample_lam(5, 0.3, generator=g),
         lambda g: ml.sample_partner(9, generator=g),
         lambda g: ml.sample_boxes(torch.rand(4, generator=g), 8, 8, generator=g),
+        lambda g: ml.sample_squares(4, 3, 8, 8, generator=g),
     ):
         assert torch.equal(draw(seeded(3)), draw(seeded(3)))
         assert not all(torch.equal(draw(seeded(3)), draw(seeded(s))) for s in range(4, 9))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_a_generator_must_live_on_the_cpu():
-    class Elsewhere:
-        device = torch.device("cuda")
+class Elsewhere:
+    device = torch.device("cuda")
 
-    with pytest.raises(ValueError, match="generator must live on the CPU .* got cuda"):
-        ml.sample_lam(2, 1.0, generator=Elsewhere())
+
+@pytest.mark.parametrize(
+    ("draw", "error", "words"),
+    [
+        *(
+            (lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite")
+            for a in (0, math.nan, math.inf)
+        ),
+        (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
+        (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
+        (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
+        (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
+        (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
+        (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "at least 1 pixel, got 0 × 4"),
+        (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
+    ],
+)
+def test_draws_name_what_is_wrong(draw, error, words):
+    with pytest.raises(error, match=words):
+        draw()

@@ -23,8 +23,8 @@ from experiments.dense.training import Steps, train_steps
 from experiments.dense.views import cut_out, listed, mirrored, scaled
 from experiments.recipes import dense as recipes_dense
 from experiments.recipes.dense import detect_pictures, polynomial, segment_pictures
-from mixlearn.nets.resnet import imagenet_stem
-from mixlearn.nets.taps import Tapped, torchvision_resnet
+from mixlearn.nets.resnet import imagenet_stem, torchvision_resnet
+from mixlearn.nets.taps import Tapped
 from mixlearn.train.checkpoints import CheckpointError
 from tests.lab.dense_sets import fake_ade, fake_coco, fake_voc
 from tests.lab.sets import weights

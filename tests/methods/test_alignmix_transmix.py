@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.core.boxes import BoxPlan
+from mixlearn.core.plan import BoxPlan
 from mixlearn.methods.alignmix import sinkhorn
 
 

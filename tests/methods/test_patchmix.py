@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.patches import five_steps
-from mixlearn.core.patches import PatchPlan
+from mixlearn.core.fast import _gather
+from mixlearn.core.plan import PatchPlan
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.patchmix import patchmix
 from tests.seeds import seeded
@@ -126,7 +127,9 @@ def test_shapes_types_and_layouts():
     strange = values.view(6, 1, 1).expand(6, 8, 12).contiguous()
     for parts in (2, 3, 4):
         odd = patchmix(strange, patch=2, parts=parts, generator=seeded()).plan
-        bits = [found.view(torch.int32) for found in (odd.mix(strange), odd._gathered(strange))]
+        bits = [
+            found.view(torch.int32) for found in (odd.mix(strange), _gather(strange, odd._pixels, 2, parts))
+        ]
         assert torch.equal(*bits)
     for kind, patch in (
         (torch.uint8, 1),
@@ -140,7 +143,9 @@ def test_shapes_types_and_layouts():
             torch.rand(1 + 4 * 96, generator=seeded(1)).mul(9).to(kind)[1:].view(4, 8, 12)
         )  # starts oddly
         before = values.clone()
-        assert torch.equal(odd.mix(values), odd._gathered(values)) and torch.equal(values, before)
+        assert torch.equal(
+            odd.mix(values), _gather(values, odd._pixels, odd.patch, odd.parts)
+        ) and torch.equal(values, before)
     moved = plan.to("meta")
     assert moved.weights.device.type == "meta" and moved.mix(images.to("meta")).shape == images.shape
     shares = torch.tensor([[0.9], [0.1]]).expand(2, 4)

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from mixlearn.core.modes import evaluation
 from mixlearn.methods.saliency import normalised, saliency_of
+from mixlearn.nets.taps import evaluation
 
 
 def seeded(seed=0):
