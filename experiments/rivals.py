@@ -1,10 +1,9 @@
-"""Masked images: which patches are hidden, and how far the pixels predicted for them are off."""
+"""Methods that the book compares with: self-distillation, contrastive and masked learning, and a control."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -14,119 +13,43 @@ from torch.nn import functional as F
 
 from experiments.training import told
 from mixlearn.core.boxes import patchify
-from mixlearn.core.checks import check_generator, is_count, readable
+from mixlearn.core.checks import as_count, check_generator, is_count, readable
 from mixlearn.core.fast import sent
-from mixlearn.core.labels import cross_entropy, soft_cross_entropy
-from mixlearn.core.plan import Mixed
+from mixlearn.core.labels import cross_entropy, one_hot, soft_cross_entropy
+from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.contrast import Contrast, mixco_terms, rising, simsiam_loss
-from mixlearn.methods.distill import distillation, past_targets, same_class, virtual_teacher
-from mixlearn.methods.learner import Mixing, Plain, Unlabelled
-from mixlearn.methods.mixskd import Branch, as_map, branch_points, stages_of
+from mixlearn.methods.contrast import Contrast, contrastive_loss, directions, rising
+from mixlearn.methods.learner import (
+    Buffers,
+    Draws,
+    Learner,
+    Mixing,
+    Momentum,
+    Plain,
+    Terms,
+    Twin,
+    Unlabelled,
+    slow_down,
+)
+from mixlearn.methods.mixskd import Branch, as_map, branch_points, distillation, stages_of
 from mixlearn.methods.mixup import mixup
-from mixlearn.methods.twin import Buffers, Twin, slow_down
-from mixlearn.nets.taps import Only
+from mixlearn.nets.taps import Only, read
 from mixlearn.nets.vit import ViT
 
 
-def hidden_patches(
-    batch: int, side: int, *, ratio: float = 0.6, block: int = 1, generator: torch.Generator | None = None
-) -> Tensor:
-    """Which patches of each image are hidden: square blocks of them, drawn for each image on its own.
-
-    Args:
-        batch: B, how many images.
-        side: patches in a row, and rows.
-        ratio: share of blocks that is hidden, in (0, 1), rounded up to whole blocks; one stays at least.
-        block: height and width of a block in patches; it divides `side`.
-        generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        (B, side²) booleans, row by row, on the CPU.
-
-    Raises:
-        ValueError: a ratio outside (0, 1), a block that does not divide the side or leaves but one.
-
-    Source: Xie et al., *SimMIM: A Simple Framework for Masked Image Modeling*, CVPR 2022, section 3.2.
-
-    >>> hidden_patches(2, 4, ratio=0.5, block=2).sum(1)
-    tensor([8, 8])
-    """
-    check_generator(generator)
-    if not 0 < ratio < 1:
-        raise ValueError(f"ratio must lie in (0, 1), got {ratio}")
-    if block < 1 or side % block or side == block:
-        raise ValueError(f"block must divide the {side} patches of a row into 2 or more, got {block}")
-    across = side // block
-    count = min(math.ceil(ratio * across**2 - 1e-9), across**2 - 1)
-    rank = torch.rand(batch, across**2, generator=generator).argsort(1).argsort(1)
-    chosen = (rank < count).view(batch, across, across)
-    return chosen.repeat_interleave(block, 1).repeat_interleave(block, 2).flatten(1)
-
-
-def masked_pixel_loss(predicted: Tensor, images: Tensor, hidden: Tensor, *, patch: int) -> Tensor:
-    """SimMIM's loss: how far predicted pixels lie from those of hidden patches, the mean of |difference|.
-
-    Args:
-        predicted: (B, T, C·patch²), the pixels of each of T patches, channel by channel, row by row.
-        images: (B, C, H, W), as they were.
-        hidden: (B, T), True where the patch was hidden; other patches do not count.
-        patch: height and width of a patch in pixels.
-
-    Returns:
-        A scalar, float32 at least, in units of the pixels.
-
-    Raises:
-        ValueError: shapes that do not belong together, a batch in which nothing is hidden.
-
-    Source: Xie et al., *SimMIM: A Simple Framework for Masked Image Modeling*, CVPR 2022, section 3.4.
-
-    >>> images, hidden = torch.ones(1, 1, 2, 4), torch.tensor([[True, False]])
-    >>> masked_pixel_loss(torch.full((1, 2, 4), 3.0), images, hidden, patch=2).item()
-    2.0
-    """
-    right = patchify(images, patch).flatten(2)
-    if predicted.shape != right.shape or hidden.shape != right.shape[:2]:
-        raise ValueError(
-            f"expected predicted {tuple(right.shape)} and hidden {tuple(right.shape[:2])}, got "
-            f"{tuple(predicted.shape)} and {tuple(hidden.shape)}"
-        )
-    if readable(hidden) and not bool(hidden.any()):
-        raise ValueError("at least one patch must be hidden, got none")
-    kind = torch.promote_types(predicted.dtype, torch.float32)
-    apart = (predicted.to(kind) - right.to(kind)).abs().mean(2)
-    return (apart * hidden).sum() / hidden.sum()
-
-
-class BYOT(nn.Module):
+# ---------------------------------------------------------------------------------- learning from branches
+class BYOT(nn.Module, Learner):
     """Trains a network with side branches that learn from its end: be your own teacher.
 
     Its terms: "labels", cross-entropy of the network and of every branch; "answers", each branch distilled
-    from the network; "features", mean squared distance of each branch's map from the network's last, both
-    taken before the head's mean. What is learnt from is held fixed. The branches are dropped in the end: to
-    predict, use the network itself.
-
-    Args:
-        net: as for `MixSKD`.
-        temperature: T of the distillation.
-        weight: of "features".
-        image_size: not needed, kept so that it is built as `AutoMix` is.
-        smoothing: share of each label spread over all classes.
-        generator: source of the first weights of the branches.
-
-    Raises:
-        TypeError: a network that branches cannot be made of.
-        ValueError: smoothing outside [0, 1).
+    from the network; "features", `weight` times the mean squared distance of each branch's map from the
+    network's last, both taken before the head's mean. What is learnt from is held fixed. The network itself
+    predicts. `image_size` is not needed: every learner with parts of its own is built as `AutoMix` is.
 
     Source: Zhang et al., *Be Your Own Teacher*, ICCV 2019, in the form of Self-KD-Lib, the code of MixSKD:
     its branches, and its weights of the terms. The code of BYOT's own authors takes 0.7 of the branches'
     cross-entropy and 0.3 of a soft one at T = 3 without the factor T², and 0.03 of the length of the
     difference of features, not of its square, with none for the branch nearest to the image.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> list(BYOT(net)(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1])))
-    ['labels', 'answers', 'features']
     """
 
     def __init__(
@@ -143,33 +66,20 @@ class BYOT(nn.Module):
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing must lie in [0, 1), got {smoothing}")
         self.temperature, self.weight, self.smoothing = temperature, weight, smoothing
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
         with torch.random.fork_rng(devices=[]):
             self.side = nn.ModuleList(Branch(net, after, generator=generator) for after in branch_points(net))
         self.final = stages_of(net)[-1]
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """The three terms of a batch.
-
-        Args:
-            model, images, labels, generator: as for any learner.
-        """
-        kept: dict[str, Tensor] = {}
-
-        def keep(name: str, features: Tensor) -> Tensor:
-            kept[name] = features
-            return features
-
-        own = model(images, tap=Only((*(str(branch.stage) for branch in self.side), self.final), keep))
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
+        stages = [str(branch.stage) for branch in self.side]
+        own, features = read(model, images, *stages, self.final)
         with self.autocast():
-            said = [branch(kept[branch.stage]) for branch in self.side]  # type: ignore[index]
-        last = as_map(kept[self.final]).detach().float()
-        answers = [logits for _, logits in said]
+            pairs = [branch(features[stage]) for branch, stage in zip(self.side, stages, strict=True)]
+        last = as_map(features[self.final]).detach().float()  # (B, C, h, w)
+        answers = [logits for _, logits in pairs]
         right = [cross_entropy(logits.float(), labels, self.smoothing) for logits in (own, *answers)]
         taught = [distillation(logits, own, temperature=self.temperature) for logits in answers]
-        near = [(maps.float() - last).square().mean() for maps, _ in said]
+        near = [(maps.float() - last).square().mean() for maps, _ in pairs]
         return {
             "labels": torch.stack(right).sum(),
             "answers": torch.stack(taught).sum(),
@@ -177,37 +87,26 @@ class BYOT(nn.Module):
         }
 
 
-class PSKD(nn.Module):
+# ------------------------------------------------------------------------------------ teachers of all kinds
+def past_targets(labels: Tensor, answers: Tensor, share: float) -> Tensor:
+    """Labels (B,) softened by earlier answers (B, C): (1 − a) · one-hot + a · softmax(answers).
+
+    >>> past_targets(torch.tensor([0]), torch.zeros(1, 4), 0.4)
+    tensor([[0.7000, 0.1000, 0.1000, 0.1000]])
+    """
+    past = answers.detach().float().softmax(1)
+    return (1 - share) * one_hot(labels, answers.shape[1]) + share * past
+
+
+class PSKD(nn.Module, Learner):
     """Labels refined by the network's own past: progressive self-knowledge distillation.
 
     Its term is "labels", soft cross-entropy against `past_targets`. The answers in them are those of a
     snapshot of the network, taken at the end of each epoch, to the same images as they are in this batch.
-    Their share a grows from epoch to epoch; in the first there is no past, and a = 0. To predict, use the
-    network itself.
-
-    Args:
-        net: the network that is to be trained. Only copied.
-        epochs: E, as many as `fit` is given.
-        end: a in the last epoch; in epoch e = 1, 2, … it is `end` · e / E.
-        image_size, generator: not needed, kept so that it is built as `AutoMix` is.
-        smoothing: must be 0: the targets are the method's own.
-
-    Raises:
-        ValueError: epochs that are not a positive number, a share outside [0, 1], or smoothing.
+    Their share a is `end` · e / `epochs` in epoch e; in the first there is no past, and a = 0.
 
     Source: Kim et al., *Self-Knowledge Distillation with Progressive Refinement of Targets*, ICCV 2021.
     Public code keeps, in place of a snapshot, what the network said of another crop during that epoch.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> learner = PSKD(net, epochs=4)
-    >>> shares = []
-    >>> for step in range(8):
-    ...     learner.advance(step / 8)
-    ...     terms = learner(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1]))
-    ...     shares.append(round(learner.share, 2))
-    >>> list(terms), shares
-    (['labels'], [0.0, 0.0, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8])
     """
 
     def __init__(
@@ -228,7 +127,6 @@ class PSKD(nn.Module):
         if smoothing:
             raise ValueError(f"PSKD's targets are its own; smoothing must be 0, got {smoothing}")
         self.epochs, self.end = epochs, end
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
         self.past = Twin({"net": net}, momentum=0.0).eval()  # follows at once
         self.epoch = self.taken = 0  # epochs done now, and when the snapshot was taken
 
@@ -238,17 +136,10 @@ class PSKD(nn.Module):
         return self.end * (self.epoch + 1) / self.epochs if self.epoch else 0.0
 
     def advance(self, progress: float) -> None:
-        """Tell the learner how far training has come, from 0 to 1."""
+        """Count the epochs."""
         self.epoch = min(int(progress * self.epochs + 1e-9), self.epochs - 1)
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Cross-entropy against labels and what the network said of the images before.
-
-        Args:
-            model, images, labels, generator: as for any learner.
-        """
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         if self.epoch != self.taken:
             self._take(getattr(model, "module", model))
         past: Tensor | None = None
@@ -282,28 +173,40 @@ class PSKD(nn.Module):
         self.taken = int(state)
 
 
+def virtual_teacher(
+    labels: Tensor,
+    num_classes: int,
+    *,
+    right: float = 0.99,
+    temperature: float = 20.0,
+    released: bool = False,
+) -> Tensor:
+    """Answers (B, C) of a teacher that nobody trained: sure of the right class, even over the rest, softened.
+
+    With probabilities p they are p^(1/T), scaled; `released` softens as the authors' code does, by
+    softmax(p / T), which is more even still.
+
+    >>> virtual_teacher(torch.tensor([1]), 3, right=0.9, temperature=2.0)
+    tensor([[0.1602, 0.6796, 0.1602]])
+    """
+    num_classes = as_count(num_classes, "num_classes", 2)
+    if not 0 < right < 1:
+        raise ValueError(f"right must lie in (0, 1), got {right}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    rows = one_hot(labels, num_classes)
+    sure = rows * right + (1 - rows) * ((1 - right) / (num_classes - 1))
+    return ((sure if released else sure.log()) / temperature).softmax(1)
+
+
 class TFKD(Plain):
     """A teacher that nobody trained, `virtual_teacher`, beside the labels: teacher-free distillation.
 
-    Its terms: "labels", and "answers", KL(teacher ‖ student).
-
-    Args:
-        right: probability that the teacher gives to the right class.
-        temperature: of the teacher.
-        weight: of "answers", in [0, 1]; "labels" has what is left of 1.
-        student_temperature: of the student's answers. The paper's equation 9 has that of the teacher; the
-            authors' code has 1.
-        released: of the teacher, see `virtual_teacher`.
-        num_classes: as for `Plain`. Labels are not smoothed: the teacher does no other thing.
-
-    Raises:
-        ValueError: a weight outside [0, 1], a temperature that is not positive, or a bad teacher.
+    Its terms: "labels" by 1 − `weight`, and "answers", KL(teacher ‖ student) by `weight`. Labels are not
+    smoothed: the teacher does no other thing.
 
     Source: Yuan et al., *Revisiting Knowledge Distillation via Label Smoothing Regularization*, CVPR 2020,
     its Tf-KD_reg.
-
-    >>> list(TFKD()(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3])))
-    ['labels', 'answers']
     """
 
     smooths: ClassVar[bool] = False
@@ -328,22 +231,27 @@ class TFKD(Plain):
         self.right, self.temperature, self.weight = right, temperature, weight
         self.student_temperature, self.released = student_temperature, released
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         logits = model(images).float()
-        teacher = virtual_teacher(
-            labels,
-            logits.shape[1],
-            right=self.right,
-            temperature=self.temperature,
-            released=self.released,
-        )
+        options = {"right": self.right, "temperature": self.temperature, "released": self.released}
+        teacher = virtual_teacher(labels, logits.shape[1], **options)  # type: ignore[arg-type]
         student = (logits / self.student_temperature).log_softmax(1)
         return {
             "labels": (1 - self.weight) * cross_entropy(logits, labels),
             "answers": self.weight * F.kl_div(student, teacher, reduction="batchmean"),
         }
+
+
+def same_class(labels: Tensor, generator: Draws = None) -> Tensor:
+    """For each image another one of its class in the batch, each with the same chance; −1 where none is.
+
+    >>> same_class(torch.tensor([2, 5, 2])).tolist()
+    [2, -1, 0]
+    """
+    alike = (labels[:, None] == labels[None]).fill_diagonal_(False)  # (B, B)
+    chance = sent(torch.rand(alike.shape, generator=generator), labels.device)
+    best, partner = torch.where(alike, chance, -1.0).max(1)
+    return torch.where(best >= 0, partner, -1)
 
 
 class CSKD(Plain):
@@ -352,16 +260,8 @@ class CSKD(Plain):
     Its terms: "labels" and "answers". Partners are found in the batch by `same_class`; an image that is the
     only one of its class there adds nothing to "answers", which is a mean over the whole batch.
 
-    Args:
-        temperature: T of the distillation.
-        weight: of "answers".
-        num_classes, smoothing: as for `Plain`.
-
     Source: Yun et al., *Regularizing Class-wise Predictions via Self-knowledge Distillation*, CVPR 2020,
     where a sampler puts pairs together, and only the first of each pair learns.
-
-    >>> list(CSKD()(lambda x: x, torch.eye(4), torch.tensor([0, 3, 0, 1])))
-    ['labels', 'answers']
     """
 
     shown: ClassVar[tuple[str, ...]] = ("temperature", "weight")
@@ -377,43 +277,33 @@ class CSKD(Plain):
         super().__init__(num_classes, smoothing)
         self.temperature, self.weight = temperature, weight
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         logits = model(images).float()
         partner = same_class(labels, generator)
         alone = partner < 0  # such an image learns from its own answer: nothing
         teacher = logits[torch.where(alone, torch.arange(len(labels), device=labels.device), partner)]
         answers = distillation(logits, teacher, temperature=self.temperature)
-        return {
-            "labels": cross_entropy(logits, labels, self.smoothing),
-            "answers": self.weight * answers,
-        }
+        return {"labels": cross_entropy(logits, labels, self.smoothing), "answers": self.weight * answers}
+
+
+# ----------------------------------------------------------------------------------------- without labels
+def mixco_terms(
+    query: Tensor | None, mixed: Tensor, keys: Tensor, plan: MixPlan, *, temperature: float = 0.2
+) -> Terms:
+    """Rows (B, D): "origin", images find their other view; "mix_to_origin", mixtures all of theirs."""
+    terms = {} if query is None else {"origin": contrastive_loss(query, keys, temperature=temperature)}
+    terms["mix_to_origin"] = contrastive_loss(mixed, keys, plan.source_matrix(), temperature=temperature)
+    return terms
 
 
 class MixCo(Contrast):
     """Mixtures of a view find the other view of their images, by their shares; images find theirs.
 
-    The terms are those of `mixco_terms`: "origin" and "mix_to_origin".
-
-    Args:
-        net: the network that is to be trained.
-        mix: mixes view 1, `mix(images, generator=…)`; Mixup with α = 1 to begin with.
-        origin: whether unmixed images ask too, as in MixCo; i-Mix has mixtures alone: False.
-        predictor, momentum: as for `Contrast`; here as for `MoCo`.
-        parts: all else, as for `Contrast`.
-
-    Raises:
-        TypeError: something that cannot be called as `mix`.
+    `mix` mixes view 1. Its terms are those of `mixco_terms`; i-Mix has mixtures alone: `origin=False`.
 
     Source: Kim, Lee, Bae & Yun, *MixCo: Mix-up Contrastive Learning for Visual Representation*, 2020; Lee
     et al., *i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning*, ICLR 2021. Both on
     the skeleton of `MoCo`, where they had MoCo v2.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> list(MixCo(net, hidden=8, outside=4, predictor=8)(net, torch.rand(3, 3, 8, 8)))
-    ['origin', 'mix_to_origin']
     """
 
     def __init__(
@@ -423,7 +313,7 @@ class MixCo(Contrast):
         mix: Callable[..., Mixed] = mixup,
         origin: bool = True,
         predictor: int | None = 4096,
-        momentum: float | Callable[[float], float] | None = rising,
+        momentum: Momentum | None = rising,
         **parts: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **parts)
@@ -431,17 +321,23 @@ class MixCo(Contrast):
             raise TypeError(f"mix must be a function (images, *, generator), got {type(mix).__name__}")
         self.mix, self.origin = mix, origin
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The terms of a batch.
-
-        Args:
-            model, images, generator: as for the call.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         one, two = self.views(images, generator)
         mixed = self.mix(one, generator=generator)
-        said, keys = self.encoded(model, [mixed.images, *([one] if self.origin else [])], [two])
-        query = said[1] if self.origin else None
-        return mixco_terms(query, said[0], keys[0], mixed.plan, temperature=self.temperature)
+        queries, keys = self.encoded(model, [mixed.images, *([one] if self.origin else [])], [two])
+        query = queries[1] if self.origin else None
+        return mixco_terms(query, queries[0], keys[0], mixed.plan, temperature=self.temperature)
+
+
+def simsiam_loss(predictions: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]) -> Tensor:
+    """Minus the cosine of what one view predicts and what the other has, mean of both ways; (B, D) each."""
+    ways = []
+    for ask, answer in ((predictions[0], features[1]), (predictions[1], features[0])):
+        if ask.shape != answer.shape or ask.dim() != 2:
+            raise ValueError(f"both must be (B, D), got {tuple(ask.shape)} and {tuple(answer.shape)}")
+        cosines = directions(ask, "predictions") * directions(answer.detach(), "features")
+        ways.append(-cosines.sum(1).mean())
+    return (ways[0] + ways[1]) / 2
 
 
 class SimSiam(Contrast):
@@ -449,20 +345,7 @@ class SimSiam(Contrast):
 
     Neither twin nor negatives. Its term lies in [−1, 1].
 
-    Args:
-        net: the network that is to be trained.
-        hidden, outside, predictor, predictor_norm: as for `Contrast`, here as published.
-        parts: all else, as for `Contrast`.
-
-    Raises:
-        ValueError: no predictor, without which there is nothing to be learnt.
-
     Source: Chen & He, *Exploring Simple Siamese Representation Learning*, CVPR 2021.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> list(SimSiam(net, hidden=8, outside=4, predictor=2)(net, torch.rand(3, 3, 8, 8)))
-    ['prediction']
     """
 
     def __init__(
@@ -481,44 +364,61 @@ class SimSiam(Contrast):
             net, hidden=hidden, outside=outside, predictor=predictor, predictor_norm=predictor_norm, **parts
         )
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch, the mean of both ways.
-
-        Args:
-            model, images, generator: as for the call.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         both = self.views(images, generator)
-        said, found = self.encoded(model, both, both)
-        return {"prediction": simsiam_loss((said[0], said[1]), (found[0], found[1]))}
+        queries, keys = self.encoded(model, both, both)
+        return {"prediction": simsiam_loss((queries[0], queries[1]), (keys[0], keys[1]))}
+
+
+def hidden_patches(
+    batch: int, side: int, *, ratio: float = 0.6, block: int = 1, generator: Draws = None
+) -> Tensor:
+    """Which patches (B, side²) of each image are hidden, on the CPU: square blocks, drawn for each image.
+
+    `ratio` is rounded up to whole blocks, and one stays at least; `block` is a side in patches.
+    Source: Xie et al., *SimMIM*, CVPR 2022, section 3.2.
+
+    >>> hidden_patches(2, 4, ratio=0.5, block=2).sum(1)
+    tensor([8, 8])
+    """
+    check_generator(generator)
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio must lie in (0, 1), got {ratio}")
+    if block < 1 or side % block or side == block:
+        raise ValueError(f"block must divide the {side} patches of a row into 2 or more, got {block}")
+    across = side // block
+    count = min(math.ceil(ratio * across**2 - 1e-9), across**2 - 1)
+    rank = torch.rand(batch, across**2, generator=generator).argsort(1).argsort(1)
+    chosen = (rank < count).view(batch, across, across)
+    return chosen.repeat_interleave(block, 1).repeat_interleave(block, 2).flatten(1)
+
+
+def masked_pixel_loss(predicted: Tensor, images: Tensor, hidden: Tensor, *, patch: int) -> Tensor:
+    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off: mean |difference|.
+
+    Source: Xie et al., *SimMIM*, CVPR 2022, section 3.4.
+    """
+    right = patchify(images, patch).flatten(2)  # (B, T, C·patch²)
+    if predicted.shape != right.shape or hidden.shape != right.shape[:2]:
+        raise ValueError(
+            f"expected predicted {tuple(right.shape)} and hidden {tuple(right.shape[:2])}, got "
+            f"{tuple(predicted.shape)} and {tuple(hidden.shape)}"
+        )
+    if readable(hidden) and not bool(hidden.any()):
+        raise ValueError("at least one patch must be hidden, got none")
+    dtype = torch.promote_types(predicted.dtype, torch.float32)
+    apart = (predicted.to(dtype) - right.to(dtype)).abs().mean(2)
+    return (apart * hidden).sum() / hidden.sum()
 
 
 class MaskedImages(Unlabelled):
     """Hides patches of each image and has a linear decoder predict their pixels: SimMIM. Its term: "pixels".
 
-    Hidden patches enter the transformer as a learnt token, with their positions. No label is read, and the
-    network's head stays as it is. To go on, take the network itself.
-
-    Args:
-        net: the network that is to be trained: a `ViT`. Here it is only looked at; each call is given it
-            anew.
-        augment: `augment(images, generator=…)` on each batch. Give it here, and none to `fit`.
-        ratio: share of the image that is hidden.
-        block: height and width of what is hidden at once, in pixels; None takes one patch. The paper has 32
-            of 192.
-        image_size: not needed, kept so that it is built as `AutoMix` is.
-        smoothing: must be 0: there are no labels.
-        generator: source of the first weights of decoder and token.
-
-    Raises:
-        TypeError: another network than a `ViT`, something that cannot be called as `augment`.
-        ValueError: smoothing, a ratio outside (0, 1), a block that is not whole patches or does not fit.
+    Hidden patches enter the transformer as a learnt token, with their positions. To go on, take the network
+    itself. `ratio` is the share that is hidden, in blocks of `block` pixels; None takes one patch. The paper
+    has blocks of 32 in images of 192.
 
     Source: Xie et al., *SimMIM: A Simple Framework for Masked Image Modeling*, CVPR 2022.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.vit(4, size=8, patch=2, dim=12, depth=1)
-    >>> list(MaskedImages(net)(net, torch.rand(3, 3, 8, 8)))
-    ['pixels']
     """
 
     def __init__(
@@ -552,63 +452,42 @@ class MaskedImages(Unlabelled):
         nn.init.trunc_normal_(self.decoder.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.decoder.bias)
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch.
-
-        Args:
-            model: the network. images: (B, C, H, W). generator: source of the view and of what is hidden.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         view = self.augment(images, generator=generator)
         hidden = hidden_patches(len(view), self.side, ratio=self.ratio, block=self.block, generator=generator)
-        hidden = sent(hidden, view.device)
+        hidden = sent(hidden, view.device)  # (B, T)
         net = getattr(model, "module", model)
-        kept: list[Tensor] = []
+        last: list[Tensor] = []
 
         def look(name: str, tokens: Tensor) -> Tensor:
             if name == self.last:
-                kept.append(tokens)
+                last.append(tokens)
                 return tokens
             stand_in = (self.token + net.position[:, 1:]).to(tokens.dtype)
             patches = torch.where(hidden[:, :, None], stand_in, tokens[:, 1:])
-            return torch.cat([tokens[:, :1], patches], 1)
+            return torch.cat([tokens[:, :1], patches], 1)  # (B, 1 + T, C)
 
         model(view, tap=Only(("patches", self.last), look))
         with self.autocast():
-            seen = net.norm(kept[0][:, 1:].to(net.norm.weight.dtype))
-            predicted = self.decoder(seen.to(self.decoder.weight.dtype))
+            normed = net.norm(last[0][:, 1:].to(net.norm.weight.dtype))
+            predicted = self.decoder(normed.to(self.decoder.weight.dtype))  # (B, T, C·patch²)
         return {"pixels": masked_pixel_loss(predicted, view, hidden, patch=self.patch)}
 
 
-class Averaged(nn.Module):
+# --------------------------------------------------------------------------------------------- a control
+class Averaged(nn.Module, Learner):
     """Trains as another learner does, and predicts with the twin that follows the network.
 
     A method that predicts with such a twin gains by that alone. What it gains by the rest shows only against
-    this.
-
-    Args:
-        net: the network that is to be trained; it is copied.
-        mix: a mixing method, or a `Mixing` or `Plain` learner; None trains on the images as they are.
-        momentum: of the twin, a number or a function of progress.
-        buffers: of the twin, see `Twin`.
-        image_size, generator: not needed, kept so that it is built as `AutoMix` is.
-        smoothing: share of each label spread over all classes.
-
-    Raises:
-        TypeError: a network without `head`.
-
-    >>> import mixlearn as ml
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> learner = Averaged(net, ml.mixup)
-    >>> list(learner(net, torch.rand(3, 3, 8, 8), torch.tensor([0, 3, 1])))
-    ['mixed_labels']
+    this. `mix` is a mixing method, or a `Mixing` or `Plain` learner; None trains on the images as they are.
     """
 
     def __init__(
         self,
         net: Any,
-        mix: Callable[..., Mixed] | Mixing | Plain | None = None,
+        mix: Callable[..., Mixed] | Plain | None = None,
         *,
-        momentum: float | Callable[[float], float] = slow_down,
+        momentum: Momentum = slow_down,
         buffers: Buffers = "averaged",
         image_size: int | None = None,
         smoothing: float = 0.0,
@@ -621,42 +500,24 @@ class Averaged(nn.Module):
                 "networks made elsewhere get it by ml.nets.Tapped(net)"
             )
         classes = net.head.out_features
-        if isinstance(mix, (Mixing, Plain)):
-            self.learner: Plain | Mixing = told(mix, classes, smoothing)
+        if isinstance(mix, Plain):
+            self.learner = told(mix, classes, smoothing)
         else:
             self.learner = Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
-        self.momentum = momentum
-        self.twin = Twin({"net": net}, momentum(0.0) if callable(momentum) else momentum, buffers)
+        self.twin = Twin({"net": net}, momentum, buffers)
 
     def advance(self, progress: float) -> None:
-        """Tell the learner how far training has come, from 0 to 1."""
-        if callable(self.momentum):
-            self.twin.momentum = self.momentum(progress)
-        if isinstance(self.learner, Mixing):
-            self.learner.advance(progress)
+        """Tell the twin and the learner within."""
+        self.twin.advance(progress)
+        self.learner.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow; after each step of the optimiser.
-
-        Args:
-            model: the network.
-        """
+        """Let the twin follow."""
         self.twin.follow({"net": getattr(model, "module", model)})
 
     def deployed(self, model: Any) -> Any:
-        """The network that predicts: the twin.
-
-        Args:
-            model: the network that was trained.
-        """
+        """The twin."""
         return self.twin["net"]
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of the learner within.
-
-        Args:
-            model, images, labels, generator: as for any learner.
-        """
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         return self.learner(model, images, labels, generator=generator)

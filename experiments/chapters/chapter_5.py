@@ -12,11 +12,11 @@ from experiments.rivals import Averaged
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.guided import Guided
+from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.puzzlemix import puzzlemix
 from mixlearn.methods.random_mix import RandomMix
 from mixlearn.methods.samix import SAMix
-from mixlearn.methods.twin import slow_down
 
 # A thousand steps, not hundreds of thousands. The twin remembers about a hundredth of training at first and
 # a multiple of it in the end, as published; there is no time to leave weights of 0.01 in so small a block.

@@ -21,7 +21,7 @@ from experiments.recipes.parts import loaded, loaders, weights
 from experiments.training import Outcome, train
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.automix import AutoMix
-from mixlearn.methods.twin import slow_down
+from mixlearn.methods.learner import slow_down
 from mixlearn.nets import torchvision_resnet
 from mixlearn.nets.resnet import resnet
 from mixlearn.train.fit import sgd

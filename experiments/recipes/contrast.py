@@ -19,9 +19,8 @@ from experiments.training import Outcome, train
 from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
 from mixlearn.methods.contrast import Contrast, SimCLR
-from mixlearn.methods.learner import Unlabelled
+from mixlearn.methods.learner import Unlabelled, slow_down
 from mixlearn.methods.patchmix import PatchMix
-from mixlearn.methods.twin import slow_down
 from mixlearn.nets.resnet import resnet
 from mixlearn.train.schedules import cosine
 

@@ -1,10 +1,9 @@
-"""AutoMix's Mix Block: a mask for a pair of images, from what a network sees in both."""
+"""AutoMix: a Mix Block learns masks for pairs of images while a network learns from the mixtures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.twin import Buffers, Twin, slow_down
+from mixlearn.methods.learner import Buffers, Draws, Learner, Momentum, Terms, Twin, slow_down
 from mixlearn.nets.taps import WithHead, headed, stage_channels, staged
 
 
@@ -28,9 +27,8 @@ class MixBlock(nn.Module):
 
         P = softmax(Q Kᵀ / √d),   s = P V,   mask of the partner = sigmoid(s, enlarged).
 
-    The image's own mask is what that leaves. The weights are small at first, so that training starts from
-    masks of ½ everywhere. Too small they must not be: attention that is even at first stays so for long, as
-    the gradient of queries and keys is itself in proportion to them, and what is learnt then is plain Mixup.
+    The image's own mask is what that leaves. Small first weights make masks of ½ everywhere; with too small
+    ones attention stays even for long, and what is learnt then is plain Mixup.
 
     Args:
         channels: C of the features.
@@ -44,15 +42,10 @@ class MixBlock(nn.Module):
             channels and long training; a block of few channels needs more.
         generator: source of the initial weights; None uses torch's default one.
 
-    Raises:
-        ValueError: fewer channels than `reduction`, another mode, a std that is not positive.
-
-    Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
-    details from the authors' code (OpenMixup).
+    Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).
 
     >>> block = MixBlock(8, generator=torch.Generator().manual_seed(0))
-    >>> features = torch.rand(2, 8, 4, 4)
-    >>> masks = block(features, torch.tensor([0.3]), torch.tensor([1, 0]), (16, 16))
+    >>> masks = block(torch.rand(2, 8, 4, 4), torch.tensor([0.3]), torch.tensor([1, 0]), (16, 16))
     >>> masks.shape, bool((masks - 0.5).abs().max() < 0.05)
     (torch.Size([2, 1, 16, 16]), True)
     """
@@ -78,10 +71,10 @@ class MixBlock(nn.Module):
             raise ValueError(f"std must be positive, got {std}")
         self.channels, self.embed, self.attend = channels, embed, attend
         self.symmetric, self.mode = symmetric, mode
-        inside = channels + int(embed)
+        width = channels + int(embed)
         with torch.random.fork_rng(devices=[]):
-            self.look = nn.Linear(inside, channels // reduction)  # queries and keys: the same map
-            self.value = nn.Linear(inside, 1)
+            self.look = nn.Linear(width, channels // reduction)  # queries and keys: the same map
+            self.value = nn.Linear(width, 1)
         for layer, spread in ((self.look, std), (self.value, 0.01)):
             nn.init.normal_(layer.weight, std=spread, generator=generator)
             nn.init.zeros_(layer.bias)
@@ -89,69 +82,55 @@ class MixBlock(nn.Module):
     def forward(
         self, features: Tensor, lam: float | Tensor, partner: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """Each image's own share of each pixel.
+        """Each image's own share of each pixel: (B, 1, H, W) in (0, 1), float32 at least.
 
         Args:
             features: (B, C, h, w), of the images as they are.
             lam: (B,), or one for all: each image's share, in [0, 1].
             partner: (B,) int64, the partner of each image.
             size: (H, W) of the masks, multiples of h and w.
-
-        Returns:
-            (B, 1, H, W) in (0, 1), float32 at least.
-
-        Raises:
-            ValueError: features of another number of channels, a size that h and w do not divide, λ outside
-                [0, 1], partners outside the batch.
         """
-        self._check(features, size)
-        batch = len(features)
-        kind = torch.promote_types(features.dtype, torch.float32)
-        share = sent(as_lam(lam, batch), features.device).to(kind)
-        partner = sent(as_partner(partner, batch), features.device)
-        with torch.autocast(features.device.type, enabled=False):
-            seen = features.to(kind).flatten(2).mT  # (B, h·w, C)
-            scores = self._scores(seen, share, partner)
-            if self.symmetric:
-                back = self._scores(seen, share, partner, swapped=True)
-                return 1 - (self._mask(scores, features, size) + 1 - self._mask(back, features, size)) / 2
-            return 1 - self._mask(scores, features, size)
-
-    def _scores(self, seen: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
-        """s (B, h·w): what the first image of a pair finds in the second; `swapped`: the partner is first."""
-        look, value = (F.linear(seen, one.weight[:, : self.channels], one.bias) for one in self._maps())
-        first, second = (look, look[partner])
-        values = value[partner]
-        if swapped:
-            first, second, values = second, first, value
-        if self.embed:  # λ is one more channel, the same at every place: its column times λ
-            own, other = (1 - share, share) if swapped else (share, 1 - share)
-            queries, counts = (one.weight[:, self.channels] for one in self._maps())
-            first = first + own[:, None, None] * queries
-            second = second + other[:, None, None] * queries
-            values = values + other[:, None, None] * counts
-        if not self.attend:
-            return values[..., 0]
-        return F.scaled_dot_product_attention(first, second, values)[..., 0]
-
-    def _maps(self) -> tuple[nn.Linear, nn.Linear]:
-        return self.look, self.value
-
-    def _mask(self, scores: Tensor, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """Scores (B, h·w) → the mask of the second image, (B, 1, H, W)."""
-        grid = scores.view(len(scores), 1, *features.shape[-2:])
-        return torch.sigmoid(F.interpolate(grid, size=size, mode=self.mode))
-
-    def _check(self, features: Tensor, size: tuple[int, int]) -> None:
         if features.dim() != 4 or features.shape[1] != self.channels:
             raise ValueError(
                 f"features must have shape (B, {self.channels}, h, w), got {tuple(features.shape)}"
             )
-        h, w = features.shape[-2:]
+        batch, _, h, w = features.shape
         if size[0] % h or size[1] % w:
             raise ValueError(
                 f"the features' {h} × {w} places must divide the image, got {size[0]} × {size[1]}"
             )
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        share = sent(as_lam(lam, batch), features.device).to(dtype)  # (B,)
+        partner = sent(as_partner(partner, batch), features.device)
+        with torch.autocast(features.device.type, enabled=False):
+            tokens = features.to(dtype).flatten(2).mT  # (B, h·w, C)
+            other = self._mask(self._scores(tokens, share, partner), (h, w), size)
+            if self.symmetric:
+                own = self._mask(self._scores(tokens, share, partner, swapped=True), (h, w), size)
+                return 1 - (other + 1 - own) / 2
+            return 1 - other
+
+    def _scores(self, tokens: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
+        """s (B, h·w): what the first image of a pair finds in the second; `swapped`: the partner is first."""
+        maps = (self.look, self.value)
+        look, value = (F.linear(tokens, one.weight[:, : self.channels], one.bias) for one in maps)
+        first, second, values = look, look[partner], value[partner]  # (B, h·w, d), the same, (B, h·w, 1)
+        if swapped:
+            first, second, values = second, first, value
+        if self.embed:  # λ is one more channel, the same at every place: its column times λ
+            own, other = (1 - share, share) if swapped else (share, 1 - share)
+            for_look, for_value = (one.weight[:, self.channels] for one in maps)
+            first = first + own[:, None, None] * for_look
+            second = second + other[:, None, None] * for_look
+            values = values + other[:, None, None] * for_value
+        if not self.attend:
+            return values[..., 0]
+        return F.scaled_dot_product_attention(first, second, values)[..., 0]  # s = softmax(Q Kᵀ / √d) V
+
+    def _mask(self, scores: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """Scores (B, h·w) → the mask of the second image."""
+        scores = scores.view(len(scores), 1, *grid)  # (B, 1, h, w)
+        return torch.sigmoid(F.interpolate(scores, size=size, mode=self.mode))  # (B, 1, H, W)
 
 
 def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bool = False) -> Tensor:
@@ -167,18 +146,13 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
     Returns:
         A scalar.
 
-    Raises:
-        ValueError: λ of another shape, a negative margin.
-
     Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
 
     >>> masks = torch.tensor([0.9, 0.1]).view(2, 1, 1, 1)
-    >>> round(mask_loss(masks, torch.tensor([0.5])).item(), 4)
-    0.3
-    >>> mask_loss(masks, torch.tensor([0.5]), batch_mean=True).item()
-    0.0
+    >>> mask_loss(masks, torch.tensor([0.5])), mask_loss(masks, torch.tensor([0.5]), batch_mean=True)
+    (tensor(0.3000), tensor(0.))
     """
-    own = masks.mean((1, 2, 3))
+    own = masks.mean((1, 2, 3))  # (B,)
     if margin < 0 or lam.dim() != 1 or len(lam) not in (1, len(own)):
         raise ValueError(
             f"expected margin ≥ 0 and lam of shape (1,) or ({len(own)},), got {margin} and {tuple(lam.shape)}"
@@ -188,24 +162,20 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
     return F.relu(apart - margin).mean()
 
 
-class AutoMix(nn.Module):
+class AutoMix(nn.Module, Learner):
     """Classifies clean and mixed images while a Mix Block learns the masks, each by its own loss.
 
     The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
     a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
-    and "mask" the Mix Block.
-
-    The network has a head for clean images, its own; the learner adds one for mixtures. Call `after_step`
-    after each step of the optimiser; `fit` does. To predict, take `deployed(model)`.
+    and "mask" the Mix Block. The network has a head for clean images, its own; the learner adds one for
+    mixtures. To predict, take `deployed(model)`; to train the twin on, copy it and call `requires_grad_()`.
 
     Args:
-        net: the network that is to be trained: with taps, and a linear `head`. Here it is only looked at and
-            copied; each call is given it anew.
+        net: the network that is to be trained: with taps, and a linear `head`. Only looked at and copied.
         stage: the tap whose features the Mix Block sees. The paper takes the third of four stages.
         image_size: side of the images in pixels.
         alpha: both λ are drawn from Beta(α, α).
-        momentum: of the twin, a number or a function of progress.
-        buffers: of the twin, see `Twin`.
+        momentum, buffers: of the twin, see `Twin`; the momentum may be a function of progress.
         mask_weight: of the mask loss at first; falls to 0 as a cosine where `fade` (released for CIFAR: not).
         margin, batch_mean: of the mask loss, see `mask_loss`.
         variance: times the variance of each mask is taken off the mask loss, before its weight, so that masks
@@ -220,11 +190,7 @@ class AutoMix(nn.Module):
         smoothing: share of each mixed label spread over all classes.
         generator: source of the first weights of the new parts.
 
-    Raises:
-        ValueError: a stage that the network lacks, features that do not divide the image, α not positive.
-
-    Source: Liu et al., *AutoMix: Unveiling the Power of Mixup for Stronger Classifiers*, ECCV 2022; the
-    details from the authors' code (OpenMixup).
+    Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
@@ -242,7 +208,7 @@ class AutoMix(nn.Module):
         stage: str = "stage3",
         image_size: int = 32,
         alpha: float = 2.0,
-        momentum: float | Callable[[float], float] = slow_down,
+        momentum: Momentum = slow_down,
         buffers: Buffers = "averaged",
         mask_weight: float = 0.1,
         margin: float = 0.1,
@@ -270,117 +236,80 @@ class AutoMix(nn.Module):
                 "expected margin ≥ 0, mask_weight ≥ 0, plain_beyond in [0, ½] and smoothing in [0, 1), got "
                 f"{margin}, {mask_weight}, {plain_beyond} and {smoothing}"
             )
-        self.stage, self.image_size, self.alpha, self.smoothing = stage, image_size, alpha, smoothing
-        self.mask_weight, self.margin, self.batch_mean, self.fade = mask_weight, margin, batch_mean, fade
-        self.variance, self.fixed_points, self.plain_beyond = variance, fixed_points, plain_beyond
-        self.joint, self.plainly = joint, plainly
-        self.deploy, self.deploy_head = "network" if joint else deploy, deploy_head
-        self.momentum, self.progress = momentum, 0.0
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # `fit` sets its precision
+        self.stage, self.alpha, self.smoothing, self.fixed_points = stage, alpha, smoothing, fixed_points
+        self.mask_weight, self.margin, self.batch_mean = mask_weight, margin, batch_mean
+        self.variance, self.fade, self.plain_beyond = variance, fade, plain_beyond
+        self.plainly, self.deploy, self.deploy_head = plainly, deploy, deploy_head
+        self.progress = 0.0
         channels = stage_channels(net, stage, image_size)
         self.block = self.block_type(channels, generator=generator, **(block or {}))
         with torch.random.fork_rng(devices=[]):
             self.mix_head = nn.Linear(net.head.in_features, net.head.out_features)
         nn.init.normal_(self.mix_head.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.mix_head.bias)
-        self.num_classes: int = net.head.out_features
-        self.twin = None if joint else Twin(self._followed(net), self._momentum(), buffers)
+        self.twin = None if joint else Twin(self._followed(net), momentum, buffers)
 
     def advance(self, progress: float) -> None:
-        """Tell the learner how far training has come, from 0 to 1."""
         self.progress = progress
+        if self.twin is not None:
+            self.twin.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow; after each step of the optimiser.
-
-        Args:
-            model: the network.
-        """
         if self.twin is not None:
-            self.twin.momentum = self._momentum()
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
     def deployed(self, model: Any) -> Any:
-        """The network that predicts, as `deploy` and `deploy_head` declared it beforehand.
-
-        The twin's weights ask for no gradient; to train it on, copy it and call `requires_grad_()`.
-
-        Args:
-            model: the network.
-        """
+        """The network that predicts, as `deploy` and `deploy_head` declared it beforehand."""
         net, head = model, self.mix_head
         if self.twin is not None and self.deploy == "twin":
             net, head = self.twin["net"], self.twin["mix_head"]
         return net if self.deploy_head == "clean" else WithHead(net, head)
 
-    def forward(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """The four terms of a batch.
-
-        Args:
-            model: the network. images: (B, C, H, W); one image alone is mixed with itself, or refused.
-            labels: (B,) class ids. generator: source of λ and partners.
-        """
-        found: dict[str, Tensor] = {}
-        for terms in self.in_parts(model, images, labels, generator=generator):
-            found |= terms
-        return {name: found[name] for name in ("clean", "mixed", "generator", "mask") if name in found}
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
+        """The four terms of a batch of images (B, C, H, W) with class ids (B,)."""
+        terms: Terms = {}
+        for part in self.in_parts(model, images, labels, generator=generator):
+            terms |= part
+        return {name: terms[name] for name in ("clean", "mixed", "generator", "mask") if name in terms}
 
     def in_parts(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """The same terms one part after the other: no two parts share what a gradient needs.
-
-        Where each part's gradient is taken before the next is asked for, as `fit` does, a step needs the
-        memory of one pass and not of three.
-
-        Args:
-            model, images, labels, generator: as for a call.
-        """
-        size = (images.shape[-2], images.shape[-1])
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
+        """The same terms; no two parts share what a gradient needs: memory holds one pass and not three."""
         # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
-        for_block, for_net = (
-            (
-                sample_lam(1, self.alpha, generator=generator),
-                sample_partner(len(images), fixed_points=self.fixed_points, generator=generator),
-            )
-            for _ in range(2)
-        )
-        source = model if self.twin is None else self.twin["net"]
+        for_block, for_net = (self._drawn(len(images), generator) for _ in range(2))
+        size = (images.shape[-2], images.shape[-1])
+        net, head = (model, self.mix_head) if self.twin is None else (self.twin["net"], self.twin["mix_head"])
+        # layers after the stage must see the batch too where running means of their own depend on it
+        whole = self.plainly or self.twin is None or self.twin.buffers_rule == "own"
         with torch.no_grad(), self.autocast():
-            features = staged(source, images, self.stage, whole=self._whole())
-        masks = self.block(features, *for_block, size)
-        judge, mix_head = (model, self.mix_head) if self.twin is None else self._judges()
-        fit = self._mixed(judge, mix_head, for_block, masks, images, labels)
-        asked = self._mask_term(masks, for_block[0])
+            features = staged(net, images, self.stage, whole=whole)  # (B, C, h, w)
+        masks = self.block(features, *for_block, size)  # (B, 1, H, W)
+        judged = self._mixed(net, head, for_block, masks, images, labels)
+        mask_term = self._mask_term(masks, for_block[0])
         del masks
-        if self.joint:
-            yield {"clean": self._clean(model, images, labels), "mixed": fit, "mask": asked}
+        if self.twin is None:
+            clean = cross_entropy(model(images), labels, self.smoothing)
+            yield {"clean": clean, "mixed": judged, "mask": mask_term}
             return
-        yield {"generator": fit, "mask": asked}
-        del fit, asked
-        taught = self._taught(features, *for_net, size)
-        yield {"mixed": self._mixed(model, self.mix_head, for_net, taught, images, labels)}
-        yield {"clean": self._clean(model, images, labels)}
+        yield {"generator": judged, "mask": mask_term}
+        del judged, mask_term
+        masks = self._taught(features, *for_net, size)
+        yield {"mixed": self._mixed(model, self.mix_head, for_net, masks, images, labels)}
+        yield {"clean": cross_entropy(model(images), labels, self.smoothing)}
 
-    def _judges(self) -> tuple[Any, nn.Module]:
-        """The twin and its head for mixtures."""
-        assert self.twin is not None
-        return self.twin["net"], self.twin["mix_head"]
-
-    def _clean(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(model(images), labels, self.smoothing)
+    def _drawn(self, batch: int, generator: Draws) -> tuple[Tensor, Tensor]:
+        """λ (1,) and partners (B,)."""
+        lam = sample_lam(1, self.alpha, generator=generator)
+        return lam, sample_partner(batch, fixed_points=self.fixed_points, generator=generator)
 
     def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks for the network, which no gradient leaves: (B, 1, H, W)."""
         share = float(lam)
         if min(share, 1 - share) <= self.plain_beyond:
             return torch.full((len(features), 1, *size), share, device=features.device)
-        if self.plainly:
+        with torch.set_grad_enabled(self.plainly):
             return self.block(features, lam, partner, size).detach()
-        with torch.no_grad():
-            return self.block(features, lam, partner, size)
 
     def _mixed(
         self,
@@ -393,26 +322,18 @@ class AutoMix(nn.Module):
     ) -> Tensor:
         """Loss of a head on mixtures under masks, against labels by λ."""
         lam, partner = (sent(one, masks.device) for one in drawn)
-        share = lam.to(masks.dtype).expand(len(masks))
-        plan = MixPlan.pair(partner, share, masks.to(images.dtype))
-        targets = plan.soften(labels, self.num_classes)
+        plan = MixPlan.pair(partner, lam.to(masks.dtype).expand(len(masks)), masks.to(images.dtype))
+        targets = plan.soften(labels, self.mix_head.out_features)  # (B, classes): λ y + (1 − λ) y′
         with self.autocast():
-            logits = headed(net, head, plan.mix(images))
+            logits = headed(net, head, plan.mix(images))  # of m ⊙ x + (1 − m) ⊙ x′
         return soft_cross_entropy(logits, smooth(targets, self.smoothing) if self.smoothing else targets)
 
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
-        asked = mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
+        loss = mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
         if self.variance:
             spread = masks.flatten(0 if self.batch_mean else 1).var(-1, correction=0)
-            asked = asked - self.variance * spread.mean()
-        return self.mask_weight * asked * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
-
-    def _momentum(self) -> float:
-        return self.momentum(self.progress) if callable(self.momentum) else self.momentum
-
-    def _whole(self) -> bool:
-        """Whether layers after the stage must see the batch too, for running means of their own."""
-        return self.plainly or self.twin is None or self.twin.buffers_rule == "own"
+            loss = loss - self.variance * spread.mean()
+        return self.mask_weight * loss * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "mix_head": self.mix_head}

@@ -1,4 +1,4 @@
-"""PatchMix: mixtures of the patches of several images, and the loss that asks for all of them."""
+"""Contrastive learning: views of images find each other. The skeleton of its learners, SimCLR and MoCo v3."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from mixlearn.core.checks import is_count, readable
 from mixlearn.core.labels import soft_cross_entropy
-from mixlearn.core.plan import MixPlan
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.learner import Unlabelled, dealt, interleaved
-from mixlearn.methods.twin import Twin, slow_down
+from mixlearn.methods.learner import Draws, Momentum, Terms, Twin, Unlabelled, dealt, interleaved, slow_down
 from mixlearn.nets.taps import pooled
+
+rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
 
 
 def contrastive_loss(
@@ -37,31 +37,21 @@ def contrastive_loss(
         A scalar, float32 at least.
 
     Raises:
-        ValueError: shapes that disagree, a temperature that is not positive, features that are not finite or
-            of length 0, targets that do not sum to 1.
+        ValueError: features that are not finite or of length 0, and arguments out of their ranges.
 
     Source: van den Oord, Li & Vinyals, *Representation Learning with Contrastive Predictive Coding*, 2018,
     for one key; Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, for more.
 
-    >>> eye = torch.eye(3)
-    >>> round(contrastive_loss(eye, 5 * eye, temperature=1.0).item(), 4)
-    0.5514
+    >>> contrastive_loss(torch.eye(3), 5 * torch.eye(3), temperature=1.0)
+    tensor(0.5514)
     """
     if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
         raise ValueError(
             f"queries (B, D) and keys (K, D) must be equally long, got {tuple(queries.shape)} and "
             f"{tuple(keys.shape)}"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    both = []
-    for name, found in (("queries", queries), ("keys", keys)):
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        length = found.norm(dim=1, keepdim=True)
-        if readable(found) and not bool((length.isfinite() & (length > 0)).all()):
-            raise ValueError(f"{name} must be finite and not of length 0")
-        both.append(found / length)
-    logits = both[0] @ both[1].T / temperature
+    _check_temperature(temperature)
+    logits = directions(queries, "queries") @ directions(keys, "keys").T / temperature  # (B, K)
     if targets is None:
         if len(queries) > len(keys):
             raise ValueError(f"each query needs a key of its own, got {len(queries)} and {len(keys)}")
@@ -76,159 +66,55 @@ def contrastive_loss(
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
     """SimCLR's loss: each of 2B features is to find that of its image's other view among the 2B − 1 others.
 
-    Args:
-        first, second: (B, D), of two views of the same images.
-        temperature: τ, by which cosine similarities are divided. The paper has 0.5 for CIFAR-10.
+    `first` and `second` are (B, D), of two views of the same images; τ divides cosine similarities.
 
-    Returns:
-        A scalar, float32 at least: the mean over all 2B.
-
-    Raises:
-        ValueError: different shapes, a temperature that is not positive, features that are not finite or of
-            length 0.
-
-    Source: Chen, Kornblith, Norouzi & Hinton, *A Simple Framework for Contrastive Learning of Visual
-    Representations*, ICML 2020, equation 1.
-
-    >>> eye = torch.eye(3)
-    >>> round(nt_xent(eye, eye, temperature=1.0).item(), 4)                       # log(1 + 4 / e)
-    0.9048
+    >>> nt_xent(torch.eye(3), torch.eye(3), temperature=1.0)  # log(1 + 4 / e)
+    tensor(0.9048)
     """
     if first.shape != second.shape or first.dim() != 2:
         raise ValueError(f"both views must be (B, D), got {tuple(first.shape)} and {tuple(second.shape)}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    both = _directions(torch.cat([first, second]), "features")
-    logits = both @ both.T / temperature
+    _check_temperature(temperature)
+    both = directions(torch.cat([first, second]), "features")  # (2B, D)
+    logits = both @ both.T / temperature  # (2B, 2B)
     alone = torch.eye(len(both), dtype=torch.bool, device=both.device)
     others = torch.arange(len(both), device=both.device).roll(len(first))
     return F.cross_entropy(logits.masked_fill(alone, -torch.inf), others)
 
 
 def moco_loss(
-    queries: tuple[Tensor, Tensor],
-    keys: tuple[Tensor, Tensor],
-    *,
-    temperature: float = 0.2,
-    scaled: bool = True,
+    queries: Sequence[Tensor], keys: Sequence[Tensor], *, temperature: float = 0.2, scaled: bool = True
 ) -> Tensor:
     """MoCo v3's loss: each query is to find the key of its image's other view, both ways added.
 
-    Args:
-        queries: two (B, D), one of each view.
-        keys: two (K, D), one of each view.
-        temperature: τ, by which cosine similarities are divided.
-        scaled: times 2τ, as published, so that τ changes the size of gradients less.
-
-    Raises:
-        ValueError: as for `contrastive_loss`.
-
-    Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021,
-    algorithm 1.
-
-    >>> eye = torch.eye(3)
-    >>> round(moco_loss((eye, eye), (eye, eye), temperature=1.0).item(), 4)      # 2 × 2 × 0.5514
-    2.2058
+    `queries` are two (B, D) and `keys` two (K, D), one of each view. `scaled` is times 2τ, as published, so
+    that τ changes the size of gradients less.
     """
-    total = contrastive_loss(queries[0], keys[1], temperature=temperature) + contrastive_loss(
-        queries[1], keys[0], temperature=temperature
-    )
+    forth = contrastive_loss(queries[0], keys[1], temperature=temperature)
+    total = forth + contrastive_loss(queries[1], keys[0], temperature=temperature)
     return 2 * temperature * total if scaled else total
 
 
-def simsiam_loss(predictions: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]) -> Tensor:
-    """SimSiam's loss: minus the cosine of what one view predicts and what the other has, mean of both ways.
-
-    No gradient reaches `features`.
-
-    Args:
-        predictions: two (B, D), of each view.
-        features: two (B, D), of each view: what is to be predicted.
-
-    Returns:
-        A scalar in [−1, 1], float32 at least.
-
-    Raises:
-        ValueError: different shapes, features that are not finite or of length 0.
-
-    Source: Chen & He, *Exploring Simple Siamese Representation Learning*, CVPR 2021, equations 1–4.
-
-    >>> eye = torch.eye(3)
-    >>> simsiam_loss((eye, eye), (eye, -eye)).item()
-    0.0
-    """
-    ways = []
-    for said, found in ((predictions[0], features[1]), (predictions[1], features[0])):
-        if said.shape != found.shape or said.dim() != 2:
-            raise ValueError(f"both must be (B, D), got {tuple(said.shape)} and {tuple(found.shape)}")
-        cosines = _directions(said, "predictions") * _directions(found.detach(), "features")
-        ways.append(-cosines.sum(1).mean())
-    return (ways[0] + ways[1]) / 2
-
-
-def mixco_terms(
-    query: Tensor | None, mixed: Tensor, keys: Tensor, plan: MixPlan, *, temperature: float = 0.2
-) -> dict[str, Tensor]:
-    """Mixed images against the keys of all that they were mixed of, by their shares.
-
-    - "origin": each image finds its other view. Left out where `query` is None, as i-Mix does.
-    - "mix_to_origin": each mixture finds the keys of its images, in the shares of the plan.
-
-    Args:
-        query: (B, D), of view 1; None leaves "origin" out.
-        mixed: (B, D), of mixtures of view 1.
-        keys: (B, D), of view 2.
-        plan: of the mixtures.
-        temperature: τ, by which cosine similarities are divided.
-
-    Returns:
-        Scalars by name, float32 at least.
-
-    Raises:
-        ValueError: as for `contrastive_loss`.
-
-    Source: Kim, Lee, Bae & Yun, *MixCo: Mix-up Contrastive Learning for Visual Representation*, 2020; Lee
-    et al., *i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning*, ICLR 2021, for the
-    second term alone.
-
-    >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.5, 0.5]))
-    >>> terms = mixco_terms(torch.eye(2), torch.ones(2, 2), torch.eye(2), plan, temperature=1.0)
-    >>> {name: round(term.item(), 4) for name, term in terms.items()}
-    {'origin': 0.3133, 'mix_to_origin': 0.6931}
-    """
-    terms = {} if query is None else {"origin": contrastive_loss(query, keys, temperature=temperature)}
-    terms["mix_to_origin"] = contrastive_loss(mixed, keys, plan.source_matrix(), temperature=temperature)
-    return terms
-
-
-def _directions(found: Tensor, name: str) -> Tensor:
-    """Features brought to length 1."""
-    found = found.to(torch.promote_types(found.dtype, torch.float32))
-    length = found.norm(dim=1, keepdim=True)
-    if readable(found) and not bool((length.isfinite() & (length > 0)).all()):
+def directions(features: Tensor, name: str) -> Tensor:
+    """Features (B, D) brought to length 1, in float32 at least; `name` says in an error what they are."""
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    length = features.norm(dim=1, keepdim=True)
+    if readable(features) and not bool((length.isfinite() & (length > 0)).all()):
         raise ValueError(f"{name} must be finite and not of length 0")
-    return found / length
+    return features / length
 
 
-def perceptron(
-    sizes: Sequence[int], *, last_norm: bool = True, generator: torch.Generator | None = None
-) -> nn.Sequential:
-    """Linear layers with batch normalisation and rectification between them.
+def _check_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
 
-    What is normalised has no bias.
 
-    Args:
-        sizes: numbers in the input, between the layers, and in the output.
-        last_norm: normalise the output too, without scale and shift; else it has a bias.
-        generator: source of the initial weights; None uses torch's default one.
+def perceptron(sizes: Sequence[int], *, last_norm: bool = True, generator: Draws = None) -> nn.Sequential:
+    """Linear layers of these sizes, with batch normalisation and rectification between them.
 
-    Raises:
-        ValueError: sizes that are not positive integers.
+    What is normalised has no bias. `last_norm` normalises the output too, without scale and shift.
 
     >>> [type(layer).__name__ for layer in perceptron((8, 16, 4))]
     ['Linear', 'BatchNorm1d', 'ReLU', 'Linear', 'BatchNorm1d']
-    >>> perceptron((8, 16, 4), last_norm=False)[-1]
-    Linear(in_features=16, out_features=4, bias=True)
     """
     for size in sizes:
         if not is_count(size):
@@ -248,23 +134,19 @@ def perceptron(
     return nn.Sequential(*layers)
 
 
-rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
-
-
 class Contrast(Unlabelled):
     """The skeleton of learners that compare views of images, and never read a label.
 
     What the network's head would be given, its tap "pool", goes through a projector of three layers; what
-    asks goes through a predictor besides. The head stays as it is: no gradient reaches it, and `fit` leaves
-    it to itself.
+    asks goes through a predictor besides. The head stays as it is.
 
     All that asks goes through the network in one call, and all keys in another, without gradients: through
     the slow twin where there is one, else through the network itself, where a view that asks too is not sent
     again. Projector and predictor normalise each view on its own, over the batch of all processes.
 
     Args:
-        net: the network that is to be trained: with a tap "pool", `features` and a `head`. Here it is only
-            looked at and copied; each call is given it anew.
+        net: the network that is to be trained: with a tap "pool", `features` and a `head`. Only looked at and
+            copied.
         augment: `augment(images, generator=…)` makes a view, and is called twice. Give it here, and none to
             `fit`. Contrastive learning asks for more than the crops and flips that stand here for a start.
         hidden: numbers in the projector's inner layers. Published: 4096.
@@ -278,14 +160,10 @@ class Contrast(Unlabelled):
         smoothing: must be 0: there are no labels.
         generator: source of the first weights of projector and predictor.
 
-    Raises:
-        TypeError: a network without `features` and tap "pool", something that cannot be called as `augment`.
-        ValueError: smoothing, another `deploy`, a temperature that is not positive, layers without size.
-
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
-    compares = True  # the images of a batch with each other, so that one alone says nothing
+    compares = True
 
     def __init__(
         self,
@@ -296,7 +174,7 @@ class Contrast(Unlabelled):
         outside: int = 256,
         predictor: int | None = None,
         predictor_norm: bool = True,
-        momentum: float | Callable[[float], float] | None = None,
+        momentum: Momentum | None = None,
         deploy: str = "twin",
         temperature: float = 0.2,
         image_size: int | None = None,
@@ -306,31 +184,21 @@ class Contrast(Unlabelled):
         super().__init__(net, augment, smoothing)
         if deploy not in ("twin", "network"):
             raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-        self.temperature = temperature
-        self.momentum, self.deploy = momentum, deploy
+        _check_temperature(temperature)
+        self.temperature, self.deploy = temperature, deploy
         self.projector = perceptron((net.features, hidden, hidden, outside), generator=generator)
         self.predictor: nn.Module | None = None
         if predictor is not None:
             self.predictor = perceptron(
                 (outside, predictor, outside), last_norm=predictor_norm, generator=generator
             )
-        self.twin: Twin | None = None
-        if momentum is not None:
-            self.twin = Twin(self._followed(net), momentum(0.0) if callable(momentum) else momentum)
+        self.twin = None if momentum is None else Twin(self._followed(net), momentum)
 
     def advance(self, progress: float) -> None:
-        """Tell the learner how far training has come, from 0 to 1."""
-        if self.twin is not None and callable(self.momentum):
-            self.twin.momentum = self.momentum(progress)
+        if self.twin is not None:
+            self.twin.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow; after each step of the optimiser.
-
-        Args:
-            model: the network.
-        """
         if self.twin is not None:
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
@@ -338,19 +206,11 @@ class Contrast(Unlabelled):
         """The network that is handed on, as `deploy` declared it beforehand, its head as it was.
 
         The twin's weights ask for no gradient; to train it on, copy it and call `requires_grad_()`.
-
-        Args:
-            model: the network that was trained.
         """
         return model if self.twin is None or self.deploy == "network" else self.twin["net"]
 
-    def views(self, images: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Two views of a batch.
-
-        Args:
-            images: (B, C, H, W), two at least, since each is told from the others.
-            generator: source of the views.
-        """
+    def views(self, images: Tensor, generator: Draws) -> tuple[Tensor, Tensor]:
+        """Two views of a batch of two images at least, since each is told from the others."""
         if len(images) < 2:
             raise ValueError(f"{type(self).__name__} compares the images of a batch, got {len(images)}")
         return self.augment(images, generator=generator), self.augment(images, generator=generator)
@@ -358,14 +218,9 @@ class Contrast(Unlabelled):
     def encoded(
         self, model: Any, queries: Sequence[Tensor], keys: Sequence[Tensor] = ()
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """What is said of batches that ask, and of those that answer; no gradient reaches the latter.
+        """What is said of batches (B, C, H, W) that ask, and of those that answer: (B, outside) each.
 
-        Args:
-            model: the network.
-            queries, keys: batches (B, C, H, W), of one shape. One may be among both; no keys are needed.
-
-        Returns:
-            As many (B, outside) for queries, and for keys.
+        No gradient reaches the latter. One batch may be among both.
         """
         with self.autocast():
             features = _at_once(model, queries)
@@ -394,7 +249,7 @@ class Contrast(Unlabelled):
 
 
 def _at_once(encoder: Any, batches: Sequence[Tensor]) -> list[Tensor]:
-    """The pooled features of several batches, by one call."""
+    """The pooled features (B, features) of several batches, by one call."""
     return dealt(pooled(encoder, interleaved(*batches)), len(batches))
 
 
@@ -420,12 +275,7 @@ class SimCLR(Contrast):
     def __init__(self, net: Any, *, temperature: float = 0.5, **parts: Any) -> None:
         super().__init__(net, temperature=temperature, **parts)
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch.
-
-        Args:
-            model, images, generator: as for the call.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         (first, second), _ = self.encoded(model, self.views(images, generator))
         return {"contrast": nt_xent(first, second, temperature=self.temperature)}
 
@@ -448,9 +298,8 @@ class MoCo(Contrast):
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> learner = MoCo(net, hidden=8, outside=4, predictor=8)
-    >>> list(learner(net, torch.rand(3, 3, 8, 8))), learner.twin.momentum
-    (['contrast'], 0.996)
+    >>> list(MoCo(net, hidden=8, outside=4, predictor=8)(net, torch.rand(3, 3, 8, 8)))
+    ['contrast']
     """
 
     def __init__(
@@ -459,21 +308,13 @@ class MoCo(Contrast):
         *,
         scaled: bool = True,
         predictor: int | None = 4096,
-        momentum: float | Callable[[float], float] | None = rising,
+        momentum: Momentum | None = rising,
         **parts: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **parts)
         self.scaled = scaled
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The term of a batch, of both ways together.
-
-        Args:
-            model, images, generator: as for the call.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         both = self.views(images, generator)
         queries, keys = self.encoded(model, both, both)
-        found = moco_loss(
-            (queries[0], queries[1]), (keys[0], keys[1]), temperature=self.temperature, scaled=self.scaled
-        )
-        return {"contrast": found}
+        return {"contrast": moco_loss(queries, keys, temperature=self.temperature, scaled=self.scaled)}

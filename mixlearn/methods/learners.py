@@ -1,7 +1,7 @@
 """Learners: how a batch becomes named loss terms. `fit` adds the terms up, logs each and can leave any out.
 
-A learner is any `learner(model, images, labels, *, generator)` that returns a dict of scalar tensors,
-their weights already in. One that is an `nn.Module` has its own parameters trained and saved too.
+A learner is any `learner(model, images, labels, *, generator)` that returns a dict of scalar tensors, their
+weights already in; `Learner` says what else one may have.
 """
 
 from __future__ import annotations

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.checks import in_words
-from mixlearn.core.plan import Mixed
-from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.nets.taps import Only, bare, check_taps
 
 
@@ -27,10 +26,6 @@ class MixingInside(Mixing):
             where `mix` names them.
         num_classes, smoothing, loss: as for `Mixing`.
 
-    Raises:
-        TypeError: a network without taps.
-        ValueError: no stages, or one that the network does not have.
-
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.1.2; Verma et al., *Manifold Mixup*, ICML 2019;
     Venkataramanan et al., *AlignMixup*, CVPR 2022.
 
@@ -43,7 +38,7 @@ class MixingInside(Mixing):
 
     def __init__(
         self,
-        mix: Callable[..., Mixed] | Mapping[str, Callable[..., Mixed]],
+        mix: Mix | Mapping[str, Mix],
         stages: Sequence[str] | None = None,
         num_classes: int | None = None,
         smoothing: float = 0.0,
@@ -52,35 +47,31 @@ class MixingInside(Mixing):
         if isinstance(mix, Mapping):
             if stages is not None:
                 raise ValueError(f"stages are named by mix already, {list(mix)}; got {stages!r} besides")
-            stages, ways = list(mix), dict(mix)
-        else:
-            ways = {}
+            stages = list(mix)
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        super().__init__(ways[stages[0]] if isinstance(mix, Mapping) else mix, num_classes, smoothing, loss)
+        self.ways = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        super().__init__(self.ways[stages[0]], num_classes, smoothing, loss)
         self.stages = tuple(stages)
-        self.ways = {stage: ways.get(stage, self.mix) for stage in self.stages}
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "MixingInside")
-        there = getattr(bare(model), "stages", self.stages)
+        known = getattr(bare(model), "stages", self.stages)
         for stage in self.stages:
-            if stage not in there:
-                raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
+            if stage not in known:
+                raise ValueError(f"the network has the taps {', '.join(known)}, it has no {stage!r}")
         chosen = self.stages[int(torch.randint(len(self.stages), (), generator=generator))]
-        found: list[Tensor] = []
+        targets: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            mixed, targets = self.mixed(self.ways[stage], features, labels, generator)
-            found.append(targets)
+            mixed, soft = self.mixed(self.ways[stage], features, labels, generator)
+            targets.append(soft)
             return mixed.images
 
         logits = model(images, tap=Only(chosen, tap))
-        if not found:
+        if not targets:
             raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
-        return {"mixed_labels": self.loss(logits, self.smoothed(found[0]))}
+        return {"mixed_labels": self.loss(logits, self.smoothed(targets[0]))}
 
     def __repr__(self) -> str:
         ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())

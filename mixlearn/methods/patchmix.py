@@ -1,8 +1,9 @@
-"""PatchMix: mixtures of the patches of several images, and the loss that asks for all of them."""
+"""PatchMix: mixtures of the patches of several images, and a learner that asks for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from mixlearn.core.checks import as_count, check_generator, check_pixels, is_cou
 from mixlearn.core.labels import smooth
 from mixlearn.core.plan import Mixed, MixPlan, PatchPlan, apply_plan
 from mixlearn.methods.contrast import Contrast, contrastive_loss, rising
+from mixlearn.methods.learner import Draws, Momentum, Terms, check_callable
 
 
 def patchmix(
@@ -32,21 +34,18 @@ def patchmix(
 
     Args:
         images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels: (B,) integer class ids or (B, C) soft labels; None mixes images alone. For learning without
-            labels the targets are `plan.source_matrix()`.
-        num_classes: C, needed with class ids.
+        labels, num_classes, generator: as for `mixup`. For learning without labels the targets are
+            `plan.source_matrix()`.
         patch: height and width of a patch in pixels; those of the network's patches, usually.
         parts: M, or several of which one is drawn for the batch.
         order: (T,) a permutation of the patches, in place of the shuffle.
-        generator: source of randomness on the CPU; None uses torch's default one.
 
     Returns:
         `Mixed(images, targets, plan)`, the plan a `PatchPlan`.
 
     Raises:
         TypeError: integer images, float class ids.
-        ValueError: a patch that does not divide the image, M below 1 or above T, an order that is no
-            permutation, shapes that disagree.
+        ValueError: a patch that does not divide the image, M below 1 or above T, no permutation.
 
     Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
 
@@ -62,8 +61,8 @@ def patchmix(
         raise ValueError(
             f"patch must divide height and width, got patch {patch} for {height} × {width} pixels"
         )
-    count = (height // patch) * (width // patch)
-    number = _drawn(parts, generator)
+    count = (height // patch) * (width // patch)  # T
+    number = _drawn(parts, generator)  # M
     if not 1 <= number <= count:
         raise ValueError(f"parts must lie in 1…{count}, the number of patches, got {number}")
     shuffled = torch.randperm(count, generator=generator) if order is None else _permutation(order, count)
@@ -83,12 +82,11 @@ def _permutation(order: Sequence[int] | Tensor, count: int) -> Tensor:
     return given
 
 
-def _drawn(parts: int | Sequence[int], generator: torch.Generator | None) -> int:
+def _drawn(parts: Any, generator: Draws) -> int:
     """The number of parts, drawn where there are several to choose from."""
-    given: Any = parts
-    if is_count(given, least=None):
-        return as_count(given, "parts")
-    several = list(given) if isinstance(given, Sequence) else []
+    if is_count(parts, least=None):
+        return as_count(parts, "parts")
+    several = list(parts) if isinstance(parts, Sequence) else []
     if not several or not all(is_count(one, least=None) for one in several):
         raise ValueError(f"parts must be an integer or a list of integers, got {parts!r}")
     return as_count(several[int(torch.randint(len(several), (), generator=generator))], "parts")
@@ -113,8 +111,8 @@ def patchmix_terms(
     temperature: float = 0.2,
     symmetric: bool = False,
     origin_smoothing: float = 0.0,
-) -> dict[str, Tensor]:
-    """The three terms of PatchMix for one batch, their weights in.
+) -> Terms:
+    """The three terms of PatchMix for one batch, their weights in, float32 scalars whose sum is the loss.
 
     With W₁ and W₂ the shares of the images in the mixtures of view 1 and of view 2:
 
@@ -133,21 +131,10 @@ def patchmix_terms(
         origin_smoothing: label smoothing ε of the targets of "origin". The paper has none; the released code
             has 0.1 there, and none in the other two terms.
 
-    Returns:
-        Scalars by name, float32 at least; their sum is the loss.
-
-    Raises:
-        ValueError: something asked for that is None, mixtures among which an image's shares do not sum to 1,
-            and as for `contrastive_loss`.
-
-    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
-
-    >>>
     >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
-    >>> said = Encoded(torch.eye(4), plan.source_matrix())
-    >>> terms = patchmix_terms((said, said), (said, said), (plan, plan))
-    >>> {name: round(term.item(), 3) for name, term in terms.items()}
-    {'origin': 0.02, 'mix_to_origin': 0.361, 'mix_to_mix': 0.704}
+    >>> view = Encoded(torch.eye(4), plan.source_matrix())
+    >>> patchmix_terms((view, view), (view, view), (plan, plan))
+    {'origin': tensor(0.0200), 'mix_to_origin': tensor(0.3609), 'mix_to_mix': tensor(0.7039)}
     """
     if symmetric:
         ways = [
@@ -155,17 +142,16 @@ def patchmix_terms(
             for sides in ((queries, keys, plans), (queries[::-1], keys[::-1], plans[::-1]))
         ]
         return {name: (ways[0][name] + ways[1][name]) / 2 for name in ways[0]}
-    image, mixture = _asked(queries[0].images, "queries"), _asked(queries[1].mixed, "queries")
-    other = _asked(keys[1].images, "keys")
-    own, own_mixed = _asked(keys[0].images, "keys"), _asked(keys[0].mixed, "keys")
-    first, second = (plan.source_matrix() for plan in plans)
+    image, mixture = _needed(queries[0].images, "queries"), _needed(queries[1].mixed, "queries")
+    other = _needed(keys[1].images, "keys")
+    own, own_mixed = _needed(keys[0].images, "keys"), _needed(keys[0].mixed, "keys")
+    first, second = (plan.source_matrix() for plan in plans)  # W₁, W₂: (B, B)
+    itself = _smooth_eye(image, other, origin_smoothing)
+    find = partial(contrastive_loss, temperature=temperature)
     return {
-        "origin": contrastive_loss(
-            image, other, _own(image, other, origin_smoothing), temperature=temperature
-        ),
-        "mix_to_origin": weight * contrastive_loss(mixture, own, second, temperature=temperature),
-        "mix_to_mix": weight
-        * contrastive_loss(mixture, own_mixed, second @ first.T, temperature=temperature),
+        "origin": find(image, other, itself),
+        "mix_to_origin": weight * find(mixture, own, second),
+        "mix_to_mix": weight * find(mixture, own_mixed, second @ first.T),
     }
 
 
@@ -176,11 +162,13 @@ def crop_terms(
     *,
     temperature: float = 0.2,
     origin_smoothing: float = 0.0,
-) -> dict[str, Tensor]:
+) -> Terms:
     """What small crops ask besides (multi-crop): each finds its image in both views, mixtures all of theirs.
 
     - "crops": each crop finds the key of its image in view 1, and that in view 2.
     - "mixed_crops": each mixture of crops finds the keys of its images in either view.
+
+    Over the sets of crops the terms are means, over the views sums.
 
     Args:
         crops: what was said of each set of crops, one crop of every image: of the crops, and of their
@@ -190,31 +178,16 @@ def crop_terms(
         temperature: τ, by which cosine similarities are divided.
         origin_smoothing: label smoothing ε of the targets of "crops"; 0.1 in the released code.
 
-    Returns:
-        Scalars by name, float32 at least: over the sets the mean, over the views the sum.
-
-    Raises:
-        ValueError: no crops, another number of plans, and as for `contrastive_loss`.
-
-    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023, and the authors'
-    code; crops of two sizes are from Caron et al., *Unsupervised Learning of Visual Features by Contrasting
-    Cluster Assignments*, NeurIPS 2020.
-
-    >>>
-    >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
-    >>> said = Encoded(torch.eye(4), plan.source_matrix())
-    >>> terms = crop_terms([said, said], (torch.eye(4), torch.eye(4)), [plan, plan])
-    >>> {name: round(term.item(), 3) for name, term in terms.items()}
-    {'crops': 0.04, 'mixed_crops': 1.444}
+    Source: the authors' code of PatchMix; crops of two sizes are from Caron et al., *SwAV*, NeurIPS 2020.
     """
     if not crops or len(crops) != len(plans):
         raise ValueError(f"each set of crops needs a plan, got {len(crops)} sets and {len(plans)} plans")
     alone, mixed = [], []
-    for said, plan in zip(crops, plans, strict=True):
-        image, mixture = _asked(said.images, "crops"), _asked(said.mixed, "crops")
+    for crop, plan in zip(crops, plans, strict=True):
+        image, mixture = _needed(crop.images, "crops"), _needed(crop.mixed, "crops")
         for key in keys:
-            own = _own(image, key, origin_smoothing)
-            alone.append(contrastive_loss(image, key, own, temperature=temperature))
+            itself = _smooth_eye(image, key, origin_smoothing)
+            alone.append(contrastive_loss(image, key, itself, temperature=temperature))
             mixed.append(contrastive_loss(mixture, key, plan.source_matrix(), temperature=temperature))
     return {
         "crops": torch.stack(alone).sum() / len(crops),
@@ -222,15 +195,15 @@ def crop_terms(
     }
 
 
-def _own(queries: Tensor, keys: Tensor, epsilon: float) -> Tensor | None:
+def _smooth_eye(queries: Tensor, keys: Tensor, epsilon: float) -> Tensor | None:
     """Targets of key i for query i, smoothed over all keys; None where nothing is smoothed."""
     return smooth(torch.eye(len(queries), len(keys), device=queries.device), epsilon) if epsilon else None
 
 
-def _asked(found: Tensor | None, side: str) -> Tensor:
-    if found is None:
+def _needed(features: Tensor | None, side: str) -> Tensor:
+    if features is None:
         raise ValueError(f"{side} must hold what each term asks for, see `patchmix_terms`; got None")
-    return found
+    return features
 
 
 class PatchMix(Contrast):
@@ -251,10 +224,6 @@ class PatchMix(Contrast):
         predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
             itself, as published for the smallest transformer.
         others: all else, as for `Contrast`.
-
-    Raises:
-        TypeError: something that cannot be called as `small`.
-        ValueError: a patch below 1, no crops, a smoothing outside [0, 1].
 
     Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023. On ImageNet the
     authors have eight small crops of each image, with other images none.
@@ -277,12 +246,12 @@ class PatchMix(Contrast):
         small: Callable[..., Tensor] | None = None,
         crops: int = 8,
         predictor: int | None = 4096,
-        momentum: float | Callable[[float], float] | None = rising,
+        momentum: Momentum | None = rising,
         **others: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **others)
-        if small is not None and not callable(small):
-            raise TypeError(f"small must be a function (images, *, generator), got {type(small).__name__}")
+        if small is not None:
+            check_callable("small", small, "images, *, generator")
         if crops < 1:
             raise ValueError(f"crops must be at least 1, got {crops}; small=None goes without")
         self.patch: int = getattr(net, "patch", 4) if patch is None else patch
@@ -293,53 +262,32 @@ class PatchMix(Contrast):
         self.parts, self.symmetric, self.origin_smoothing = parts, symmetric, origin_smoothing
         self.small, self.crops = small, crops
 
-    def terms(self, model: Any, images: Tensor, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The three terms of a batch, and those of small crops where there are any.
-
-        Args:
-            model, images, generator: as for the call.
-        """
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         one, two = self.views(images, generator)
         first = patchmix(one, patch=self.patch, parts=self.parts, generator=generator)
         number = len(first.plan.sources)  # the same M for both
         second = patchmix(two, patch=self.patch, parts=number, generator=generator)
         asking = [one, second.images, *((two, first.images) if self.symmetric else ())]
         answering = [one, first.images, two, *((second.images,) if self.symmetric else ())]
-        said, keys = self.encoded(model, asking, answering)
-        back = (said[3], said[2], keys[3]) if self.symmetric else (None, None, None)
+        queries, keys = self.encoded(model, asking, answering)
+        back = (queries[3], queries[2], keys[3]) if self.symmetric else (None, None, None)
         terms = patchmix_terms(
-            (Encoded(said[0], back[0]), Encoded(back[1], said[1])),
+            (Encoded(queries[0], back[0]), Encoded(back[1], queries[1])),
             (Encoded(keys[0], keys[1]), Encoded(keys[2], back[2])),
             (first.plan, second.plan),
             temperature=self.temperature,
             symmetric=self.symmetric,
             origin_smoothing=self.origin_smoothing,
         )
-        if self.small is not None:
-            terms |= self._cropped(model, self.small, images, (keys[0], keys[2]), number, generator)
-        return terms
-
-    def _cropped(
-        self,
-        model: Any,
-        small: Callable[..., Tensor],
-        images: Tensor,
-        keys: tuple[Tensor, Tensor],
-        number: int,
-        generator: torch.Generator | None,
-    ) -> dict[str, Tensor]:
-        """The terms of small crops: all crops in one call, mixed M = `number` at a time as the views were."""
-        crops = [small(images, generator=generator) for _ in range(self.crops)]
+        if self.small is None:
+            return terms
+        crops = [self.small(images, generator=generator) for _ in range(self.crops)]
         mixed = [patchmix(crop, patch=self.patch, parts=number, generator=generator) for crop in crops]
-        (alone, together), _ = self.encoded(
-            model, [torch.cat(crops), torch.cat([one.images for one in mixed])]
-        )
-        said = [
-            Encoded(*one) for one in zip(alone.chunk(self.crops), together.chunk(self.crops), strict=True)
-        ]
-        return crop_terms(
-            said,
-            keys,
+        together = [torch.cat(crops), torch.cat([one.images for one in mixed])]  # all crops in one call
+        alone, mixtures = (part.chunk(self.crops) for part in self.encoded(model, together)[0])
+        return terms | crop_terms(
+            [Encoded(*pair) for pair in zip(alone, mixtures, strict=True)],
+            (keys[0], keys[2]),
             [one.plan for one in mixed],
             temperature=self.temperature,
             origin_smoothing=self.origin_smoothing,

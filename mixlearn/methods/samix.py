@@ -1,4 +1,4 @@
-"""SAMix's Mix Block, and what else it changes in AutoMix's masks."""
+"""SAMix: another Mix Block, and what else it changes in AutoMix's masks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ from torch.nn import functional as F
 from mixlearn.core.checks import check_generator
 from mixlearn.core.fast import sent
 from mixlearn.methods.automix import AutoMix, MixBlock
+from mixlearn.methods.learner import Draws, Terms
 
 
 def bent(lam: Tensor, k: float = 0.25) -> Tensor:
     """SAMix's λ̂: λ bent to be steeper near 0 and 1 and flatter between; 0, ½ and 1 stay.
 
-    Args:
-        lam: any shape, in [0, 1].
-        k: at least 0; the smaller, the flatter the middle.
-
-    Raises:
-        ValueError: k below 0, where the curve would fall in between.
-
-    Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
-    2021; the curve from the authors' code.
+    The smaller k ≥ 0, the flatter the middle. The curve is from the authors' code.
 
     >>> [round(v, 3) for v in bent(torch.tensor([0., 0.1, 0.5, 0.9, 1.])).tolist()]
     [0.0, 0.182, 0.5, 0.818, 1.0]
@@ -41,19 +34,7 @@ class SAMixBlock(MixBlock):
     λ scales the features, the image's by 1 + λ̂ and its partner's by 2 − λ̂. Queries and keys see both images
     at each place, each by a map of its own. Values come from two layers. Scores are enlarged bilinearly.
 
-    Args:
-        channels: C of the features.
-        reduction: queries, keys and the values' hidden layer have C / reduction numbers.
-        k: of the bend, see `bent`; None takes λ itself, as for large data sets.
-        std: as for `MixBlock`.
-        generator: source of the initial weights; None uses torch's default one.
-
-    Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
-    2021; the details from the authors' code (OpenMixup).
-
-    >>> block = SAMixBlock(8, generator=torch.Generator().manual_seed(0))
-    >>> block(torch.rand(2, 8, 4, 4), 0.3, torch.tensor([1, 0]), (16, 16)).shape
-    torch.Size([2, 1, 16, 16])
+    `k` is that of the bend; None takes λ itself, as for large data sets. All else is as for `MixBlock`.
     """
 
     def __init__(
@@ -74,42 +55,29 @@ class SAMixBlock(MixBlock):
             self.key = nn.Linear(2 * channels, inner)
             self.hidden, self.norm = nn.Linear(channels, inner), nn.BatchNorm1d(inner)
             self.value = nn.Linear(inner, 1)
-        ours = {self.look: std, self.key: std, self.hidden: 0.01, self.value: 0.01}
-        for layer, spread in ours.items():
+        for layer, spread in {self.look: std, self.key: std, self.hidden: 0.01, self.value: 0.01}.items():
             nn.init.normal_(layer.weight, std=spread, generator=generator)
             nn.init.zeros_(layer.bias)
 
-    def _scores(self, seen: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
+    def _scores(self, tokens: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
         share = (share if self.k is None else bent(share, self.k))[:, None, None]
-        own, other = seen * (1 + share), seen[partner] * (2 - share)
-        both = torch.cat([own, other], dim=2)
+        own, other = tokens * (1 + share), tokens[partner] * (2 - share)  # (B, h·w, C)
+        both = torch.cat([own, other], dim=2)  # (B, h·w, 2C)
         hidden = self.norm(self.hidden(other).flatten(0, 1)).view(*other.shape[:2], -1)
-        found = F.scaled_dot_product_attention(self.look(both), self.key(both), self.value(F.elu(hidden)))
-        return found[..., 0]
+        queries, keys, values = self.look(both), self.key(both), self.value(F.elu(hidden))
+        return F.scaled_dot_product_attention(queries, keys, values)[..., 0]
 
 
 def adjusted(masks: Tensor, lam: Tensor) -> Tensor:
-    """Masks whose means are λ: where one is too large it is scaled down, where too small, what it leaves is.
+    """Masks (B, 1, H, W) whose means are λ: too large ones are scaled down, of too small ones the rest.
 
-    Args:
-        masks: (B, 1, H, W) in [0, 1], each image's own share of each pixel.
-        lam: (B,) or (1,), the means that they get.
+    The idea is from the authors' code of SAMix, where the λ of other mixtures is taken by mistake.
 
-    Returns:
-        (B, 1, H, W) in [0, 1].
-
-    Source: the idea from the authors' code of SAMix, where the λ of other mixtures is taken by mistake.
-
-    >>> masks = torch.tensor([0.2, 0.6]).view(1, 1, 1, 2)
-    >>> adjusted(masks, torch.tensor([0.2])).flatten().tolist()
-    [0.10000000149011612, 0.30000001192092896]
-    >>> round(adjusted(masks, torch.tensor([0.7])).mean().item(), 4)
-    0.7
+    >>> adjusted(torch.tensor([0.2, 0.6]).view(1, 1, 1, 2), torch.tensor([0.2])).flatten()
+    tensor([0.1000, 0.3000])
     """
-    mean, lam = (
-        masks.mean((1, 2, 3), keepdim=True),
-        sent(lam, masks.device).to(masks.dtype)[:, None, None, None],
-    )
+    mean = masks.mean((1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+    lam = sent(lam, masks.device).to(masks.dtype)[:, None, None, None]
     less = masks * (lam / mean.clamp_min(1e-12))
     more = 1 - (1 - masks) * ((1 - lam) / (1 - mean).clamp_min(1e-12))
     return torch.where(mean >= lam, less, more).clamp(0, 1)
@@ -123,12 +91,8 @@ class SAMix(AutoMix):
 
     Args:
         net, options: as for `AutoMix`.
-        variance: weight of the masks' variance in the mask loss, which is multiplied by `mask_weight`; as for
-            `AutoMix`, so `batch_mean=True` takes the variance as released, about the mean of all masks.
+        variance: as for `AutoMix`; `batch_mean=True` takes it as released, about the mean of all masks.
         adjust: odds of the scaling. The authors' best CIFAR setting has a quarter.
-
-    Raises:
-        ValueError: as for `AutoMix`; odds outside [0, 1].
 
     Source: Li et al., *Boosting Discriminative Visual Representation Learning with Scenario-Agnostic Mixup*,
     2021; the details from the authors' code (OpenMixup).
@@ -149,13 +113,8 @@ class SAMix(AutoMix):
         self.adjust, self._chance = adjust, 1.0
 
     def in_parts(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """The terms part by part, as those of `AutoMix`.
-
-        Args:
-            model, images, labels, generator: as for `AutoMix`.
-        """
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
         check_generator(generator)
         self._chance = torch.rand((), generator=generator).item()
         yield from super().in_parts(model, images, labels, generator=generator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import in_words
-from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.learner import Loss, Mixing
+from mixlearn.core.plan import MixPlan
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.saliency import normalised
-from mixlearn.nets.taps import Only, bare
+from mixlearn.nets.taps import bare, read
 
 
 @torch.no_grad()
@@ -71,7 +70,7 @@ class TransMixing(Mixing):
 
     def __init__(
         self,
-        mix: Callable[..., Mixed],
+        mix: Mix,
         share: float = 0.5,
         num_classes: int | None = None,
         smoothing: float = 0.0,
@@ -80,23 +79,16 @@ class TransMixing(Mixing):
         super().__init__(mix, num_classes, smoothing, loss)
         self.share = share
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         inner = bare(model)
         if not hasattr(inner, "class_attention"):
             raise TypeError(
                 f"TransMix needs a network with class_attention, as ml.nets.vit, got {type(inner).__name__}"
             )
         mixed, targets = self.mixed(self.mix, images, labels, generator)
-        kept: list[Tensor] = []
-
-        def tap(stage: str, tokens: Tensor) -> Tensor:
-            kept.append(tokens)
-            return tokens
-
-        logits = model(mixed.images, tap=Only(inner.stages[-3], tap))
-        attention = inner.class_attention(kept[0])  # of the tokens that enter the last layer
+        last = inner.stages[-3]  # the tokens that enter the last layer
+        logits, tokens = read(model, mixed.images, last)
+        attention = inner.class_attention(tokens[last])  # (B, n, m)
         targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
         return {"mixed_labels": self.loss(logits, self.smoothed(targets))}
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from mixlearn.page import style as look
 from mixlearn.page.style import Picture
-from mixlearn.train.records import Interval, Record, interval
+from mixlearn.train.records import Interval, Record, interval, is_share
 
 _TITLES = {
     "accuracy": "accuracy (%)",

@@ -18,8 +18,8 @@ from experiments.recipes.automix import _CIFAR, _told
 from experiments.rivals import Averaged
 from experiments.training import _side
 from mixlearn.data.sets import Data
+from mixlearn.methods.learner import slow_down
 from mixlearn.methods.learners import AutoMix, SAMix
-from mixlearn.methods.twin import slow_down
 from mixlearn.train.schedules import cosine
 from tests.lab.sets import Blobs
 

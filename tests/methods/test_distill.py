@@ -1,15 +1,20 @@
-"""Losses of self-distillation against naive twins; what is learnt from is held fixed; bad input."""
+"""DDGSD against naive twins; what is learnt from is held fixed; bad input."""
 
 import math
 
 import pytest
 import torch
 
-from mixlearn.methods.distill import ddgsd_terms, past_targets, same_class, virtual_teacher
+import mixlearn as ml
+from mixlearn.methods.distill import ddgsd_terms
+from mixlearn.methods.learners import DDGSD
 from tests.seeds import seeded
 
 B, CLASSES, C = 5, 4, 6
+
+
 LABELS = torch.tensor([0, 1, 2, 3, 0])
+IMAGES = torch.rand(B, 1, 8, 8, generator=seeded(1))
 
 
 def pair(seed, length):
@@ -84,73 +89,86 @@ def test_the_released_feature_term_misses_what_moves_between_channels():
     assert found[0] == pytest.approx(18.0, rel=1e-5) and found[1] < 1e-10
 
 
-@pytest.mark.parametrize("classes", [2, 10, 100])
-def test_virtual_teacher_is_its_formula(classes):
-    labels = torch.arange(6) % classes
-    for T in (1.0, 20.0):
-        for released in (False, True):
-            found = virtual_teacher(labels, classes, right=0.99, temperature=T, released=released)
-            for i, label in enumerate(labels.tolist()):
-                p = [0.99 if k == label else 0.01 / (classes - 1) for k in range(classes)]
-                e = [math.exp(v / T) if released else v ** (1 / T) for v in p]
-                assert found[i].tolist() == pytest.approx([v / sum(e) for v in e], rel=1e-5, abs=1e-6)
-    assert torch.allclose(virtual_teacher(labels, classes, temperature=1.0).amax(1), torch.tensor(0.99))
-
-
-def test_past_targets_blend_labels_and_answers_and_stop_the_gradient():
-    answers = pair(2, CLASSES)[0]
-    found = past_targets(LABELS, answers, 0.3)
-    assert not found.requires_grad
-    for i in range(B):
-        e = [math.exp(float(v)) for v in answers[i].detach()]
-        row = [0.7 * (k == int(LABELS[i])) + 0.3 * e[k] / sum(e) for k in range(CLASSES)]
-        assert found[i].tolist() == pytest.approx(row, abs=1e-6)
-    assert torch.equal(past_targets(LABELS, answers, 0.0).argmax(1), LABELS)
-
-
-def test_partners_are_others_of_the_class_each_with_the_same_chance():
-    labels = torch.tensor([3, 1, 3, 0, 3, 1, 3])
-    g, met = seeded(), {}
-    for _ in range(600):
-        partner = same_class(labels, g)
-        for i, k in enumerate(partner.tolist()):
-            if k < 0:
-                assert int((labels == labels[i]).sum()) == 1
-            else:
-                assert k != i and labels[k] == labels[i]
-                met[i, k] = met.get((i, k), 0) + 1
-    assert partner[3] == -1 and partner[1] == 5 and partner[5] == 1
-    four = (0, 2, 4, 6)
-    assert {k for k in met if k[0] in four} == {(i, k) for i in four for k in four if i != k}
-    assert all(150 < met[i, k] < 250 for i in four for k in four if i != k)  # of 600, a third each
-    assert torch.equal(same_class(labels, seeded(7)), same_class(labels, seeded(7)))
-
-
 def test_half_precision_is_summed_in_full():
     logits = tuple(z.detach().bfloat16() for z in pair(0, CLASSES))
     features = tuple(f.detach().bfloat16() for f in pair(1, C))
     terms = ddgsd_terms(logits, features, LABELS)
     assert all(term.dtype == torch.float32 for term in terms.values())
-    assert past_targets(LABELS, logits[0], 0.5).dtype == torch.float32
 
 
 ZERO = torch.zeros(B, CLASSES)
 
 
+CROPS = ml.augment.crop_and_flip
+
+
+def net_of(seed=0, depth=8):
+    """A network whose answers differ: its head is drawn larger."""
+    net = ml.nets.resnet(depth, 4, width=4, channels=1, generator=seeded(seed))
+    net.head.weight.data.mul_(5)
+    return net
+
+
+def kl(target, answer, T=1.0):
+    """KL(target ‖ answer) of logits at a temperature, by its definition, averaged over rows."""
+    total = 0.0
+    for t, a in zip(target, answer, strict=True):
+        p, q = (t / T).exp() / (t / T).exp().sum(), (a / T).exp() / (a / T).exp().sum()
+        total = total + (p * (p / q).log()).sum()
+    return total / len(target)
+
+
+def entropy(logits, labels=LABELS):
+    return -sum(
+        row.exp()[k].log() - row.exp().sum().log() for row, k in zip(logits, labels, strict=True)
+    ) / len(labels)
+
+
+def read(net, images=IMAGES):
+    """The answers and all that the taps show."""
+    kept = {}
+    logits = net(images, tap=lambda name, x: kept.setdefault(name, x))
+    return logits, kept
+
+
+def equal(found, expected):
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert float(found[name].detach()) == pytest.approx(float(value), rel=1e-5, abs=1e-6), name
+
+
+# ----------------------------------------------------------------------------------------- naive twins
+def test_ddgsd_is_two_passes_of_two_augmentations():
+    net, draws = net_of().eval(), seeded(3)
+    (one, first), (other, second) = (read(net, CROPS(IMAGES, generator=draws)) for _ in range(2))
+    apart = (first["pool"].mean(0) - second["pool"].mean(0)).square().sum()
+    expected = {
+        "labels": (entropy(one) + entropy(other)) / 2,
+        "answers": 9 * (kl(one, other, 3) + kl(other, one, 3)),
+        "features": 2 * apart,
+    }
+    assert float(apart.detach()) > 0
+    learner = DDGSD(CROPS, temperature=3.0, weight=2.0)
+    equal(learner(net, IMAGES, LABELS, generator=seeded(3)), {k: v.detach() for k, v in expected.items()})
+    released = DDGSD(CROPS, temperature=3.0, weight=2.0, released=True)
+    apart = (first["pool"].mean() - second["pool"].mean()).square()
+    expected |= {"labels": expected["labels"] / 2, "features": 2 * apart}
+    equal(released(net, IMAGES, LABELS, generator=seeded(3)), {k: v.detach() for k, v in expected.items()})
+
+
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "error", "words"),
     [
-        (lambda: ddgsd_terms((ZERO,), (ZERO, ZERO), LABELS), "two each, one of each augmentation, got 1 and"),
-        (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), "student and teacher must both"),
-        (lambda: ddgsd_terms((ZERO, ZERO), (ZERO, ZERO[0]), LABELS), "equally many features"),
-        (lambda: virtual_teacher(LABELS, 1), "num_classes must be at least 2, got 1"),
-        (lambda: virtual_teacher(LABELS, 4, right=1.0), r"right must lie in \(0, 1\), got 1.0"),
-        (lambda: virtual_teacher(LABELS, 4, temperature=0), "temperature must be positive, got 0"),
-        (lambda: past_targets(LABELS, ZERO, 1.5), r"share must lie in \[0, 1\], got 1.5"),
-        (lambda: past_targets(LABELS, ZERO[:2], 0.5), r"for 5 labels, got \(2, 4\)"),
-        (lambda: same_class(ZERO), r"labels must have shape \(B,\), got \(5, 4\)"),
+        (
+            lambda: ddgsd_terms((ZERO,), (ZERO, ZERO), LABELS),
+            ValueError,
+            "two each, one of each augmentation",
+        ),
+        (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), ValueError, "student and teacher must"),
+        (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
+        (lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS), ValueError, "no tap 'pool'"),
     ],
 )
-def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_bad_input_is_named(call, error, words):
+    with pytest.raises(error, match=words):
         call()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments.nets import wide_resnet
-from mixlearn.methods.twin import Twin
+from mixlearn.methods.learner import Twin
 from mixlearn.nets.taps import Tapped, WithHead
 from mixlearn.train.finetune import LayerDecay, layer_groups, linear_layer, with_new_head
 from mixlearn.train.schedules import cosine

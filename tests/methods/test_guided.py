@@ -1,18 +1,12 @@
 """Learners that ask the network, methods by stage, and what a transformer attends to."""
 
-import math
-
 import lightning
 import pytest
 import torch
 
 import mixlearn as ml
 from experiments import chapters as experiments
-from experiments.recipes.vit import small_vit
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.seeds import seeded
 
 
 def small_net(**options):
@@ -72,13 +66,6 @@ def test_each_stage_has_its_method():
         ml.learners.MixingInside({})
 
 
-def test_alignmix_trains_inside_a_network():
-    learner = ml.learners.MixingInside({"stage3": ml.alignmix}, num_classes=4)
-    net = small_net()
-    learner(net, IMAGES, LABELS, generator=seeded())["mixed_labels"].backward()
-    assert net.stem[0].weight.grad.abs().sum() > 0
-
-
 def test_the_attention_of_the_class_token_is_that_of_the_last_layer():
     net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, heads=3, channels=1, generator=seeded())
     kept = {}
@@ -113,18 +100,6 @@ def test_transmix_weighs_labels_by_attention(depth):
         learner(small_net(), IMAGES, LABELS)
 
 
-def test_the_small_transformer_and_the_masks_train():
-    settings = experiments.masks()
-    assert len(settings) == 2 * 14
-    for name in ("masks-fashion-alignmix", "masks-fashion-comixup", "masks-fashion-vit-transmix"):
-        outcome = settings[name](seed=0, epochs=1, images=40, progress=False)
-        assert math.isfinite(outcome.history.epochs[0]["loss"])
-    outcome = settings["masks-emoji-vit-cutmix"](seed=0, epochs=1, images=40, progress=False)
-    assert outcome.settings["mix"] == "RandomMix([cutmix], p=0.5)"
-    with pytest.raises(ValueError, match="name must be 'fashion' or 'emoji', got 'cifar'"):
-        small_vit(name="cifar")
-
-
 def fabric_step(learner, precision, net, images=IMAGES):
     """The loss of one step in a loop of Fabric, as a user writes it, and the network that took it."""
     fabric = lightning.Fabric(accelerator="cpu", precision=precision)
@@ -136,7 +111,7 @@ def fabric_step(learner, precision, net, images=IMAGES):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-@pytest.mark.parametrize("method", [ml.puzzlemix, ml.saliencymix, ml.snapmix, ml.comixup, ml.attentivemix])
+@pytest.mark.parametrize("method", [ml.puzzlemix, ml.snapmix])
 def test_guided_trains_in_a_loop_of_fabric(method, precision):
     net = small_net()
     before = net.head.weight.detach().clone()
@@ -145,23 +120,6 @@ def test_guided_trains_in_a_loop_of_fabric(method, precision):
     if precision != "bf16-true":  # whose weights are rounded too
         assert float(loss) == pytest.approx(float(plain["mixed_labels"].detach()), rel=0.02)
     assert loss.isfinite() and not torch.equal(net.head.weight.float(), before)
-
-
-def test_guided_trains_by_fit_in_mixed_precision():
-    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), batch_size=3)
-    learner = ml.learners.Guided(ml.puzzlemix, num_classes=4)
-    history = ml.fit(small_net(), data, learner, epochs=1, precision="bf16-mixed", progress=False)
-    assert math.isfinite(history.epochs[0]["loss"])
-
-
-def test_saliency_does_not_vanish_in_half_precision():
-    """A gradient below 6e-8, float16's smallest number, where autocast would make it 0."""
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4, bias=False))
-    torch.nn.init.normal_(net[1].weight, std=1e-8, generator=seeded())
-    expected = ml.gradient_saliency(net, IMAGES, LABELS)
-    with torch.autocast("cpu", torch.float16):
-        assert torch.equal(ml.gradient_saliency(net, IMAGES, LABELS), expected)
-    assert expected.std() > 1e-4
 
 
 def test_guided_hands_saliency_to_those_methods_of_a_random_mix_that_take_it():
@@ -173,7 +131,7 @@ def test_guided_hands_saliency_to_those_methods_of_a_random_mix_that_take_it():
 
     mix = ml.RandomMix([ml.puzzlemix, ml.mixup], p=0.6, num_classes=4)
     learner, kinds = ml.learners.Guided(mix, guide), set()
-    for seed in range(12):
+    for seed in range(8):
         calls.clear()
         found = learner(small_net(), IMAGES, LABELS, generator=seeded(seed))["mixed_labels"]
         maps = ml.gradient_saliency(small_net(), IMAGES, LABELS)
@@ -204,13 +162,13 @@ def staged_tokens(net, images):
     return kept["block1"]
 
 
-@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("p", [0.5, 1.0])
 @pytest.mark.parametrize("per_image", [False, True])
 def test_transmix_takes_a_random_mix_that_knows_the_classes(p, per_image):
     net = ml.nets.vit(4, size=8, patch=4, dim=12, depth=2, channels=1, generator=seeded())
     torch.nn.init.normal_(net.head.weight, generator=seeded(1))
     mix = ml.RandomMix([ml.cutmix, ml.mixup], p=p, num_classes=4, per_image=per_image)
-    for seed in range(4):
+    for seed in range(2):
         found = ml.learners.TransMixing(mix)(net, IMAGES, LABELS, generator=seeded(seed))["mixed_labels"]
         mixed = mix(IMAGES, LABELS, generator=seeded(seed))
         logits, tokens = net(mixed.images), staged_tokens(net, mixed.images)
