@@ -295,7 +295,7 @@ def test_the_control_trains_as_its_learner_and_predicts_with_the_twin():
 
 
 def test_every_setting_of_the_experiment_is_what_it_says():
-    settings = automix()
+    settings = automix
     said = {name: setting(dry=True).settings for name, setting in settings.items()}
     assert len(settings) == 30 and len({str(words) for words in said.values()}) == 30
     assert all(words["mix"].startswith(("AutoMix(", "SAMix(", "Averaged(")) for words in said.values())

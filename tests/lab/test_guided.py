@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from experiments import chapters as experiments
-from experiments.recipes.vit import small_vit
+from experiments.chapters.chapter_4 import class_activation, masks
+from experiments.recipes import small_vit
 
 
 def seeded(seed=0):
@@ -47,7 +47,7 @@ def test_guided_mixes_by_the_gradient_of_the_network_and_leaves_it_alone():
 
 
 def test_guided_takes_any_guide():
-    learner = ml.learners.Guided(ml.snapmix, experiments.class_activation, num_classes=4, smoothing=0.1)
+    learner = ml.learners.Guided(ml.snapmix, class_activation, num_classes=4, smoothing=0.1)
     assert repr(learner) == "Guided(snapmix, class_activation)"
     assert learner(small_net(), IMAGES, LABELS, generator=seeded())["mixed_labels"].isfinite()
 
@@ -114,7 +114,7 @@ def test_transmix_weighs_labels_by_attention(depth):
 
 
 def test_the_small_transformer_and_the_masks_train():
-    settings = experiments.masks()
+    settings = masks
     assert len(settings) == 2 * 14
     for name in ("masks-fashion-alignmix", "masks-fashion-comixup", "masks-fashion-vit-transmix"):
         outcome = settings[name](seed=0, epochs=1, images=40, progress=False)

@@ -189,7 +189,7 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 
 def test_every_setting_of_the_experiment_is_what_it_says():
-    said = {name: setting(dry=True).settings for name, setting in mixskd().items()}
+    said = {name: setting(dry=True).settings for name, setting in mixskd.items()}
     assert len(said) == 39 and len({str(words) for words in said.values()}) == 39
     for name in ("fashion", "emoji"):
         released = "MixSKD(critics_learn=False, weights={'critic': 0.5})"
@@ -199,7 +199,7 @@ def test_every_setting_of_the_experiment_is_what_it_says():
         assert all((term in words) == (term not in ("labels", "mixed")) for term in TERMS)
         for term in TERMS:
             assert said[f"mixskd-{name}-no-{term}"]["ablated"] == term
-    for way, setting in dense().items():  # the same networks, looked at otherwise
+    for way, setting in dense.items():  # the same networks, looked at otherwise
         same = said[way.replace("dense", "mixskd")]
         assert {**setting(dry=True).settings, "examined": same["examined"]} == same
     assert said["mixskd-emoji-ddgsd"]["augment"] == "none", "it has its own"

@@ -125,7 +125,7 @@ def test_the_released_setting_halves_the_critics_and_the_old_records_say_that_th
     net = ml.nets.resnet(8, 4, width=4, generator=seeded())
     images, labels = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
     for name in ("mixskd-fashion-released", "mixskd-emoji-released"):
-        setting = mixskd()[name]
+        setting = mixskd[name]
         assert setting(dry=True).settings["mix"] == "MixSKD(critics_learn=False, weights={'critic': 0.5})"
         half, whole = (
             make(net, generator=seeded(2))(net, images, labels, generator=seeded(3))

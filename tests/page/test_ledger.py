@@ -210,7 +210,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(tmp_path, monkeypatch)
 
 
 def test_the_experiment_runs_every_way():
-    assert {f"mixskd-fashion-{way}" for way in WAYS} <= set(mixskd())
+    assert {f"mixskd-fashion-{way}" for way in WAYS} <= set(mixskd)
 
 
 def test_the_module_stands_alone_and_is_small():
