@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from experiments.data import PictureSet, whole
-from experiments.dense.sets import DenseSet
 from mixlearn.data.files import DamagedFile
 from mixlearn.data.photos import decode
 
@@ -38,8 +37,7 @@ def damaged(path: Path, ending: str) -> Path:
 def opens(file: Path) -> list:
     """Each way in which the package reads a picture of a user's."""
     folder = PictureSet((file,), torch.zeros(1, dtype=torch.int64), whole(8), (0.0,) * 3, (1.0,) * 3)
-    dense = DenseSet("d", (file,), lambda index, size: torch.zeros(size), ("a",))
-    return [lambda: decode(file), lambda: folder[0], lambda: folder.open(0), lambda: dense[0]]
+    return [lambda: decode(file), lambda: folder[0], lambda: folder.open(0)]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
