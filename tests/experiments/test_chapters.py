@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -54,23 +53,3 @@ def test_each_setting_is_another_one_under_a_name_of_its_own(planned) -> None:
     for name in set(planned) - {"pilot_cifar", "pilot_offcentre"}:  # on one small set in place of their own
         assert len({str(both) for both in planned[name].values()}) == counts[name], name
     assert " at 0x" not in str(planned), "no setting holds an address in memory"
-
-
-@pytest.mark.parametrize("name", ["pilot_offcentre", "pilot_cifar"])
-def test_pilots_give_every_way_the_same_setting(planned, name: str) -> None:
-    cells: dict[str, list[dict[str, Any]]] = {}
-    for key, (settings, _) in planned[name].items():
-        cell, _, way = key.rpartition("-")
-        settings = dict(settings)
-        assert (settings.pop("mix") == "none") == (way == "plain")
-        assert f"-e{settings['epochs']}" in key
-        cells.setdefault(cell, []).append(settings)
-    assert all(len(three) == 3 and three[0] == three[1] == three[2] for three in cells.values())
-
-
-@pytest.mark.parametrize(
-    "name", ["masks-fashion-alignmix", "masks-fashion-snapmix", "masks-emoji-vit-transmix"]
-)
-def test_masks_train(name: str) -> None:
-    outcome = EXPERIMENTS["masks"][name](seed=0, epochs=1, images=40, progress=False)
-    assert math.isfinite(outcome.history.epochs[0]["loss"])

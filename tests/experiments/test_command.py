@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from torch.utils.data import TensorDataset
 
 import mixlearn as ml
@@ -34,23 +33,6 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data_room, "load", lambda name, **options: SETS[name])
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """A folder with a trained network's checkpoint and record."""
-    place = tmp_path_factory.mktemp("probe")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setattr(data_room, "load", lambda name, **options: SETS[name])
-        assert main([*TRAIN, "--out", "records", "--keep"]) == 0
-    return place
-
-
-@pytest.fixture
-def folder(kept: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(kept)
-    return kept
 
 
 def answer(words: list[str], capsys) -> str:
@@ -108,16 +90,6 @@ def test_one_setting_of_an_experiment_goes_by_the_name_of_its_record(small: Path
     assert capsys.readouterr().out == lines(record.runs[0]["final"])
 
 
-def test_a_run_without_test_measures_keeps_its_checkpoint(small: Path, monkeypatch) -> None:
-    words = ["pretrain", "--epochs", "1", "--images", "24", "--width", "4", "--batch-size", "8", "--again"]
-    for name in ("mean", "std"):
-        monkeypatch.setattr(Blobs, name, (0.5, 0.5, 0.5))
-    for final, left in (({"linear": {"accuracy": 0.7, "nll": 1.0}}, []), ({}, ["pretrain-0.pt"])):
-        monkeypatch.setattr("experiments.recipes.examine_features", lambda net, data, final=final: final)
-        assert main([*words, "--accelerator", "cpu", "--out", "blind"]) == 0
-        assert [file.name for file in (small / "checkpoints").iterdir()] == left
-
-
 # ---------------------------------------------------------------------------------------- the checkpoint
 def network():
     return trained("fashion", Path(FILE), width=4, accelerator="cpu").model
@@ -130,35 +102,23 @@ def lines(final: dict[str, dict[str, float]]) -> str:
     )
 
 
-def test_the_network_is_the_trained_one(folder: Path) -> None:
-    state = ml.train.checkpoints.load(FILE)["model"]
-    assert all(torch.equal(value, state[name]) for name, value in network().state_dict().items())
-
-
-def test_neighbours(folder: Path, capsys) -> None:
-    words = ["--data", "cifar10", "--k", "1", "--k", "7", "--temperature", "0.5"]
-    assert main([*PROBE, *words]) == 0
-    given = ml.measure.features_of(network(), SETS["cifar10"])
+def test_probe_asks_neighbours_a_linear_layer_or_a_copy_that_is_trained_on(folder: Path, capsys) -> None:
+    probe, data = [*PROBE, "--data", "cifar10"], SETS["cifar10"]
+    assert main([*probe, "--k", "1", "--k", "7", "--temperature", "0.5"]) == 0
+    given = ml.measure.features_of(network(), data)
     votes = ml.measure.knn_accuracy(*given, *given, k=[1, 7], temperature=0.5)
     measures = {f"k={k} accuracy": value for k, value in votes.items()}
     assert capsys.readouterr().out == lines({"same": measures, "again": measures})
-
-
-def test_linear(folder: Path, capsys) -> None:
-    words = ["--data", "cifar10", "--how", "linear", "--epochs", "3", "--batch-size", "8", "--lr", "0.5"]
-    assert main([*PROBE, *words, "--stage", "stage2", "--standardise", "--seed", "4"]) == 0
-    features, labels = ml.measure.features_of(network(), SETS["cifar10"], "stage2")
-    layer = linear_layer(features, labels, epochs=3, batch_size=8, lr=0.5, standardise=True, seed=4)
-    measures = ml.measure.evaluate(layer, [(features, labels)])
+    short = ["--epochs", "2", "--batch-size", "8", "--lr", "0.1"]
+    assert main([*probe, "--how", "linear", *short, "--stage", "stage2", "--standardise", "--seed", "4"]) == 0
+    seen = ml.measure.features_of(network(), data, "stage2")
+    layer = linear_layer(*seen, epochs=2, batch_size=8, lr=0.1, standardise=True, seed=4)
+    measures = ml.measure.evaluate(layer, [seen])
     assert capsys.readouterr().out == lines({"same": measures, "again": measures})
-
-
-def test_tune(folder: Path, capsys) -> None:
-    words = ["--data", "cifar10", "--how", "tune", "--epochs", "2", "--batch-size", "8", "--lr", "0.1"]
-    assert main([*PROBE, *words, "--images", "24", "--decay", "0.5", "--crop"]) == 0
+    assert main([*probe, "--how", "tune", *short, "--images", "24", "--decay", "0.5", "--crop"]) == 0
     options = {"images": 24, "epochs": 2, "batch_size": 8, "lr": 0.1, "decay": 0.5, "progress": False}
     crop = ml.augment.crop_and_flip
-    final = fine_tune(network(), SETS["cifar10"], augment=crop, accelerator="cpu", **options).final
+    final = fine_tune(network(), data, augment=crop, accelerator="cpu", **options).final
     assert capsys.readouterr().out == lines(final)
 
 
@@ -189,17 +149,14 @@ def test_pictures_that_are_read_from_files(folder: Path, capsys, monkeypatch, ho
             "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd",
         ),
         (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
-        (["train", "embedded", "--alpha", "1"], "embedded is an experiment: it sets α and names itself"),
         (["train", "fashion", "--alpha", "-1"], "alpha must be"),
         (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),
         (["train", "cifar100", "--images", "5"], "the recipe cifar100 takes no --images"),
         (["runs", "nothing"], "no run record 'nothing'"),
         (["evaluate", "fashion-none", FILE], "or the name of an experiment's record, got 'fash"),
-        (["probe", "fashion", "gone.pt"], "there is no checkpoint gone.pt"),
         (["probe", "fashion", "bad.pt"], "bad.pt is truncated or no checkpoint of mixlearn (3 bytes)"),
         (["probe", "fashion", "half.pt"], "half.pt has done 1 of 2 epochs; finish it"),
         (["probe", "small_vit", FILE, "--width", "4"], "the recipe small_vit takes no --width"),
-        (["probe", "fashion", FILE, "--accelerator", "cpu"], "holds another network or optimiser"),
         ([*PROBE, "--data", "emoji"], "sees images of 1 channels, those of emoji have 3"),
         ([*PROBE, "--data", "cifar10", "--how", "tune", "--decay", "2"], "decay must lie in (0, 1], got 2.0"),
     ],

@@ -17,13 +17,11 @@ from experiments.dense import (
     detector,
     flipped,
     for_detector,
-    learn,
     localize_scenes,
     overlap,
     pixel_labels,
     precision,
     segment,
-    segmenter,
 )
 from mixlearn.data.scenes import Scenes
 from tests.lab.sets import weights
@@ -91,13 +89,6 @@ def test_the_network_is_left_as_it_was_and_its_copy_is_trained_or_not(
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_only_new_layers_are_in_training_mode() -> None:
-    for model, new in ((Pyramid(net(), channels=8), "narrow"), (segmenter(net(), 3), "head")):
-        model.train()
-        assert getattr(model, new).training and not any(part.training for part in model.net.modules())
-        assert not getattr(model.eval(), new).training
-
-
 def test_the_stage_that_was_named_is_seen() -> None:
     assert list(Pyramid(net(), "stage2", 8)(torch.zeros(1, 3, 32, 32))["0"].shape) == [1, 8, 16, 16]
     with pytest.raises(ValueError, match="it has no 'stage9'"):
@@ -143,9 +134,7 @@ class Guess(nn.Module):
 
 
 def test_overlap_is_that_of_a_hand_made_count() -> None:
-    scenes = replace(squares(60, 2), classes=("red", "green", "blue"))
-    predicted = torch.cat([Guess()(scenes.batch(slice(None))[0][:50]), torch.zeros(0, 4, 32, 32)])
-    model = Guess()
+    scenes, model = replace(squares(60, 2), classes=("red", "green", "blue")), Guess()
     predicted = torch.cat([model(torch.zeros(n, 3, 32, 32)) for n in (50, 10)]).argmax(1)
     labels = pixel_labels(scenes.batch(slice(None))[1])
     shares = [
@@ -155,16 +144,6 @@ def test_overlap_is_that_of_a_hand_made_count() -> None:
     found = overlap(Guess(), scenes)
     assert found["miou"] == pytest.approx(sum(shares) / 3, abs=1e-6) and found["miou"] < 0.4
     assert found["accuracy"] == pytest.approx(float((predicted == labels).float().mean()), abs=1e-6)
-
-
-def test_each_pixel_has_the_class_of_its_mask() -> None:
-    _, targets = squares(6, 3).batch(slice(None))
-    found = pixel_labels(targets)
-    assert found.shape == (6, 32, 32) and found.dtype == torch.int64
-    for labels, target in zip(found, targets, strict=True):
-        for mask, label in zip(target["masks"], target["labels"], strict=True):
-            assert bool((labels[mask] == label + 1).all())
-        assert bool((labels[~target["masks"].any(0)] == 0).all())
 
 
 def test_a_mirror_turns_boxes_and_masks_with_the_image() -> None:
@@ -178,22 +157,6 @@ def test_a_mirror_turns_boxes_and_masks_with_the_image() -> None:
     back, again = flipped(turned, there)
     assert torch.equal(back, images)
     assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(again, targets, strict=True))
-
-
-def test_half_of_the_batches_are_turned_with_their_labels() -> None:
-    scenes, seen = squares(12, 2), []
-    model = nn.Conv2d(3, 3, 1)
-
-    def loss(images: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
-        labels, bright = pixel_labels(targets), images > 0
-        assert torch.equal(labels == 1, bright[:, 0]) and torch.equal(labels == 2, bright[:, 1])
-        seen.extend(images)
-        return model(images).mean()
-
-    learn(model, scenes, loss, epochs=4, batch_size=4, lr=1e-3)
-    given, _ = scenes.batch(slice(None))
-    as_given = [any(torch.equal(image, one) for one in given) for image in seen]
-    assert len(as_given) == 48 and 0 < sum(as_given) < 48
 
 
 class Bright(nn.Module):

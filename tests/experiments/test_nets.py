@@ -11,7 +11,6 @@ from torch import nn
 
 from experiments.nets import resnext, wide_resnet
 from mixlearn import nets
-from mixlearn.nets.taps import stage_channels
 from tests.seeds import seeded
 
 SMALL = {
@@ -46,16 +45,6 @@ def test_resnext_has_torchvisions_parameters_and_logits() -> None:
     assert nets.parameter_count(deep) == nets.parameter_count(large)
 
 
-def test_a_wide_block_by_hand() -> None:
-    net = wide_resnet(10, 4, width=1, generator=seeded()).eval()
-    block, x = net.groups[1][0], torch.randn(2, 16, 6, 6, generator=seeded(1))
-    ready = block.first_norm(x).relu()
-    hidden = block.second(block.second_norm(block.first(ready)).relu())
-    torch.testing.assert_close(block(x), hidden + block.shortcut(ready))
-    assert block.first.stride == (2, 2) and block.shortcut.stride == (2, 2)
-    assert isinstance(net.groups[0][0].shortcut, nn.Identity)  # 16 channels come in, and 16 · 1 go out
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
     make, sizes = SMALL[name]
@@ -69,28 +58,6 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
     for stage in net.stages:
         swapped = net(images, tap=lambda name, f, at=stage: f.flip(0) if name == at else f)
         torch.testing.assert_close(swapped, plain.flip(0), rtol=1e-4, atol=1e-5)
-
-
-def test_where_a_mix_block_looks_has_the_published_channels() -> None:
-    made = ((resnext(50, 100), "stage3"), (wide_resnet(28, 100), "stage2"), (nets.resnet(18, 100), "stage3"))
-    assert [stage_channels(net, stage, 32) for net, stage in made] == [1024, 256, 256]
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_weights_follow_the_generator_and_leave_the_default_one_alone(name: str) -> None:
-    before, make = torch.get_rng_state(), SMALL[name][0]
-    first, second, third = (
-        torch.cat([p.flatten() for p in make(generator=g).parameters()])
-        for g in (seeded(1), seeded(1), seeded(2))
-    )
-    assert torch.equal(first, second) and not torch.equal(first, third)
-    assert torch.equal(before, torch.get_rng_state())
-
-
-def test_zero_init_makes_each_grouped_block_the_identity_at_first() -> None:
-    net = resnext(50, 4, groups=2, group_width=1, width=2, zero_init=True).eval()
-    block, x = net.groups[0][1], torch.randn(2, 8, 6, 6, generator=seeded()).relu()
-    assert torch.equal(block(x), x)
 
 
 @pytest.mark.parametrize(

@@ -42,20 +42,6 @@ def test_the_same_seed_gives_the_same_images_weights_and_end() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_measures_during_training_where_wanted() -> None:
-    outcome = recipes.emoji(data=COLOUR, measure_every=2, **QUICK | {"epochs": 3})
-    assert ["accuracy" in row for row in outcome.history.epochs] == [False, True, True]
-    assert outcome.history.last["accuracy"] == outcome.final["same"]["accuracy"]
-
-
-def test_the_transformer_has_one_size_and_two_sets() -> None:
-    planned = recipes.small_vit(name="emoji", data=COLOUR, dry=True)
-    assert planned.settings["network"] == "ViT, 4 layers of 64"
-    assert planned.settings["augment"] == "crop_and_flip"
-    with pytest.raises(ValueError, match="name must be 'fashion' or 'emoji', got 'cifar'"):
-        recipes.small_vit(name="cifar")
-
-
 # ---------------------------------------------------------------------------------------- without labels
 seen: list[Any] = []
 

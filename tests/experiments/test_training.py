@@ -1,9 +1,7 @@
-"""What all experiments share: a Mix Block with its own rate, images that are not labelled, the sides of views."""
+"""What all experiments share: a Mix Block with its own rate, refusals, the sides of views."""
 
 from __future__ import annotations
 
-import os
-import signal
 from functools import partial
 from typing import Any
 
@@ -52,33 +50,6 @@ def test_each_group_has_its_options_and_its_schedule() -> None:
     expected = [[0.2 * cosine(k, 4, floor=0.25), 0.5 * cosine(k, 4, floor=0.1)] for k in range(4)]
     assert rates[1:] == expected[:3] and [rest["lr"], own["lr"]] == expected[3]
     assert history.last["rate"] == expected[3][0]
-
-
-def test_a_stopped_run_goes_on_with_both_groups(tmp_path) -> None:
-    ends = []
-    for sittings in ((3,), (1, 3)):
-        net, learner = made()
-        file = tmp_path / f"{len(sittings)}.pt"
-        for epochs in sittings:
-            block = {"lr": 0.5, "momentum": 0.0, "schedule": partial(cosine, floor=0.5)}
-            optimizer, schedule = block_apart(learner, sgd, None, block)
-            fit = partial(ml.fit, net, Blobs(16), learner, batch_size=8, optimizer=optimizer, progress=False)
-            if epochs == 1:
-                with pytest.raises(KeyboardInterrupt):
-                    fit(epochs=3, schedule=_stops(schedule), checkpoint=file)
-            else:
-                fit(epochs=3, schedule=schedule, checkpoint=file, resume=True)
-        ends.append(torch.cat([p.flatten() for p in (*net.parameters(), *learner.block.parameters())]))
-    assert torch.equal(*ends)
-
-
-def _stops(schedule):
-    def stopping(step: int, total: int):
-        if step == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return schedule(step, total)
-
-    return stopping
 
 
 def test_mistakes_are_named() -> None:
