@@ -102,8 +102,10 @@ def lines(final: dict[str, dict[str, float]]) -> str:
     )
 
 
-def test_probe_asks_neighbours_a_linear_layer_or_a_copy_that_is_trained_on(folder: Path, capsys) -> None:
+def test_probe_asks_neighbours_a_linear_layer_or_a_copy_that_is_trained_on(small: Path, capsys) -> None:
+    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
     probe, data = [*PROBE, "--data", "cifar10"], SETS["cifar10"]
+    capsys.readouterr()
     assert main([*probe, "--k", "1", "--k", "7", "--temperature", "0.5"]) == 0
     given = ml.measure.features_of(network(), data)
     votes = ml.measure.knn_accuracy(*given, *given, k=[1, 7], temperature=0.5)
@@ -122,51 +124,52 @@ def test_probe_asks_neighbours_a_linear_layer_or_a_copy_that_is_trained_on(folde
     assert capsys.readouterr().out == lines(final)
 
 
-@pytest.mark.parametrize("how", ["knn", "tune"])
-def test_pictures_that_are_read_from_files(folder: Path, capsys, monkeypatch, how: str) -> None:
+def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch) -> None:
+    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
     whole = SETS["cifar10"]
     part = TensorDataset(whole.images, whole.labels)
     read = SimpleNamespace(train=part, test=part, tests={"test": part}, classes=whole.classes, name="read")
     monkeypatch.setitem(SETS, "read", read)
     monkeypatch.setattr("experiments.command.WORKERS", 0)
-    words = [*PROBE, "--data", "read", "--how", how, "--epochs", "1", "--batch-size", "8"]
+    words = [*PROBE, "--data", "read", "--epochs", "1", "--batch-size", "8"]
+    capsys.readouterr()
     assert main(words) == 0
-    out = capsys.readouterr().out
-    if how == "knn":
-        given = ml.measure.features_of(network(), whole)
-        assert out == lines({"test": {"k=20 accuracy": ml.measure.knn_accuracy(*given, *given)}})
-    else:
-        assert out.startswith("test: accuracy ")
+    given = ml.measure.features_of(network(), whole)
+    expected = lines({"test": {"k=20 accuracy": ml.measure.knn_accuracy(*given, *given)}})
+    assert main([*words, "--how", "tune"]) == 0
+    assert capsys.readouterr().out.startswith(f"{expected}test: accuracy ")
     assert "images in memory, those of read are" in answer([*words, "--images", "4"], capsys)
 
 
 # ---------------------------------------------------------------------------------------------- mistakes
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (
-            ["train", "cifar"],
-            "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd",
-        ),
-        (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
-        (["train", "fashion", "--alpha", "-1"], "alpha must be"),
-        (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),
-        (["train", "cifar100", "--images", "5"], "the recipe cifar100 takes no --images"),
-        (["runs", "nothing"], "no run record 'nothing'"),
-        (["evaluate", "fashion-none", FILE], "or the name of an experiment's record, got 'fash"),
-        (["probe", "fashion", "bad.pt"], "bad.pt is truncated or no checkpoint of mixlearn (3 bytes)"),
-        (["probe", "fashion", "half.pt"], "half.pt has done 1 of 2 epochs; finish it"),
-        (["probe", "small_vit", FILE, "--width", "4"], "the recipe small_vit takes no --width"),
-        ([*PROBE, "--data", "emoji"], "sees images of 1 channels, those of emoji have 3"),
-        ([*PROBE, "--data", "cifar10", "--how", "tune", "--decay", "2"], "decay must lie in (0, 1], got 2.0"),
-    ],
-)
-def test_a_mistake_is_one_line(words: list[str], expected: str, folder: Path, capsys) -> None:
-    (folder / "bad.pt").write_bytes(b"bad")
+MISTAKES = [
+    (
+        ["train", "cifar"],
+        "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd",
+    ),
+    (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
+    (["train", "fashion", "--alpha", "-1"], "alpha must be"),
+    (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),
+    (["train", "cifar100", "--images", "5"], "the recipe cifar100 takes no --images"),
+    (["runs", "nothing"], "no run record 'nothing'"),
+    (["evaluate", "fashion-none", FILE], "or the name of an experiment's record, got 'fash"),
+    (["probe", "fashion", "bad.pt"], "bad.pt is truncated or no checkpoint of mixlearn (3 bytes)"),
+    (["probe", "fashion", "half.pt"], "half.pt has done 1 of 2 epochs; finish it"),
+    (["probe", "small_vit", FILE, "--width", "4"], "the recipe small_vit takes no --width"),
+    ([*PROBE, "--data", "emoji"], "sees images of 1 channels, those of emoji have 3"),
+    ([*PROBE, "--data", "cifar10", "--how", "tune", "--decay", "2"], "decay must lie in (0, 1], got 2.0"),
+]
+
+
+def test_a_mistake_is_one_line(small: Path, capsys) -> None:
+    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
+    Path("bad.pt").write_bytes(b"bad")
     state = ml.train.checkpoints.load(FILE)
     state["place"]["epoch"] = 1
     ml.train.checkpoints.save("half.pt", {key: value for key, value in state.items() if key != "format"})
-    assert expected in answer(words, capsys)
+    capsys.readouterr()
+    for words, expected in MISTAKES:
+        assert expected in answer(words, capsys)
 
 
 def test_usage_errors_and_help(capsys) -> None:

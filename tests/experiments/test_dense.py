@@ -11,23 +11,11 @@ from torch import Tensor, nn
 
 import mixlearn as ml
 from experiments import dense
-from experiments.dense import (
-    Pyramid,
-    detect,
-    detector,
-    flipped,
-    for_detector,
-    localize_scenes,
-    overlap,
-    pixel_labels,
-    precision,
-    segment,
-)
 from mixlearn.data.scenes import Scenes
 from tests.lab.sets import weights
 from tests.seeds import seeded
 
-WAYS = {"detect": (detect, "precision", 32), "segment": (segment, "overlap", 8)}
+WAYS = {"detect": (dense.detect, "precision", 32), "segment": (dense.segment, "overlap", 8)}
 
 
 def squares(count: int, objects: int, *, size: int = 32, seed: int = 0) -> Scenes:
@@ -57,9 +45,9 @@ def net(classes: int = 10, seed: int = 0) -> nn.Module:
 
 def test_both_learn_what_is_easy() -> None:
     train, test = squares(64, 2), squares(24, 2, seed=1)
-    found = detect(net(), train=train, test=test, epochs=6, channels=32)
+    found = dense.detect(net(), train=train, test=test, epochs=6, channels=32)
     assert found["map50"] > 0.8 and 0 < found["map"] < found["map50"]
-    found = segment(net(), train=train, test=test, epochs=6, lr=0.02, channels=16)
+    found = dense.segment(net(), train=train, test=test, epochs=6, lr=0.02, channels=16)
     assert found["miou"] > 0.7 and found["accuracy"] > 0.9
 
 
@@ -90,11 +78,11 @@ def test_the_network_is_left_as_it_was_and_its_copy_is_trained_or_not(
 
 
 def test_the_stage_that_was_named_is_seen() -> None:
-    assert list(Pyramid(net(), "stage2", 8)(torch.zeros(1, 3, 32, 32))["0"].shape) == [1, 8, 16, 16]
+    assert list(dense.Pyramid(net(), "stage2", 8)(torch.zeros(1, 3, 32, 32))["0"].shape) == [1, 8, 16, 16]
     with pytest.raises(ValueError, match="it has no 'stage9'"):
-        detector(net(), 2, 32, stage="stage9")
+        dense.detector(net(), 2, 32, stage="stage9")
     with pytest.raises(ValueError, match="channels must be a multiple of 32, got 48"):
-        detector(net(), 2, 32, channels=48)
+        dense.detector(net(), 2, 32, channels=48)
 
 
 class Oracle(nn.Module):
@@ -103,7 +91,7 @@ class Oracle(nn.Module):
     def __init__(self, scenes: Scenes, change: Any) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(()))
-        known = for_detector(*scenes.batch(slice(None)), torch.device("cpu"))[1]
+        known = dense.for_detector(*scenes.batch(slice(None)), torch.device("cpu"))[1]
         self.targets, self.change = iter(known), change
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
@@ -112,11 +100,11 @@ class Oracle(nn.Module):
 
 def test_precision_of_known_answers() -> None:
     scenes = squares(60, 2)  # more than one batch
-    assert precision(Oracle(scenes, dict), scenes) == {"map": 1.0, "map50": 1.0}
+    assert dense.precision(Oracle(scenes, dict), scenes) == {"map": 1.0, "map50": 1.0}
     wrong = Oracle(scenes, lambda target: {**target, "labels": 1 - target["labels"]})
-    assert precision(wrong, scenes)["map50"] < 0.7  # right by chance, where both classes are there
+    assert dense.precision(wrong, scenes)["map50"] < 0.7  # right by chance, where both classes are there
     near = Oracle(scenes, lambda target: {**target, "boxes": target["boxes"] + torch.tensor([0, 0, 0, 2.0])})
-    found = precision(near, scenes)
+    found = dense.precision(near, scenes)
     assert found["map50"] == 1 and 0.5 < found["map"] < 0.9
 
 
@@ -136,25 +124,25 @@ class Guess(nn.Module):
 def test_overlap_is_that_of_a_hand_made_count() -> None:
     scenes, model = replace(squares(60, 2), classes=("red", "green", "blue")), Guess()
     predicted = torch.cat([model(torch.zeros(n, 3, 32, 32)) for n in (50, 10)]).argmax(1)
-    labels = pixel_labels(scenes.batch(slice(None))[1])
+    labels = dense.pixel_labels(scenes.batch(slice(None))[1])
     shares = [
         float(((predicted == k) & (labels == k)).sum() / ((predicted == k) | (labels == k)).sum())
         for k in range(3)
     ]
-    found = overlap(Guess(), scenes)
+    found = dense.overlap(Guess(), scenes)
     assert found["miou"] == pytest.approx(sum(shares) / 3, abs=1e-6) and found["miou"] < 0.4
     assert found["accuracy"] == pytest.approx(float((predicted == labels).float().mean()), abs=1e-6)
 
 
 def test_a_mirror_turns_boxes_and_masks_with_the_image() -> None:
     images, targets = squares(6, 3).batch(slice(None))
-    turned, there = flipped(images, targets)
+    turned, there = dense.flipped(images, targets)
     for image, target, old in zip(turned, there, targets, strict=True):
         masks = ml.boxes_to_masks(target["boxes"].long(), 32, 32)[:, 0].bool()
         for mask, label in zip(masks, target["labels"].tolist(), strict=True):
             assert bool((image[label, mask] > 0).all())
         assert not torch.equal(target["boxes"], old["boxes"]) and torch.equal(target["masks"], masks)
-    back, again = flipped(turned, there)
+    back, again = dense.flipped(turned, there)
     assert torch.equal(back, images)
     assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(again, targets, strict=True))
 
@@ -177,22 +165,22 @@ class Bright(nn.Module):
 
 def test_activation_maps_find_single_objects_and_the_middle_those_in_the_middle() -> None:
     scenes = squares(20, 1)
-    found = localize_scenes(Bright(), scenes, stage="colours")
+    found = dense.localize_scenes(Bright(), scenes, stage="colours")
     assert found["best"] == found["fixed"] == 1 and found["middle"] == 0
     blind = replace(scenes, labels=tuple(1 - label for label in scenes.labels))  # maps of the other class
-    assert localize_scenes(Bright(), blind, stage="colours")["best"] < 0.5
+    assert dense.localize_scenes(Bright(), blind, stage="colours")["best"] < 0.5
     box = torch.tensor([[12, 12, 20, 20]])
     middle = replace(scenes, boxes=(*scenes.boxes[:15], *(box,) * 5))
-    assert localize_scenes(Bright(), middle, stage="colours")["middle"] == 0.25
+    assert dense.localize_scenes(Bright(), middle, stage="colours")["middle"] == 0.25
 
 
 def test_what_cannot_be_compared_or_trained_is_refused() -> None:
     one, two = squares(2, 1), squares(2, 2)
     with pytest.raises(ValueError, match="scenes must have one object each, got 2 to 2"):
-        localize_scenes(net(2), two)
+        dense.localize_scenes(net(2), two)
     with pytest.raises(ValueError, match="train and test must have the same classes"):
-        detect(net(), train=one, test=replace(two, classes=("red", "blue")))
+        dense.detect(net(), train=one, test=replace(two, classes=("red", "blue")))
     with pytest.raises(ValueError, match="epochs must be a positive integer, got 0"):
-        detect(net(), train=one, test=two, epochs=0)
+        dense.detect(net(), train=one, test=two, epochs=0)
     with pytest.raises(ValueError, match="at least 2 scenes; batch_size=2 leaves one of 1 of 3"):
-        segment(net(), train=squares(3, 1), test=two, batch_size=2)
+        dense.segment(net(), train=squares(3, 1), test=two, batch_size=2)
