@@ -82,7 +82,8 @@ def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed:
     base = getattr(mix, "func", mix)
     if isinstance(base, type) and issubclass(base, nn.Module):
         first = torch.Generator().manual_seed(seed + 104_729)
-        return mix(net, image_size=_side(data.train), smoothing=smoothing, generator=first)  # type: ignore[misc]
+        size = _side(data.train)
+        return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
     return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
 
 

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(need("experiments.command", "the command line").main(arguments))
     except ImportError as missing:
         words = str(missing)
-        if getattr(missing.__cause__, "name", None) == "experiments":
+        if str(getattr(missing.__cause__, "name", "")).startswith("experiments"):
             words = "the command line is in the repository and not in the package: run it in a checkout"
         print(f"error: {words}", file=sys.stderr)
         return 1
