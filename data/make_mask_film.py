@@ -16,7 +16,7 @@ import torch
 
 import mixlearn as ml
 from experiments.chapters.chapter_5 import whole
-from experiments.recipes.parts import weights
+from experiments.training import weights
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.page.film import FILE, RecordedBlock, packed_film, unpacked_film
 from mixlearn.page.studio_net import folded

@@ -1,4 +1,4 @@
-"""What a run ran on: the commit, the versions, the device. Nothing that names a machine or a folder."""
+"""The command line: train, evaluate, probe, runs, info; and how a run record is written."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from torch import nn
 from torch.utils.data import DataLoader
 
-from experiments import chapters as experiments
+import mixlearn
 from experiments import recipes
-from experiments.recipes.parts import loaded as load
-from experiments.recipes.parts import loaders
-from experiments.training import Outcome, fine_tune
+from experiments.chapters import EXPERIMENTS, Experiment
+from experiments.training import Outcome, fine_tune, loaders
+from mixlearn import data as sets
 from mixlearn.core.checks import check_alpha
 from mixlearn.measure import evaluate, features_of, knn_accuracy
 from mixlearn.measure.evaluate import InMemory
@@ -34,25 +33,21 @@ from mixlearn.train import records as runs
 from mixlearn.train.finetune import linear_layer
 from mixlearn.train.records import Card, shown
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
+WORKERS = 4  # processes that read pictures from files
 
 
+# ------------------------------------------------------------------------------------------- run records
 def environment(device: torch.device | str | None = None) -> dict[str, Any]:
-    """The facts a run record keeps: commit and whether the code differs from it, versions, device, threads.
+    """The facts that a run record keeps; nothing that names a machine or a folder.
 
-    Args:
-        device: the device of the run; None takes the accelerator if there is one.
-
-    >>> facts = environment("cpu")
-    >>> sorted(facts)
+    >>> sorted(environment("cpu"))
     ['commit', 'cuda', 'device', 'dirty', 'mixlearn', 'python', 'threads', 'torch']
     """
-    import mixlearn
-
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", "mixlearn", "data", "pyproject.toml")
+    changed = _git("status", "--porcelain", "--", "mixlearn", "experiments", "data", "pyproject.toml")
     return {
         "commit": commit,
         "dirty": None if commit is None else bool(changed),
@@ -81,11 +76,9 @@ def device_name(device: torch.device) -> str:
 
 def _git(*words: str) -> str | None:
     """The answer of git in the checkout, or None outside one."""
-    if not (_ROOT / ".git").exists():
-        return None
     try:
         done = subprocess.run(
-            ["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True, timeout=30
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -94,68 +87,48 @@ def _git(*words: str) -> str | None:
 
 def record(
     name: str,
-    recipe: Callable[..., Outcome],
+    setting: Callable[..., Outcome],
     seeds: Sequence[int],
     *,
     command: str,
-    facts: dict[str, Any] | None = None,
-    where: str | os.PathLike[str] | None = None,
+    where: Path | None = None,
     again: bool = False,
-    checkpoints: str | os.PathLike[str] | None = None,
+    unfinished: Path | None = None,
     keep: bool = False,
     **options: Any,
 ) -> runs.Record:
-    """Train a recipe once a seed. The record is written after each; seeds it already holds are kept.
+    """Train a setting once a seed. The record is written after each; seeds that it already holds are kept.
 
     Args:
         name: of the record.
-        recipe: `recipe(seed=…, **options)` → `Outcome`.
-        seeds: whole numbers.
+        setting: `setting(seed=…, **options)` → `Outcome`.
         command: what to type to get the record again.
-        facts: the environment, read before anything else could change; None reads it now.
         where: folder of the record; None takes the book's.
         again: begin a new record in place of one that is there.
-        checkpoints: folder that keeps a run which is not finished, so that the same call goes on with it.
+        unfinished: folder that keeps a run which is not finished, so that the same call goes on with it.
         keep: leave the checkpoints of finished runs there.
-        options: handed to the recipe.
-
-    Raises:
-        RecordError: a record of that name with other settings or other data.
-        ValueError: no seeds, or seeds twice.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be one or more different whole numbers, got {list(seeds)}")
-    main = int(os.environ.get("RANK", "0")) == 0
-    known = facts or environment(_device(options))
+    facts = environment("cpu" if options.get("accelerator") == "cpu" else None)
     done: list[dict[str, Any]] = []
     if not again and name in runs.names(where):
         old = runs.load(name, where)
-        planned = recipe(seed=seeds[0], dry=True, **options)
-        for what, now, then in (
-            ("settings", planned.settings, old.settings),
-            ("data", planned.data, old.data),
-        ):
-            changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
-            if changed:
-                key = changed[0]
-                raise runs.RecordError(
-                    f"the record {name!r} has other {what}: {key} was {then.get(key)!r}, is now "
-                    f"{now.get(key)!r}; give it another name, or begin it again"
-                )
+        _check_same(old, setting(seed=seeds[0], dry=True, **options))
         done = list(old.runs)
     result = None
     for seed in seeds:
         if any(run["seed"] == seed for run in done):
             continue
-        progress: dict[str, Any] = {"progress": f"{name}, seed {seed}"} | options
-        file = None if checkpoints is None else Path(checkpoints) / f"{name}-{seed}.pt"
+        given: dict[str, Any] = {"progress": f"{name}, seed {seed}"} | options
+        file = None if unfinished is None else unfinished / f"{name}-{seed}.pt"
         if file is not None:
-            progress |= {"checkpoint": file, "resume": True}
-        outcome = recipe(seed=seed, **progress)
+            given |= {"checkpoint": file, "resume": True}
+        outcome = setting(seed=seed, **given)
         done.append(
             {
                 "seed": seed,
-                "environment": known,
+                "environment": facts,
                 "seconds": round(outcome.history.seconds, 2),
                 "peak_memory": outcome.history.peak_memory,
                 "epochs": [_rounded(epoch) for epoch in outcome.history.epochs],
@@ -163,64 +136,69 @@ def record(
             }
         )
         result = runs.Record(name, command, outcome.settings, outcome.data, tuple(done))
-        if main:
+        if int(os.environ.get("RANK", "0")) == 0:
             runs.write(result, where)
-            if file is not None and not keep and outcome.final:  # else it is all there is
+            if file is not None and not keep and outcome.final:  # else the checkpoint is all there is
                 file.unlink(missing_ok=True)
     return result or runs.load(name, where)
 
 
-def _device(options: dict[str, Any]) -> str | None:
-    return "cpu" if options.get("accelerator") == "cpu" else None
+def _check_same(old: runs.Record, planned: Outcome) -> None:
+    """A record goes on only with the settings and the data that it has."""
+    for what, now, then in (
+        ("settings", planned.settings, old.settings),
+        ("data", planned.data, old.data),
+    ):
+        changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
+        if changed:
+            key = changed[0]
+            raise runs.RecordError(
+                f"the record {old.name!r} has other {what}: {key} was {then.get(key)!r}, is now "
+                f"{now.get(key)!r}; give it another name, or begin it again"
+            )
 
 
 def _rounded(epoch: dict[str, float]) -> dict[str, float]:
     return {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in epoch.items()}
 
 
+# ----------------------------------------------------------------------------------- settings, checkpoints
 def named(name: str) -> Callable[..., Outcome] | None:
-    """The recipe of this name, or the setting of an experiment whose record bears it; None if there is none.
-
-    Args:
-        name: such as "fashion" or "contrast-fashion-vit-moco".
+    """The recipe of this name, or the setting of the record that bears it; None if there is none.
 
     >>> named("contrast-fashion-vit-moco").keywords["network"]
     'vit'
-    >>> named("nothing of the kind") is None
-    True
     """
     if name in recipes.__all__:
         recipe: Callable[..., Outcome] = getattr(recipes, name)
         return recipe
-    for each in experiments.__all__:
-        settings: experiments.Experiment = getattr(experiments, each)()
-        if name in settings:
-            return settings[name]
-    return None
+    return next((settings[name] for settings in EXPERIMENTS.values() if name in settings), None)
+
+
+def _needed(name: str, options: dict[str, Any], more: Sequence[str] = ()) -> Callable[..., Outcome]:
+    """`named`, or an error; and a setting must take the options that are not None."""
+    function = named(name)
+    if function is None:
+        known = ", ".join((*more, *recipes.__all__))
+        raise ValueError(
+            f"recipe must be one of {known}, or the name of an experiment's record, got {name!r}"
+        )
+    parameters = inspect.signature(function).parameters
+    for key, value in options.items():
+        if value is not None and key not in parameters:
+            raise ValueError(f"the recipe {name} takes no --{key.replace('_', '-')}")
+    return function
 
 
 def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: Any) -> Outcome:
-    """What a recipe's finished run left behind: the network is not trained, only measured again.
+    """What the finished run of a recipe, or of a record's setting, left behind; it is only measured again.
 
     Args:
-        recipe: the name of the recipe that made the checkpoint, or of the experiment's setting.
-        checkpoint: one that was kept, as by `python -m mixlearn train RECIPE --keep`.
+        checkpoint: one that was kept, as by `python -m experiments train RECIPE --keep`.
         examined: do what the recipe examines of its own accord, such as a linear probe, again too.
-        options: of the recipe, where they were not its own, such as `width=8`; None is left out.
-
-    Returns:
-        The recipe's outcome: the network under `model`, the measures under `final`.
-
-    Raises:
-        ValueError: no such recipe or file, an option that the recipe lacks, a run that is not finished.
-        CheckpointError: a truncated or foreign checkpoint.
+        options: of the recipe, where they were not its own; None is left out.
     """
-    function = named(recipe)
-    if function is None:
-        raise ValueError(
-            f"recipe must be one of {', '.join(recipes.__all__)}, or the name of an experiment's record, got "
-            f"{recipe!r}"
-        )
+    function = _needed(recipe, {key: options.get(key) for key in ("width", "root")})
     if not checkpoint.exists():
         raise ValueError(f"there is no checkpoint {checkpoint}")
     state = checkpoints.load(checkpoint)
@@ -229,21 +207,78 @@ def trained(recipe: str, checkpoint: Path, *, examined: bool = True, **options: 
         raise ValueError(
             f"{checkpoint.name} has done {place['epoch']} of {settings['epochs']} epochs; finish it"
         )
-    known = inspect.signature(function).parameters
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in ("width", "root"):
-        if key in given and key not in known:
-            raise ValueError(f"the recipe {recipe} takes no --{key}")
-    kept = {key: settings[key] for key in ("seed", "epochs", "batch_size", "images", "ema")}
-    given |= {
-        key: value for key, value in kept.items() if value is not None and (key in known or key == "ema")
-    }
+    parameters = {*inspect.signature(function).parameters, "ema"}
+    own = {key: settings[key] for key in ("seed", "epochs", "batch_size", "images", "ema")}
+    given = options | {key: value for key, value in own.items() if key in parameters}
+    given = {key: value for key, value in given.items() if value is not None}
     if not examined:
         given["examine"] = None
     return function(checkpoint=checkpoint, resume=True, progress=False, **given)
 
 
-WORKERS = 4  # processes that read pictures from files
+# ------------------------------------------------------------------------------------------- command line
+app = typer.Typer(
+    help="Train networks with image mixing, measure them, and read the run records of the book.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Recipe = Annotated[str, typer.Argument(help="The recipe or record that made the checkpoint.")]
+Kept = Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")]
+Width = Annotated[int | None, typer.Option(help="Channels of the network's first stage.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+@app.command(epilog=f"Experiments: {', '.join(EXPERIMENTS)}. Recipes: {', '.join(recipes.__all__)}.")
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe, an experiment, or one of its records.")],
+    seeds: Annotated[list[int], typer.Option(help="One or more: --seeds 0 1 2.")] = [0],  # noqa: B006
+    alpha: Annotated[
+        float | None, typer.Option(help="Train a recipe with Mixup at this α; else without.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of a recipe's record.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
+    images: Annotated[int | None, typer.Option(help="How many training images to choose.")] = None,
+    width: Width = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    accelerator: Accelerator = "auto",
+    devices: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    strategy: Annotated[str, typer.Option(help="As for Lightning Fabric, such as ddp.")] = "auto",
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the records; else book/results.")] = None,
+    unfinished: Annotated[Path, typer.Option(help="Folder that keeps runs not finished.")] = Path(
+        "checkpoints"
+    ),
+    keep: Annotated[bool, typer.Option(help="Keep the checkpoints of finished runs too.")] = False,
+    again: Annotated[bool, typer.Option(help="Begin anew where a record is there already.")] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Train once a seed and write a run record. The same command goes on where it was stopped."""
+    given = {"epochs": epochs, "images": images, "width": width, "batch_size": batch_size, "root": root}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    options |= {"precision": precision, "accelerator": accelerator, "devices": devices, "strategy": strategy}
+    options |= {"where": out, "again": again, "unfinished": unfinished, "keep": keep}
+    if not progress:
+        options["progress"] = False
+    for title, setting in _chosen(recipe, alpha, name, given).items():
+        result = record(title, setting, seeds, command=_command(), **options)
+        line = ", ".join(f"{key} {value}" for key, value in Card(result).measures())
+        typer.echo(f"{title}: {line} ({len(result.runs)} seeds)")
+
+
+@app.command("evaluate")
+def evaluate_checkpoint(
+    recipe: Recipe,
+    checkpoint: Kept,
+    width: Width = None,
+    root: Root = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Measure a trained network on every test set of its data: accuracy, NLL, ECE and signed gap."""
+    _tell(trained(recipe, checkpoint, width=width, root=root, accelerator=accelerator).final)
 
 
 class How(str, Enum):
@@ -254,9 +289,10 @@ class How(str, Enum):
     tune = "tune"
 
 
+@app.command()
 def probe(
-    recipe: Annotated[str, typer.Argument(help="The recipe or record that made the checkpoint.")],
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")],
+    recipe: Recipe,
+    checkpoint: Kept,
     how: Annotated[
         How,
         typer.Option(
@@ -278,56 +314,42 @@ def probe(
     decay: Annotated[float, typer.Option(help="Of the rate from layer to layer, of tune.")] = 0.75,
     crop: Annotated[bool, typer.Option(help="Crop and flip the images, of tune.")] = False,
     seed: Annotated[int, typer.Option(help="Of the choice of images, first weights and order.")] = 0,
-    width: Annotated[int | None, typer.Option(help="If it was not the recipe's own.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    width: Width = None,
+    root: Root = None,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Tell what a network's features are worth: by neighbours, by a linear layer, or trained on.
 
     The training images of the data set are learnt from with their labels; every test set is measured.
     """
     outcome = trained(recipe, checkpoint, examined=False, width=width, root=root, accelerator=accelerator)
-    name = data or outcome.data["name"]
-    loaded: Any = load(name, None, **({} if root is None else {"root": root}))
-    _fits(outcome.model, loaded.train, name)
-    in_memory = isinstance(loaded.train, InMemory)
-    if images is not None and not in_memory:
-        raise ValueError(f"--images chooses among images in memory, those of {name} are read from files")
+    net, name = outcome.model, data or outcome.data["name"]
+    known: Any = sets.load(name) if root is None else sets.load(name, root=root)
+    _check_fits(net, known, name, images)
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     if how is How.tune:
-        feeds = {} if in_memory else loaders(loaded, batch_size, WORKERS)
-        tuned = fine_tune(
-            outcome.model,
-            loaded,
-            images=images,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=5e-4 if lr is None else lr,
-            decay=decay,
-            augment=crop_and_flip if crop else None,
-            seed=seed,
-            accelerator=accelerator,
-            progress=False,
-            **feeds,
-        )
-        found = tuned.final
-    else:
-        train = loaded.train
-        if images is not None:
-            train = train.subset(images, generator=torch.Generator().manual_seed(seed))
-        known = features_of(outcome.model, _batches(train), stage)
-        if how is How.knn:
-            judge: Any = partial(_voted, *known, k=k or [20], temperature=temperature)
-        else:
-            rate = 0.05 if lr is None else lr
-            layer = linear_layer(
-                *known, epochs=epochs, batch_size=batch_size, lr=rate, standardise=standardise, seed=seed
-            )
-            judge = partial(_judged, layer)
-        found = {
-            part: judge(*features_of(outcome.model, _batches(test), stage))
-            for part, test in loaded.tests.items()
-        }
-    for part, measures in found.items():
+        options |= {"images": images, "lr": 5e-4 if lr is None else lr, "decay": decay, "progress": False}
+        if not isinstance(known.train, InMemory):
+            options |= loaders(known, batch_size, WORKERS)
+        augment = crop_and_flip if crop else None
+        _tell(fine_tune(net, known, augment=augment, accelerator=accelerator, **options).final)
+        return
+    train = known.train
+    if images is not None:
+        train = train.subset(images, generator=torch.Generator().manual_seed(seed))
+    bank = features_of(net, _batches(train), stage)
+    seen = {part: features_of(net, _batches(test), stage) for part, test in known.tests.items()}
+    if how is How.linear:
+        layer = linear_layer(*bank, lr=0.05 if lr is None else lr, standardise=standardise, **options)
+        _tell({part: evaluate(layer, [features]) for part, features in seen.items()})
+        return
+    for part, features in seen.items():
+        votes = knn_accuracy(*bank, *features, k=k or [20], temperature=temperature)
+        _tell({part: {f"k={number} accuracy": accuracy for number, accuracy in votes.items()}})
+
+
+def _tell(final: dict[str, dict[str, float]]) -> None:
+    for part, measures in final.items():
         typer.echo(f"{part}: " + ", ".join(f"{key} {value:.4f}" for key, value in measures.items()))
 
 
@@ -336,105 +358,16 @@ def _batches(part: Any) -> Any:
     return part if isinstance(part, InMemory) else DataLoader(part, batch_size=128, num_workers=WORKERS)
 
 
-def _voted(*known_and_seen: Any, k: list[int], temperature: float) -> dict[str, float]:
-    said = knn_accuracy(*known_and_seen, k=k, temperature=temperature)
-    return {f"k={number} accuracy": accuracy for number, accuracy in said.items()}
-
-
-def _judged(layer: nn.Linear, features: Any, labels: Any) -> dict[str, float]:
-    return evaluate(layer, [(features, labels)])
-
-
-def _fits(net: nn.Module, train: Any, name: str) -> None:
-    """The network must be able to look at the images."""
+def _check_fits(net: torch.nn.Module, data: Any, name: str, images: int | None) -> None:
+    """The network must be able to look at the images, and they must be in memory where some are chosen."""
     first = next((weight for weight in net.parameters() if weight.dim() == 4), None)
-    channels = train[0][0].shape[0]
+    channels = data.train[0][0].shape[0]
     if first is not None and first.shape[1] != channels:
         raise ValueError(
             f"the network sees images of {first.shape[1]} channels, those of {name} have {channels}"
         )
-
-
-app = typer.Typer(
-    name="mixlearn",
-    help="Train networks with image mixing, measure them, and read the run records of the book.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-_RECIPES = list(recipes.__all__)
-
-
-_TARGETS = f"Experiments: {', '.join(experiments.__all__)}. Recipes: {', '.join(_RECIPES)}."
-
-
-@app.command(epilog=_TARGETS)
-def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe, an experiment, or one of its records.")],
-    seeds: Annotated[list[int], typer.Option(help="One or more: --seeds 0 1 2.")] = [0],  # noqa: B006
-    alpha: Annotated[
-        float | None, typer.Option(help="Train a recipe with Mixup at this α; else without.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of a recipe's record.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
-    images: Annotated[int | None, typer.Option(help="How many training images to choose.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels of the network's first stage.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
-    strategy: Annotated[str, typer.Option(help="As for Lightning Fabric, such as ddp.")] = "auto",
-    root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the records; else book/results.")] = None,
-    unfinished: Annotated[Path, typer.Option(help="Folder that keeps runs not finished.")] = Path(
-        "checkpoints"
-    ),
-    keep: Annotated[bool, typer.Option(help="Keep the checkpoints of finished runs too.")] = False,
-    again: Annotated[bool, typer.Option(help="Begin anew where a record is there already.")] = False,
-    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
-) -> None:
-    """Train once a seed and write a run record. The same command goes on where it was stopped."""
-    facts = environment("cpu" if accelerator == "cpu" else None)
-    given = {"epochs": epochs, "images": images, "width": width, "batch_size": batch_size, "root": root}
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    options |= {"precision": precision, "accelerator": accelerator, "devices": devices, "strategy": strategy}
-    if not progress:
-        options["progress"] = False
-    for title, setting in _chosen(recipe, alpha, name, given).items():
-        found = record(
-            title,
-            setting,
-            seeds,
-            command=_command(),
-            facts=facts,
-            where=out,
-            again=again,
-            checkpoints=unfinished,
-            keep=keep,
-            **options,
-        )
-        line = ", ".join(f"{key} {value}" for key, value in Card(found).measures())
-        typer.echo(f"{title}: {line} ({len(found.runs)} seeds)")
-
-
-@app.command("evaluate")
-def evaluate_checkpoint(
-    recipe: Annotated[str, typer.Argument(help="The recipe or record that made the checkpoint.")],
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint kept by `train --keep`.")],
-    width: Annotated[int | None, typer.Option(help="If it was not the recipe's own.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of a set that is not shipped.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-) -> None:
-    """Measure a trained network on every test set of its data: accuracy, NLL, ECE and signed gap."""
-    outcome = trained(recipe, checkpoint, width=width, root=root, accelerator=accelerator)
-    for part, measures in outcome.final.items():
-        typer.echo(f"{part}: " + ", ".join(f"{key} {value:.4f}" for key, value in measures.items()))
-
-
-app.command()(probe)
+    if images is not None and not isinstance(data.train, InMemory):
+        raise ValueError(f"--images chooses among images in memory, those of {name} are read from files")
 
 
 @app.command("runs")
@@ -447,19 +380,14 @@ def show_runs(
     if page is not None:
         page.write_text(runs.page(runs.all(where)), encoding="utf-8")
         typer.echo(f"wrote {page.name} from {len(runs.names(where))} run records")
-    elif name is not None:
+        return
+    if name is not None:
         typer.echo(str(runs.load(name, where).card()))
-    else:
-        found = runs.all(where)
-        for one in found:
-            whole = one.summary
-            judge = next((key for key in whole if key.endswith("/accuracy")), None)
-            words = "" if judge is None else f"  {judge.replace('/', ': ')} {shown(judge, whole[judge])} %"
-            typer.echo(f"{one.name}: seeds {', '.join(map(str, one.seeds))}{words}")
-        if not found:
-            typer.echo(
-                "no run records yet; `python -m mixlearn train embedded --seeds 0 1 2` makes the first"
-            )
+        return
+    for one in runs.all(where):
+        judge = next((key for key in one.summary if key.endswith("/accuracy")), None)
+        words = "" if judge is None else f"  {judge.replace('/', ': ')} {shown(judge, one.summary[judge])} %"
+        typer.echo(f"{one.name}: seeds {', '.join(map(str, one.seeds))}{words}")
 
 
 @app.command()
@@ -469,31 +397,18 @@ def info() -> None:
         typer.echo(f"{key}: {value}")
 
 
-def _chosen(
-    target: str, alpha: float | None, name: str | None, given: dict[str, Any]
-) -> experiments.Experiment:
+def _chosen(target: str, alpha: float | None, name: str | None, given: dict[str, Any]) -> Experiment:
     """The settings to train, by the names of their records."""
-    if target in experiments.__all__:
-        if alpha is not None or name is not None:
-            raise ValueError(f"{target} is an experiment: it sets α and names itself")
-        chosen: experiments.Experiment = getattr(experiments, target)()
-        return chosen
-    function = named(target)
-    if function is None:
-        raise ValueError(
-            f"recipe must be one of {', '.join((*experiments.__all__, *_RECIPES))}, or the name of an "
-            f"experiment's record, got {target!r}"
-        )
-    known = inspect.signature(function).parameters
-    for key, value in given.items():
-        if value is not None and key not in known:
-            raise ValueError(f"the recipe {target} takes no --{key.replace('_', '-')}")
-    if target not in _RECIPES:
-        if alpha is not None or name is not None:
-            raise ValueError(f"{target} is of an experiment: it sets α and names itself")
+    if target not in recipes.__all__ and (alpha is not None or name is not None):
+        what = "is an experiment" if target in EXPERIMENTS else "is of an experiment"
+        raise ValueError(f"{target} {what}: it sets α and names itself")
+    if target in EXPERIMENTS:
+        return EXPERIMENTS[target]
+    function = _needed(target, given, more=list(EXPERIMENTS))
+    if target not in recipes.__all__:
         return {target: function}
     if alpha is None:
-        mixes = known["mix"].default is not None  # of its own accord
+        mixes = inspect.signature(function).parameters["mix"].default is not None  # of its own accord
         return {name or (target if mixes else f"{target}-plain"): function}
     return {name or f"{target}-mixup": partial(function, mix=partial(mixup, alpha=check_alpha(alpha)))}
 
@@ -503,4 +418,46 @@ def _command() -> str:
     words = [
         re.sub(r"^(--[\w-]+=)?.*/", r"\1", word) if os.path.isabs(word) else word for word in sys.argv[1:]
     ]
-    return " ".join(["python -m mixlearn", *words])
+    return " ".join(["python -m experiments", *words])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; 0 if all went well. A user's mistake is answered in one line.
+
+    `python -m experiments automix --seeds 0 1 2` is short for `python -m experiments train automix …`.
+
+    >>> main(["runs", "no-such-run"])
+    1
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in (*EXPERIMENTS, *recipes.__all__):
+        words.insert(0, "train")
+    try:
+        return int(app(spread(words), prog_name="python -m experiments", standalone_mode=True) or 0)
+    except SystemExit as end:
+        return int(end.code or 0) if not isinstance(end.code, str) else 1
+    except KeyboardInterrupt as stop:
+        print(f"stopped: {stop}" if str(stop) else "stopped", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, FloatingPointError, ImportError, OSError, RuntimeError) as wrong:
+        print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
+        return 1
+
+
+def spread(words: list[str]) -> list[str]:
+    """Let one `--seeds` take several numbers.
+
+    >>> spread(["--seeds", "0", "1", "--keep"])
+    ['--seeds', '0', '--seeds', '1', '--keep']
+    """
+    result: list[str] = []
+    several = False
+    for word in words:
+        if word == "--seeds":
+            several = True
+        elif several and word.lstrip("-").isdigit():
+            result += ["--seeds", word]
+        else:
+            several = False
+            result.append(word)
+    return result

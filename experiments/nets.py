@@ -27,8 +27,7 @@ class Grouped(Bottleneck):
 
 
 class Staged(nn.Module):
-    """A stem, stages of blocks and a linear head; see `wide_resnet` and `resnext`. Its taps are those of
-    `ResNet`.
+    """A stem, stages of blocks and a linear head, with the taps of `ResNet`; see `wide_resnet` and `resnext`.
 
     Args:
         stem: the first layers.
@@ -58,10 +57,10 @@ class Staged(nn.Module):
         see = tap or pass_on
         hidden = see("stem", self.stem(see("input", images)))
         for i, group in enumerate(self.groups):
-            hidden = see(f"stage{i + 1}", group(hidden))
+            hidden = see(f"stage{i + 1}", group(hidden))  # (B, C, H, W), halved from stage to stage
         if isinstance(self.last, nn.BatchNorm2d):
             hidden = F.relu(self.last(hidden))
-        logits: Tensor = self.head(see("pool", hidden.mean((2, 3))))
+        logits: Tensor = self.head(see("pool", hidden.mean((2, 3))))  # (B, num_classes)
         return logits
 
 
@@ -75,18 +74,14 @@ def wide_resnet(
 ) -> Staged:
     """A wide residual network for small images: three stages of blocks with 16-32-64 channels × width.
 
-    The blocks normalise and rectify before each convolution, without dropout. The stem has 16 channels,
-    whatever the width.
+    The blocks normalise and rectify before each convolution, without dropout; the stem has 16 channels.
 
     Args:
         depth: layers with weights, 6n + 4 (10, 16, 22, 28, 40 …).
         num_classes: length of the logits.
         width: how many times wider than the thinnest, 8 for WRN-28-8.
-        channels: channels of the images, 1 for grey and 3 for colour.
+        channels: of the images.
         generator: source of the initial weights; None uses torch's default one.
-
-    Raises:
-        ValueError: a depth not of the family; a width, channels or classes below 1.
 
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, table 1.
 
@@ -121,24 +116,15 @@ def resnext(
 
     Args:
         depth: layers with weights, 50 or 101.
-        num_classes: length of the logits.
         groups: into how many groups each 3×3 convolution is split.
         group_width: channels of one group in the first stage; they double from stage to stage.
         width: channels of the stem; the stages put out 4, 8, 16 and 32 times as many.
-        channels: channels of the images, 1 for grey and 3 for colour.
         stem: `cifar_stem`, `imagenet_stem` or any function of (channels, width).
         zero_init: start every block as the identity.
-        generator: source of the initial weights; None uses torch's default one.
-
-    Raises:
-        ValueError: another depth; any other number below 1.
+        num_classes, channels, generator: as for `wide_resnet`.
 
     Source: Xie, Girshick, Dollár, Tu & He, *Aggregated Residual Transformations for Deep Neural Networks*,
     CVPR 2017, table 1.
-
-    >>> net = resnext(50, 10, groups=2, group_width=1, width=2)
-    >>> net(torch.zeros(2, 3, 32, 32)).shape, net.features
-    (torch.Size([2, 10]), 64)
     """
     if depth not in _COUNTS:
         raise ValueError(f"depth must be 50 or 101, got {depth!r}")

@@ -1,4 +1,4 @@
-"""What all experiments share: choose images, fit, measure on every test set, say the settings; fine-tune."""
+"""What all experiments share: choose images, fit, measure on every test set, put the settings into words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.data import DataLoader
 
+from experiments.data import pictures
+from mixlearn import data as sets
 from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
+from mixlearn.core.processes import torchrun
 from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
@@ -22,18 +26,41 @@ from mixlearn.train.loaders import measure_all
 from mixlearn.train.schedules import Schedule, Schedules, WithDecay, constant, cosine
 
 Given = TypeVar("Given", bound="Plain | Mixing")
+Mix = Callable[..., Mixed] | Mixing | Plain
+Examine = Callable[[nn.Module], dict[str, dict[str, float]]]
 
 
+def weights(seed: int) -> torch.Generator:
+    """The generator of a network's first weights."""
+    return torch.Generator().manual_seed(seed + 7919)
+
+
+def loaded(name: str, data: Any = None, **options: Any) -> Any:
+    """A data set by its name, unless one is given."""
+    if data is not None:
+        return data
+    return pictures(name=name, **options) if name in sets.GONE else sets.load(name, **options)
+
+
+def loaders(data: Any, batch_size: int, workers: int, devices: Any = 1) -> dict[str, Any]:
+    """The `loader` and the `test` of `train` for pictures in files; `batch_size` is that of all processes."""
+    spread = torchrun()
+    if spread is not None:
+        processes = spread[0] * spread[1]
+    else:
+        processes = devices if isinstance(devices, int) and devices > 0 else max(1, torch.cuda.device_count())
+    share, rest = divmod(batch_size, processes)
+    if rest or not share:
+        raise ValueError(f"batch_size must be a multiple of the number of processes, got {batch_size}")
+    return {
+        "loader": DataLoader(data.train, batch_size=share, shuffle=True, num_workers=workers, drop_last=True),
+        "test": DataLoader(data.test, batch_size=share, num_workers=workers),
+    }
+
+
+# ------------------------------------------------------------------------------------------ what trains
 def told(learner: Given, num_classes: int, smoothing: float) -> Given:
-    """A copy of a learner that knows the classes and the smoothing of a run.
-
-    Args:
-        learner: a `Plain` or a `Mixing` learner.
-        num_classes: classes of the data.
-        smoothing: share of each label spread over all classes.
-
-    Raises:
-        ValueError: smoothing of labels that are the learner's own, or of another share than the learner has.
+    """A copy of a learner that knows the classes and the label smoothing of a run.
 
     >>> told(Plain(), 4, 0.1)
     Plain(smoothing=0.1)
@@ -50,22 +77,37 @@ def told(learner: Given, num_classes: int, smoothing: float) -> Given:
     return knowing
 
 
+def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed: int) -> Any:
+    """What trains. One with parts of its own, such as `partial(AutoMix, …)`, is built for the network."""
+    classes = len(data.classes)
+    if isinstance(mix, (Mixing, Plain)):
+        return told(mix, classes, smoothing)
+    base = getattr(mix, "func", mix)
+    if isinstance(base, type) and issubclass(base, nn.Module):
+        first = torch.Generator().manual_seed(seed + 104_729)
+        size = _side(data.train)
+        return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
+    return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
+
+
+def _side(images: Any) -> int:
+    """Pixels of a side, as the network sees them: of images in memory, else of the first that is read."""
+    if hasattr(images, "images"):
+        return int(images.images.shape[-1])
+    with torch.random.fork_rng(devices=[]):  # reading it may crop at random
+        return int(images[0][0].shape[-1])
+
+
+def _without_labels(mix: Any) -> bool:
+    """Whether a learner never reads a label, so that the network's head means nothing afterwards."""
+    return not getattr(getattr(mix, "func", mix), "reads_labels", True)
+
+
+# ------------------------------------------------------------------- a Mix Block with options of its own
 def optimizer_apart(
     parameters: Iterable[Any], *, optimizer: Optimizer, part: nn.Module, **options: Any
 ) -> torch.optim.Optimizer:
-    """An optimiser that treats one part by options of its own: `fit(optimizer=partial(optimizer_apart, …))`.
-
-    Args:
-        parameters: all that are trained; `fit` gives them.
-        optimizer: makes the optimiser, as for `fit`.
-        part: the module that is set apart, such as the `block` of an `AutoMix`.
-        options: of the optimiser, for the part alone, such as `lr=0.01, momentum=0.0`.
-
-    Returns:
-        An optimiser of two groups, the part's the second.
-
-    Raises:
-        ValueError: none of the part's parameters is trained, or the optimiser has no such option.
+    """An optimiser of two groups: all else, and one part that has options of its own.
 
     >>> net, part = nn.Linear(2, 2), nn.Linear(3, 3)
     >>> both = [*net.parameters(), *part.parameters()]
@@ -77,9 +119,8 @@ def optimizer_apart(
     own = [one for one in every if id(one) in chosen]
     if not own:
         raise ValueError(f"no parameter of the part {type(part).__name__} is trained")
-    made = optimizer(
-        [{"params": [one for one in every if id(one) not in chosen]}, {"params": own, **options}]
-    )
+    rest = [one for one in every if id(one) not in chosen]
+    made = optimizer([{"params": rest}, {"params": own, **options}])
     unknown = sorted(set(options) - set(made.defaults))
     if unknown:
         raise ValueError(f"{type(made).__name__} takes {', '.join(made.defaults)}, got {unknown[0]}")
@@ -87,42 +128,14 @@ def optimizer_apart(
 
 
 def schedule_apart(step: int, total: int, *, rest: Schedule, part: Schedule) -> tuple[float, float]:
-    """Two schedules, the second for the part that `optimizer_apart` sets apart.
-
-    Args:
-        step, total: as for `cosine`.
-        rest: schedule of all else.
-        part: schedule of the part.
-
-    Returns:
-        A factor for each group of the optimiser.
-
-    >>> from mixlearn.train.schedules import cosine
-    >>> schedule_apart(4, 4, rest=cosine, part=partial(cosine, floor=0.25))
-    (0.0, 0.25)
-    """
+    """Two schedules, the second for the part that `optimizer_apart` sets apart."""
     return rest(step, total), part(step, total)
 
 
 def block_apart(
     learner: Any, optimizer: Optimizer, schedule: Schedule | None, block: Mapping[str, Any]
 ) -> tuple[Optimizer, Schedules]:
-    """What `fit` needs so that a learner's Mix Block has options of its own.
-
-    Args:
-        learner: has a Mix Block under `block`, as `AutoMix` has.
-        optimizer, schedule: of all else, as for `fit`.
-        block: options of the optimiser for the Mix Block, and its "schedule" if that differs too.
-
-    Raises:
-        ValueError: a learner without a Mix Block, a schedule of the weight decay.
-
-    >>> import mixlearn as ml
-    >>> learner = ml.learners.AutoMix(ml.nets.resnet(8, 4, width=4), stage="stage2", image_size=8)
-    >>> optimizer, schedule = block_apart(learner, torch.optim.SGD, None, {"lr": 0.5})
-    >>> optimizer([*learner.mix_head.parameters(), *learner.block.parameters()]).param_groups[1]["lr"]
-    0.5
-    """
+    """The optimiser and the schedule that give a learner's Mix Block options, a "schedule" among them."""
     part = getattr(learner, "block", None)
     if not isinstance(part, nn.Module):
         raise ValueError(f"block holds options of a Mix Block, and {type(learner).__name__} has none")
@@ -134,23 +147,7 @@ def block_apart(
     return apart, partial(schedule_apart, rest=all_else, part=own)
 
 
-def block_in_words(block: Mapping[str, Any]) -> str:
-    """A Mix Block's own options, for a record.
-
-    >>> block_in_words({"lr": 0.1, "schedule": partial(constant, warmup=0.5)})
-    'lr=0.1, schedule=constant(warmup=0.5)'
-    """
-    return ", ".join(
-        f"{name}={in_words(value) if callable(value) else repr(value)}" for name, value in block.items()
-    )
-
-
-Mix = Callable[..., Mixed] | Mixing | Plain
-
-
-Examine = Callable[[nn.Module], dict[str, dict[str, float]]]
-
-
+# ---------------------------------------------------------------------------------------------- training
 @dataclass
 class Outcome:
     """A trained network, its history, its final measures on each test set, and the settings in words."""
@@ -185,20 +182,16 @@ def train(
     dry: bool = False,
     **options: Any,
 ) -> Outcome:
-    """What all recipes share: choose the images, fit, and measure on every test set.
-
-    A learner without labels leaves a network that names nothing; that one is left to `examine` too.
+    """Choose the images, fit, and measure on every test set; a learner without labels is left to `examine`.
 
     Args:
-        net: the network, trained in place.
-        data: a loaded data set.
-        mix: as for `fashion`.
-        network: the network in words, for the record.
+        net: the network, trained in place; `network` names it in words.
+        data: a loaded data set; `loader` and `test` replace its `train` and its `tests`.
+        mix: such as `ml.mixup`, a partial of it or a learner; None trains on the images as they are.
         images: a stratified choice of so many training images; None takes all.
-        loader, test: DataLoaders in place of `data.train` and `data.tests`.
         block: options of the optimiser for the learner's Mix Block alone, such as {"lr": 0.01}, and its own
-            "schedule"; None treats it as all else.
-        measure_every: measure the first test set each so many epochs too; None only at the end.
+            "schedule".
+        measure_every: measure the first test set each so many epochs too.
         smoothing: share of each label spread over all classes.
         examine: further measures of the trained network, `examine(net)` → {part: {measure: value}}.
         untrained: do not train; measure the network as it was drawn, by `examine` alone.
@@ -209,92 +202,66 @@ def train(
         raise TypeError(
             f"{type(mix).__name__} is built for the network to be trained: give the class, or a partial of it"
         )
-    _check_unlabelled(mix, untrained, augment, measure_every, smoothing, block, options)
+    unread = {"measure_every": measure_every, "validate": options.get("validate"), "augment": augment}
+    if untrained:
+        unread |= {"mix": mix, "smoothing": smoothing, "block": block, "ablate": options.get("ablate")}
+    _refuse(unread, mix, untrained)
     choice = torch.Generator().manual_seed(seed)
     train_set = data.train if images is None else data.train.subset(images, generator=choice)
-    settings = {
-        "network": network,
-        "parameters": parameter_count(net),
-        "mix": "nothing" if untrained else "none" if mix is None else in_words(mix),
-        "images": len(train_set),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "augment": "none" if augment is None else in_words(augment),
-        "optimizer": in_words(optimizer),
-        "schedule": in_words(schedule),
-        "precision": str(options.get("precision", "32-true")),
-    }
-    if block is not None:
-        settings["block"] = block_in_words(block)
-    if smoothing:
-        settings["smoothing"] = smoothing
-    if options.get("ablate"):
-        settings["ablated"] = ", ".join(options["ablate"])
-    if examine is not None:
-        settings["examined"] = in_words(examine)
-    if untrained:
-        settings |= {"images": 0, "epochs": 0}
-        for key in ("batch_size", "augment", "optimizer", "schedule", "precision"):
-            del settings[key]
-    source = {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
-    if dry:
-        return Outcome(net, History(), {}, settings, source)
-    if untrained:
-        return Outcome(net, History(), {} if examine is None else examine(net), settings, source)
-    sets = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
-    if measure_every is not None:
-        options |= {"validate": next(iter(sets.values())), "validate_every": measure_every}
-    learner = _learner(mix, net, data, smoothing, seed)
-    rates: Schedule | Schedules = schedule
-    if block is not None:
-        optimizer, rates = block_apart(learner, optimizer, schedule, block)
-    alone = batch_size > 1 and len(train_set) % batch_size == 1
-    if getattr(learner, "compares", False) and loader is None and alone:
-        raise ValueError(
-            f"{len(train_set)} images in batches of {batch_size} leave one that nothing can be compared with"
-        )
-    history = fit(
-        net,
-        train_set if loader is None else loader,
-        learner,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        augment=augment,
-        optimizer=optimizer,
-        schedule=rates,
-        **options,
+    run = {"images": len(train_set), "epochs": epochs, "batch_size": batch_size}
+    means = {"augment": augment, "optimizer": optimizer, "schedule": schedule}
+    means = {key: "none" if value is None else in_words(value) for key, value in means.items()}
+    means["precision"] = str(options.get("precision", "32-true"))
+    name = "nothing" if untrained else "none" if mix is None else in_words(mix)
+    settings = {"network": network, "parameters": parameter_count(net), "mix": name}
+    settings |= {"images": 0, "epochs": 0} if untrained else run | means
+    settings |= _special(block, smoothing, options.get("ablate"), examine)
+    outcome = Outcome(
+        net, History(), {}, settings, {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     )
-    if hasattr(learner, "deployed"):  # the part that predicts, declared before training
-        net = learner.deployed(net)
-    final = {} if _without_labels(mix) else {name: measure_all(net, part) for name, part in sets.items()}
+    if dry:
+        return outcome
+    if not untrained:
+        tests = dict(getattr(data, "tests", None) or {"test": data.test}) if test is None else {"test": test}
+        if measure_every is not None:
+            options |= {"validate": next(iter(tests.values())), "validate_every": measure_every}
+        learner = _learner(mix, net, data, smoothing, seed)
+        rates: Schedule | Schedules = schedule
+        if block is not None:
+            optimizer, rates = block_apart(learner, optimizer, schedule, block)
+        if loader is None:
+            _check_last(learner, len(train_set), batch_size)
+        options |= {"seed": seed, "epochs": epochs, "batch_size": batch_size, "augment": augment}
+        feed = train_set if loader is None else loader
+        outcome.history = fit(net, feed, learner, optimizer=optimizer, schedule=rates, **options)
+        if hasattr(learner, "deployed"):  # the part that predicts, declared before training
+            outcome.model = learner.deployed(net)
+        if not _without_labels(mix):
+            outcome.final = {name: measure_all(outcome.model, part) for name, part in tests.items()}
     if examine is not None:
-        final |= examine(net)
-    return Outcome(net, history, final, settings, source)
+        outcome.final |= examine(outcome.model)
+    return outcome
 
 
-def _without_labels(mix: Any) -> bool:
-    """Whether a learner never reads a label, so that the network's head says nothing afterwards."""
-    return not getattr(getattr(mix, "func", mix), "reads_labels", True)
+def _special(block: Any, smoothing: float, ablate: Any, examine: Any) -> dict[str, Any]:
+    """The settings that only some runs have."""
+    found: dict[str, Any] = {}
+    if block is not None:
+        words = {key: in_words(value) if callable(value) else repr(value) for key, value in block.items()}
+        found["block"] = ", ".join(f"{key}={value}" for key, value in words.items())
+    if smoothing:
+        found["smoothing"] = smoothing
+    if ablate:
+        found["ablated"] = ", ".join(ablate)
+    if examine is not None:
+        found["examined"] = in_words(examine)
+    return found
 
 
-def _check_unlabelled(
-    mix: Any,
-    untrained: bool,
-    augment: Any,
-    measure_every: int | None,
-    smoothing: float,
-    block: Any,
-    options: Mapping[str, Any],
-) -> None:
+def _refuse(unread: Mapping[str, Any], mix: Any, untrained: bool) -> None:
     """Refuse what would be ignored without labels, or without training."""
-    given = {"measure_every": measure_every, "validate": options.get("validate"), "augment": augment}
-    if untrained:
-        given |= {"mix": mix, "smoothing": smoothing, "block": block, "ablate": options.get("ablate")}
-    elif not _without_labels(mix):
-        return
-    useless = [name for name, value in given.items() if value]
-    if useless:
+    useless = [name for name, value in unread.items() if value]
+    if useless and (untrained or _without_labels(mix)):
         why = (
             "a network that is not trained"
             if untrained
@@ -303,34 +270,18 @@ def _check_unlabelled(
         raise ValueError(f"{', '.join(useless)} cannot go with {why}")
 
 
-def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed: int) -> Any:
-    """What trains: a learner that was given, told of classes and smoothing; one that has parts of
-    its own, such as `partial(AutoMix, stage="stage3")`, is built for the network."""
-    classes = len(data.classes)
-    if isinstance(mix, (Mixing, Plain)):
-        return told(mix, classes, smoothing)
-    kind = getattr(mix, "func", mix)
-    if isinstance(kind, type) and issubclass(kind, nn.Module):
-        size = _side(data.train)
-        first = torch.Generator().manual_seed(seed + 104_729)
-        return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
-    return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
-
-
-def _side(images: Any) -> int:
-    """Pixels of a side, as the network sees them: of images in memory, else of the first that is read."""
-    if hasattr(images, "images"):
-        return int(images.images.shape[-1])
-    with torch.random.fork_rng(devices=[]):  # what reads it may crop by lot
-        return int(images[0][0].shape[-1])
+def _check_last(learner: Any, images: int, batch_size: int) -> None:
+    """A learner that compares images needs two in an epoch's last batch."""
+    if getattr(learner, "compares", False) and batch_size > 1 and images % batch_size == 1:
+        raise ValueError(
+            f"{images} images in batches of {batch_size} leave one that nothing can be compared with"
+        )
 
 
 def fine_tune(
     net: nn.Module,
     data: Any,
     *,
-    mix: Mix | None = None,
-    images: int | None = None,
     epochs: int = 100,
     batch_size: int = 256,
     lr: float = 5e-4,
@@ -338,69 +289,36 @@ def fine_tune(
     weight_decay: float = 0.05,
     warmup: float = 0.1,
     smoothing: float = 0.1,
-    augment: Callable[..., Tensor] | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Outcome:
     """Train a copy of a network, with a new head, on labels, and measure it on every test set.
 
-    AdamW, the learning rate smaller from layer to layer towards the image (`layer_groups`), a linear warm-up
-    and a cosine down to 0. To compare with training from scratch give a fresh network: the call is the same,
-    usually with `decay=1`, since there is nothing yet in the first layers that is to be kept.
+    To compare with training from scratch give a fresh network, with `decay=1`.
 
     Args:
-        net: of `ml.nets`, a `Tapped`, or one of them that predicts by another head. Not changed; weights that
-            were not trained before, as those of a momentum network, are trained in the copy.
+        net: of `ml.nets`, a `Tapped`, or one of them that predicts by another head. Not changed.
         data: a loaded data set: `.train`, `.tests`, `.classes`.
-        mix: such as `ml.cutmix`, or a learner; None trains on the images as they are.
-        images: a stratified choice of so many training images; None takes all.
-        epochs: passes over the training images.
-        batch_size: images a step.
-        lr: the highest learning rate of the head at 256 images a step; it grows in proportion to them.
-        decay: of the rate from a layer to the one before, in (0, 1].
+        lr: of the head at 256 images a step, for AdamW; it grows in proportion to them. The rate falls from
+            layer to layer towards the image by `decay`; it warms up for the share `warmup` of the run, then
+            follows a cosine down to 0.
         weight_decay: of matrices and filters; biases, scales and positions have none.
-        warmup: share of the run in which the rate rises.
-        smoothing: share of each label spread over all classes.
-        augment: `augment(images, *, generator)` on each batch.
-        seed: of the head's first weights, the choice of images, the order and the draws.
-        options: any other option of `ml.recipes` or of `ml.fit`, such as `examine=` or `accelerator=`.
-
-    Returns:
-        An `Outcome`: the trained copy under `model`, its history, `final` measures on each test set, and the
-        settings in words, as a run record wants them.
-
-    Raises:
-        TypeError: a network of another kind.
-        ValueError: numbers out of range, and what `fit` refuses.
+        epochs, batch_size, smoothing, seed, options: as for `train`.
 
     Source: settings of the authors' code of PatchMix for its ViT-S and ViT-B, from He et al., *Masked
     Autoencoders*, CVPR 2022; it draws RandAugment, and Mixup or CutMix with the same chance, besides.
-
-    >>> from torch.utils.data import TensorDataset
-    >>> from types import SimpleNamespace
-    >>> import mixlearn as ml
-    >>> few = TensorDataset(torch.rand(8, 3, 8, 8), torch.arange(8) % 2)
-    >>> net = ml.nets.resnet(8, 4, width=4)
-    >>> data = SimpleNamespace(name="few", train=few, test=[few[:]], tests=None, classes=("a", "b"))
-    >>> outcome = fine_tune(net, data, epochs=1, batch_size=4, progress=False)
-    >>> outcome.model.head.out_features, net.head.out_features, list(outcome.final)
-    (2, 4, ['test'])
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be positive and finite, got {lr}")
-    first = torch.Generator().manual_seed(seed + 7919)
-    copy = with_new_head(net, len(data.classes), generator=first)
+    copy = with_new_head(net, len(data.classes), generator=weights(seed))
     layer_groups(copy, decay)  # refuses before any work is done
     return train(
         copy,
         data,
-        mix,
         network=f"{type(net).__name__}, fine-tuned",
-        images=images,
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
-        augment=augment,
         optimizer=LayerDecay(copy, lr * batch_size / 256, decay, weight_decay),
         schedule=partial(cosine, warmup=warmup),
         smoothing=smoothing,

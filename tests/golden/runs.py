@@ -18,7 +18,7 @@ from torch import nn
 
 import mixlearn as ml
 from experiments.command import device_name, named
-from experiments.examine.features import examine_features
+from experiments.examine import examine_features
 
 FILE = Path(__file__).with_name("runs.json")
 RUNS = (

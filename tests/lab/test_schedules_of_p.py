@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from experiments import chapters as experiments
-from experiments.examine.boxes import examine
+from experiments.chapters import boxes
+from experiments.examine import examine
 
 
 def seeded(seed=0):
@@ -62,7 +62,7 @@ def test_wrong_stages_are_named():
 
 
 def test_a_run_is_examined_and_says_so():
-    setting = experiments.boxes()["boxes-fashion-both-smoothed"]
+    setting = boxes["boxes-fashion-both-smoothed"]
     setting = partial(setting, examine=partial(examine, data="fashion", images=10))
     outcome = setting(seed=0, images=20, epochs=1, width=2, progress=False)
     assert outcome.settings["smoothing"] == 0.1 and "images=10" in outcome.settings["examined"]
@@ -78,7 +78,7 @@ def test_a_run_is_examined_and_says_so():
 
 
 def test_boxes_are_all_of_the_table():
-    names = list(experiments.boxes())
+    names = list(boxes)
     assert len(names) == 20 and len(set(names)) == 20
     for data in ("fashion", "emoji"):
         for way in ("plain", "cutout", "mixup", "cutmix", "both"):

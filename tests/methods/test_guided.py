@@ -1,11 +1,14 @@
 """Learners that ask the network, methods by stage, and what a transformer attends to."""
 
+import math
+
 import lightning
 import pytest
 import torch
 
 import mixlearn as ml
-from experiments import chapters as experiments
+from experiments.chapters.chapter_4 import class_activation, masks
+from experiments.recipes import small_vit
 from tests.seeds import seeded
 
 
@@ -41,7 +44,7 @@ def test_guided_mixes_by_the_gradient_of_the_network_and_leaves_it_alone():
 
 
 def test_guided_takes_any_guide():
-    learner = ml.learners.Guided(ml.snapmix, experiments.class_activation, num_classes=4, smoothing=0.1)
+    learner = ml.learners.Guided(ml.snapmix, class_activation, num_classes=4, smoothing=0.1)
     assert repr(learner) == "Guided(snapmix, class_activation)"
     assert learner(small_net(), IMAGES, LABELS, generator=seeded())["mixed_labels"].isfinite()
 
@@ -98,6 +101,18 @@ def test_transmix_weighs_labels_by_attention(depth):
     assert not torch.allclose(found, ml.soft_cross_entropy(logits, mixed.targets))
     with pytest.raises(TypeError, match="TransMix needs a network with class_attention, .* got ResNet"):
         learner(small_net(), IMAGES, LABELS)
+
+
+def test_the_small_transformer_and_the_masks_train():
+    settings = masks
+    assert len(settings) == 2 * 14
+    for name in ("masks-fashion-alignmix", "masks-fashion-comixup", "masks-fashion-vit-transmix"):
+        outcome = settings[name](seed=0, epochs=1, images=40, progress=False)
+        assert math.isfinite(outcome.history.epochs[0]["loss"])
+    outcome = settings["masks-emoji-vit-cutmix"](seed=0, epochs=1, images=40, progress=False)
+    assert outcome.settings["mix"] == "RandomMix([cutmix], p=0.5)"
+    with pytest.raises(ValueError, match="name must be 'fashion' or 'emoji', got 'cifar'"):
+        small_vit(name="cifar")
 
 
 def fabric_step(learner, precision, net, images=IMAGES):

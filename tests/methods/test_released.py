@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 import mixlearn as ml
+from experiments.chapters import mixskd
 from mixlearn.methods.alignmix import sinkhorn
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
@@ -100,6 +101,25 @@ def test_the_critics_weigh_twice_what_was_released():
     maps = [*sides[0].maps, *sides[1].maps]
     for one, other in zip(torch.autograd.grad(here, maps), torch.autograd.grad(there, maps), strict=True):
         assert torch.allclose(one, 2 * other, atol=1e-7)
+
+
+def test_the_released_setting_halves_the_critics_and_the_old_records_say_that_they_did_not():
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+    images, labels = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
+    for name in ("mixskd-fashion-released", "mixskd-emoji-released"):
+        setting = mixskd[name]
+        assert setting(dry=True).settings["mix"] == "MixSKD(critics_learn=False, weights={'critic': 0.5})"
+        half, whole = (
+            make(net, generator=seeded(2))(net, images, labels, generator=seeded(3))
+            for make in (setting.keywords["mix"], ml.learners.MixSKD)
+        )
+        assert torch.allclose(2 * half["critic"], whole["critic"])
+        assert all(torch.allclose(half[term], whole[term]) for term in half if term != "critic")
+        record = ml.runs.load(name)
+        assert (
+            record.settings["mix"] == "MixSKD(critics_learn=False)" and record.settings["ablated"] == "mixed"
+        )
+        assert len(record.runs) >= 3 and record.measured("accuracy").mean > 0.1
 
 
 # ---------------------------------------------------------------------------------------- PatchMix's origin

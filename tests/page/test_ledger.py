@@ -206,7 +206,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(tmp_path, monkeypatch)
 
 
 def test_the_experiment_runs_every_way():
-    assert {f"mixskd-fashion-{way}" for way in WAYS} <= set(mixskd())
+    assert {f"mixskd-fashion-{way}" for way in WAYS} <= set(mixskd)
 
 
 def test_the_table_that_ships_is_the_one_that_autograd_gives():

@@ -1,0 +1,102 @@
+"""What all experiments share: a Mix Block with its own rate, refusals, the sides of views."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import mixlearn as ml
+from experiments import recipes
+from experiments.data import PictureSet
+from experiments.training import _side, block_apart, loaders, optimizer_apart, schedule_apart, train
+from mixlearn.methods.learners import AutoMix, PatchMix
+from mixlearn.train.schedules import WithDecay, cosine
+from tests.lab.sets import Blobs
+from tests.seeds import seeded
+
+sgd = partial(torch.optim.SGD, lr=0.2, momentum=0.9)
+
+
+def made() -> tuple[nn.Module, AutoMix]:
+    net = ml.nets.resnet(8, 4, width=2, channels=1, generator=seeded())
+    return net, AutoMix(net, stage="stage2", image_size=8, generator=seeded(1))
+
+
+def test_each_group_has_its_options_and_its_schedule() -> None:
+    net, learner = made()
+    kept: list[torch.optim.Optimizer] = []
+    rates: list[list[float]] = []
+
+    def watched(parameters):
+        kept.append(optimizer_apart(parameters, optimizer=sgd, part=learner.block, lr=0.5, momentum=0.0))
+        return kept[0]
+
+    def schedule(step: int, total: int) -> tuple[float, float]:
+        rates.append([group["lr"] for group in kept[0].param_groups])
+        return schedule_apart(step, total, rest=partial(cosine, floor=0.25), part=partial(cosine, floor=0.1))
+
+    options = {"epochs": 2, "batch_size": 8, "optimizer": watched, "schedule": schedule, "progress": False}
+    history = ml.fit(net, Blobs(16), learner, **options)
+    rest, own = kept[0].param_groups
+    assert {id(p) for p in own["params"]} == {id(p) for p in learner.block.parameters()}
+    assert {id(p) for p in rest["params"]} == {
+        id(p) for p in (*net.parameters(), *learner.mix_head.parameters())
+    }
+    assert (rest["momentum"], own["momentum"]) == (0.9, 0.0)
+    expected = [[0.2 * cosine(k, 4, floor=0.25), 0.5 * cosine(k, 4, floor=0.1)] for k in range(4)]
+    assert rates[1:] == expected[:3] and [rest["lr"], own["lr"]] == expected[3]
+    assert history.last["rate"] == expected[3][0]
+
+
+def test_mistakes_are_named() -> None:
+    net, learner = made()
+    every = [*net.parameters(), *learner.block.parameters()]
+    with pytest.raises(ValueError, match="SGD takes lr, momentum, .* got rate"):
+        optimizer_apart(every, optimizer=sgd, part=learner.block, rate=1)
+    with pytest.raises(ValueError, match="no parameter of the part MixBlock is trained"):
+        optimizer_apart(net.parameters(), optimizer=sgd, part=learner.block, lr=1.0)
+    with pytest.raises(ValueError, match="options of a Mix Block, and Plain has none"):
+        block_apart(ml.learners.Plain(), sgd, None, {"lr": 1.0})
+    with pytest.raises(ValueError, match="a schedule of the weight decay do not go together"):
+        block_apart(learner, sgd, WithDecay(cosine, cosine), {"lr": 1.0})
+    with pytest.raises(TypeError, match="AutoMix is built for the network .* give the class, or a partial"):
+        train(net, Blobs(8), learner, network="", epochs=1, batch_size=6, optimizer=sgd, schedule=cosine)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the number of processes, got 6"):
+        loaders(Blobs(8), 6, 0, devices=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"measure_every": 1}, "measure_every cannot go with a learner without labels"),
+        ({"augment": ml.augment.crop_and_flip}, "augment cannot go with a learner without labels"),
+        ({"batch_size": 11}, "12 images in batches of 11 leave one"),
+        ({"mix": "nothing", "smoothing": 0.1}, "smoothing cannot go with a network that is not trained"),
+        ({"mix": "nothing", "ablate": ("origin",)}, "ablate cannot go with a network that is not trained"),
+    ],
+)
+def test_what_would_be_ignored_without_labels_is_refused(options: dict[str, Any], words: str) -> None:
+    data = Blobs(12, channels=3, size=32)
+    data.mean, data.std = (0.5,) * 3, (0.2,) * 3
+    given = {"mix": PatchMix, "images": 12, "width": 4, "batch_size": 6, "data": data, "examine": None}
+    with pytest.raises(ValueError, match=words):
+        recipes.pretrain(**given | options)
+
+
+def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> None:
+    from PIL import Image
+
+    files = tuple(tmp_path / f"{k}.png" for k in range(4))
+    for file in files:
+        Image.new("RGB", (40, 40)).save(file)
+    part = PictureSet(files, torch.arange(4) % 2, ml.data.random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
+    data = ml.data.sets.Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
+    before = torch.get_rng_state()
+    assert _side(part) == 32 and torch.equal(before, torch.get_rng_state())
+    given = {"width": 2, "depth": 18, "epochs": 1, "batch_size": 2, "workers": 0, "accelerator": "cpu"}
+    outcome = recipes.imagenet(AutoMix, data=data, progress=False, **given)
+    assert {"generator", "mask"} <= set(outcome.history.last) and set(outcome.final) == {"test"}
