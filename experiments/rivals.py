@@ -29,6 +29,7 @@ from mixlearn.methods.learner import (
     Terms,
     Twin,
     Unlabelled,
+    check_callable,
     slow_down,
 )
 from mixlearn.methods.mixskd import Branch, as_map, branch_points, distillation, stages_of
@@ -46,10 +47,9 @@ class BYOT(nn.Module, Learner):
     network's last, both taken before the head's mean. What is learnt from is held fixed. The network itself
     predicts. `image_size` is not needed: every learner with parts of its own is built as `AutoMix` is.
 
-    Source: Zhang et al., *Be Your Own Teacher*, ICCV 2019, in the form of Self-KD-Lib, the code of MixSKD:
-    its branches, and its weights of the terms. The code of BYOT's own authors takes 0.7 of the branches'
-    cross-entropy and 0.3 of a soft one at T = 3 without the factor T², and 0.03 of the length of the
-    difference of features, not of its square, with none for the branch nearest to the image.
+    Source: Zhang et al., *Be Your Own Teacher*, ICCV 2019, with the branches and weights of Self-KD-Lib, the
+    code of MixSKD. The authors' code takes 0.7 of the branches' cross-entropy, 0.3 of a soft one at T = 3
+    without T², and 0.03 of the length of the features' difference, none for the first branch.
     """
 
     def __init__(
@@ -89,13 +89,8 @@ class BYOT(nn.Module, Learner):
 
 # ------------------------------------------------------------------------------------ teachers of all kinds
 def past_targets(labels: Tensor, answers: Tensor, share: float) -> Tensor:
-    """Labels (B,) softened by earlier answers (B, C): (1 − a) · one-hot + a · softmax(answers).
-
-    >>> past_targets(torch.tensor([0]), torch.zeros(1, 4), 0.4)
-    tensor([[0.7000, 0.1000, 0.1000, 0.1000]])
-    """
-    past = answers.detach().float().softmax(1)
-    return (1 - share) * one_hot(labels, answers.shape[1]) + share * past
+    """Labels (B,) softened by earlier answers (B, C): (1 − a) · one-hot + a · softmax(answers)."""
+    return (1 - share) * one_hot(labels, answers.shape[1]) + share * answers.detach().float().softmax(1)
 
 
 class PSKD(nn.Module, Learner):
@@ -120,10 +115,8 @@ class PSKD(nn.Module, Learner):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not is_count(epochs):
-            raise ValueError(f"epochs must be a positive integer, got {epochs!r}")
-        if not 0 <= end <= 1:
-            raise ValueError(f"end must lie in [0, 1], got {end}")
+        if not is_count(epochs) or not 0 <= end <= 1:
+            raise ValueError(f"epochs must be a positive integer and end in [0, 1], got {epochs!r} and {end}")
         if smoothing:
             raise ValueError(f"PSKD's targets are its own; smoothing must be 0, got {smoothing}")
         self.epochs, self.end = epochs, end
@@ -136,7 +129,6 @@ class PSKD(nn.Module, Learner):
         return self.end * (self.epoch + 1) / self.epochs if self.epoch else 0.0
 
     def advance(self, progress: float) -> None:
-        """Count the epochs."""
         self.epoch = min(int(progress * self.epochs + 1e-9), self.epochs - 1)
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
@@ -165,11 +157,9 @@ class PSKD(nn.Module, Learner):
         return self
 
     def get_extra_state(self) -> Tensor:
-        """When the snapshot was taken, for a checkpoint."""
         return torch.tensor(self.taken)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take up when the snapshot was taken."""
         self.taken = int(state)
 
 
@@ -183,11 +173,7 @@ def virtual_teacher(
 ) -> Tensor:
     """Answers (B, C) of a teacher that nobody trained: sure of the right class, even over the rest, softened.
 
-    With probabilities p they are p^(1/T), scaled; `released` softens as the authors' code does, by
-    softmax(p / T), which is more even still.
-
-    >>> virtual_teacher(torch.tensor([1]), 3, right=0.9, temperature=2.0)
-    tensor([[0.1602, 0.6796, 0.1602]])
+    Probabilities p become p^(1/T), scaled; `released`: softmax(p / T), as the authors' code has it.
     """
     num_classes = as_count(num_classes, "num_classes", 2)
     if not 0 < right < 1:
@@ -224,10 +210,11 @@ class TFKD(Plain):
     ) -> None:
         super().__init__(num_classes)
         virtual_teacher(torch.tensor([0]), 2, right=right, temperature=temperature)  # says what is wrong
-        if not student_temperature > 0:
-            raise ValueError(f"student_temperature must be positive, got {student_temperature}")
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight must lie in [0, 1], got {weight}")
+        if not student_temperature > 0 or not 0 <= weight <= 1:
+            raise ValueError(
+                "student_temperature must be positive and weight lie in [0, 1], got "
+                f"{student_temperature} and {weight}"
+            )
         self.right, self.temperature, self.weight = right, temperature, weight
         self.student_temperature, self.released = student_temperature, released
 
@@ -243,11 +230,7 @@ class TFKD(Plain):
 
 
 def same_class(labels: Tensor, generator: Draws = None) -> Tensor:
-    """For each image another one of its class in the batch, each with the same chance; −1 where none is.
-
-    >>> same_class(torch.tensor([2, 5, 2])).tolist()
-    [2, -1, 0]
-    """
+    """For each image another one of its class in the batch, each with the same chance; −1 where none is."""
     alike = (labels[:, None] == labels[None]).fill_diagonal_(False)  # (B, B)
     chance = sent(torch.rand(alike.shape, generator=generator), labels.device)
     best, partner = torch.where(alike, chance, -1.0).max(1)
@@ -317,8 +300,7 @@ class MixCo(Contrast):
         **parts: Any,
     ) -> None:
         super().__init__(net, predictor=predictor, momentum=momentum, **parts)
-        if not callable(mix):
-            raise TypeError(f"mix must be a function (images, *, generator), got {type(mix).__name__}")
+        check_callable("mix", mix, "images, *, generator")
         self.mix, self.origin = mix, origin
 
     def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
@@ -342,8 +324,6 @@ def simsiam_loss(predictions: tuple[Tensor, Tensor], features: tuple[Tensor, Ten
 
 class SimSiam(Contrast):
     """Each view predicts what the network says of the other, which is held fixed. Its term: "prediction".
-
-    Neither twin nor negatives. Its term lies in [−1, 1].
 
     Source: Chen & He, *Exploring Simple Siamese Representation Learning*, CVPR 2021.
     """
@@ -376,10 +356,6 @@ def hidden_patches(
     """Which patches (B, side²) of each image are hidden, on the CPU: square blocks, drawn for each image.
 
     `ratio` is rounded up to whole blocks, and one stays at least; `block` is a side in patches.
-    Source: Xie et al., *SimMIM*, CVPR 2022, section 3.2.
-
-    >>> hidden_patches(2, 4, ratio=0.5, block=2).sum(1)
-    tensor([8, 8])
     """
     check_generator(generator)
     if not 0 < ratio < 1:
@@ -394,10 +370,7 @@ def hidden_patches(
 
 
 def masked_pixel_loss(predicted: Tensor, images: Tensor, hidden: Tensor, *, patch: int) -> Tensor:
-    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off: mean |difference|.
-
-    Source: Xie et al., *SimMIM*, CVPR 2022, section 3.4.
-    """
+    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off: mean |difference|."""
     right = patchify(images, patch).flatten(2)  # (B, T, C·patch²)
     if predicted.shape != right.shape or hidden.shape != right.shape[:2]:
         raise ValueError(
@@ -507,16 +480,13 @@ class Averaged(nn.Module, Learner):
         self.twin = Twin({"net": net}, momentum, buffers)
 
     def advance(self, progress: float) -> None:
-        """Tell the twin and the learner within."""
         self.twin.advance(progress)
         self.learner.advance(progress)
 
     def after_step(self, model: Any) -> None:
-        """Let the twin follow."""
         self.twin.follow({"net": getattr(model, "module", model)})
 
     def deployed(self, model: Any) -> Any:
-        """The twin."""
         return self.twin["net"]
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:

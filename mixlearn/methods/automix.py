@@ -167,8 +167,8 @@ class AutoMix(nn.Module, Learner):
 
     The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
     a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
-    and "mask" the Mix Block. The network has a head for clean images, its own; the learner adds one for
-    mixtures. To predict, take `deployed(model)`; to train the twin on, copy it and call `requires_grad_()`.
+    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`; to train
+    the twin on, copy it and call `requires_grad_()`.
 
     Args:
         net: the network that is to be trained: with taps, and a linear `head`. Only looked at and copied.
@@ -266,7 +266,6 @@ class AutoMix(nn.Module, Learner):
         return net if self.deploy_head == "clean" else WithHead(net, head)
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
-        """The four terms of a batch of images (B, C, H, W) with class ids (B,)."""
         terms: Terms = {}
         for part in self.in_parts(model, images, labels, generator=generator):
             terms |= part

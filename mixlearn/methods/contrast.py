@@ -137,16 +137,13 @@ def perceptron(sizes: Sequence[int], *, last_norm: bool = True, generator: Draws
 class Contrast(Unlabelled):
     """The skeleton of learners that compare views of images, and never read a label.
 
-    What the network's head would be given, its tap "pool", goes through a projector of three layers; what
-    asks goes through a predictor besides. The head stays as it is.
-
-    All that asks goes through the network in one call, and all keys in another, without gradients: through
-    the slow twin where there is one, else through the network itself, where a view that asks too is not sent
-    again. Projector and predictor normalise each view on its own, over the batch of all processes.
+    What the network's head would be given goes through a projector of three layers; what asks goes through a
+    predictor besides. All that asks goes through the network in one call, and all keys in another, without
+    gradients: through the slow twin where there is one, else through the network, where a view that asks too
+    is not sent again. Projector and predictor normalise each view on its own, over all processes.
 
     Args:
-        net: the network that is to be trained: with a tap "pool", `features` and a `head`. Only looked at and
-            copied.
+        net: the network that is to be trained: with a tap "pool", `features` and a `head`.
         augment: `augment(images, generator=…)` makes a view, and is called twice. Give it here, and none to
             `fit`. Contrastive learning asks for more than the crops and flips that stand here for a start.
         hidden: numbers in the projector's inner layers. Published: 4096.
@@ -205,7 +202,7 @@ class Contrast(Unlabelled):
     def deployed(self, model: Any) -> Any:
         """The network that is handed on, as `deploy` declared it beforehand, its head as it was.
 
-        The twin's weights ask for no gradient; to train it on, copy it and call `requires_grad_()`.
+        To train the twin on, copy it and call `requires_grad_()`.
         """
         return model if self.twin is None or self.deploy == "network" else self.twin["net"]
 
