@@ -202,7 +202,7 @@ def _extended(live: Any) -> Any:
     """The live box lab: the page knows `x`, `y`, `width` and `height`, the kernel `box` and `lam` too."""
     import traitlets
 
-    class Boxed(live):  # type: ignore[misc]
+    class Boxed(live):
         lam = traitlets.CFloat()
         box = traitlets.Any()
 

@@ -89,13 +89,11 @@ def beta_family(alphas: Sequence[float] = (0.1, 0.2, 0.4, 1.0, 2.0, 8.0)) -> Pic
                 array(inner), array(_density(inner, alpha)), color=look.COLOURS[k], linestyle=look.LINES[k]
             )
             # the label lies on its line, as heights do on a map; above it where that would hide a peak
-            at, where = (
-                height,
-                {"va": "center", "bbox": {"facecolor": look.PAPER, "edgecolor": "none", "pad": 0.8}},
-            )
+            label: dict[str, Any] = {"color": look.COLOURS[k], "size": 8, "ha": "center"}
             if alpha > 1:
-                at, where = max(height, middle[k]) + 0.015 * top, {"va": "bottom"}
-            axes.text(0.5, at, f"α = {alpha:g}", color=look.COLOURS[k], size=8, ha="center", **where)
+                axes.text(0.5, max(height, middle[k]) + 0.015 * top, f"α = {alpha:g}", va="bottom", **label)
+            else:
+                axes.text(0.5, height, f"α = {alpha:g}", va="center", bbox=look.GROUND, **label)
             shape = "level" if alpha == 1 else "rising to the ends" if alpha < 1 else "gathered in the middle"
             told.append(f"α = {alpha:g} is {look.number(middle[k])}{' at λ = 0.5' * (k == 0)}, {shape}")
     return Picture(figure, f"Densities of Beta(α, α) over λ: {'; '.join(told)}.")

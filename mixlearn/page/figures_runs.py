@@ -135,7 +135,8 @@ def frontier(rows: Sequence[Cell] | Sequence[tuple[int, int, int, float, float]]
             raise ValueError(
                 f"rows must hold each setting once, got (images, epochs, width) = {one[:3]} twice"
             )
-    many, trained, widths = (sorted({cell[k] for cell in cells}) for k in (0, 1, 2))
+    many, widths = sorted({cell.images for cell in cells}), sorted({cell.width for cell in cells})
+    trained = sorted({cell.epochs for cell in cells})
     if len(many) > len(look.COLOURS) or len(widths) > 3:
         most = f"at most {len(look.COLOURS)} numbers of images and 3 widths"
         raise ValueError(f"rows must hold {most}, got {many} and {widths}")
@@ -195,8 +196,10 @@ def _lines(axes: Any, cells: Sequence[Cell], many: Sequence[int], later: Sequenc
     heights = look.spread([y for _, _, y in ends], 0.07 * (high - low))
     for (k, x, _), height in zip(ends, heights, strict=True):
         name = f"{many[k]:,} images".replace(",", "\u2009")
-        at = {} if later else {"xycoords": axes.get_yaxis_transform()}  # at the right of the last panel
-        axes.annotate(name, (x if later else 1, height), (9, 0), color=look.COLOURS[k], **look.LABEL, **at)
+        aside: dict[str, Any] = (
+            {} if later else {"xycoords": axes.get_yaxis_transform()}
+        )  # at the right of the last panel
+        axes.annotate(name, (x if later else 1, height), (9, 0), color=look.COLOURS[k], **look.LABEL, **aside)
     return told
 
 

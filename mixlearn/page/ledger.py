@@ -66,8 +66,9 @@ def parts_of(net: Any, learner: MixSKD) -> dict[str, list[Tensor]]:
         return [weight for name, weight in named if ".head." not in f".{name}"], heads
 
     (backbone, own), (branches, others) = split(net), split(learner.side)
-    teacher, critics = list(learner.teacher.parameters()), list(learner.critics.parameters())
-    return dict(zip(PARTS, (backbone, branches, [*own, *others], teacher, critics), strict=True))
+    weights: list[list[Tensor]] = [backbone, branches, [*own, *others]]
+    weights += [list(learner.teacher.parameters()), list(learner.critics.parameters())]
+    return dict(zip(PARTS, weights, strict=True))
 
 
 @cache

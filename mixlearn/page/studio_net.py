@@ -102,7 +102,8 @@ def unpacked(data: bytes) -> tuple[ResNet, Facts]:
     facts, state = read(data)
     net = folded(resnet(8, len(facts["classes"]), width=facts["width"]))
     net.load_state_dict(state)
-    return net, Facts(*(tuple(facts[key]) for key in ("classes", "mean", "std")), facts["width"])
+    classes, mean, std = (tuple(facts[key]) for key in ("classes", "mean", "std"))
+    return net, Facts(classes, mean, std, facts["width"])
 
 
 @cache

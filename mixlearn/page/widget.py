@@ -104,7 +104,7 @@ def widget(
         alone: the class without anywidget.
         extended: makes the live class of the one that it is given.
     """
-    facts = {"_name": name, "_keys": tuple(state), "_still": still, "alt": alt}
+    facts: dict[str, Any] = {"_name": name, "_keys": tuple(state), "_still": still, "alt": alt}
     facts |= {"_rules": rules or {}, "_follows": follows or {}}
     try:
         live = _live_class(name, state)
