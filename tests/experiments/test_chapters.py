@@ -11,7 +11,7 @@ import mixlearn as ml
 from experiments import recipes
 from experiments.chapters import EXPERIMENTS
 from mixlearn import data as data_room
-from tests.lab.sets import Blobs
+from tests.sets import Blobs
 
 RELEASED = ("mixskd-fashion-released", "mixskd-emoji-released")  # corrected since, as chapter 6 says
 

@@ -18,7 +18,7 @@ from mixlearn import __main__ as shim
 from mixlearn import data as data_room
 from mixlearn.train import records as runs
 from mixlearn.train.finetune import linear_layer
-from tests.lab.sets import Blobs
+from tests.sets import Blobs
 
 SETS = {"fashion": Blobs(24, 1), "emoji": Blobs(24, 3), "cifar10": Blobs(40, 1, seed=3)}
 SHORT = ["--epochs", "2", "--images", "16", "--width", "4", "--accelerator", "cpu"]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import mixlearn as ml
 from experiments import dense
 from mixlearn.data.scenes import Scenes
-from tests.lab.sets import weights
 from tests.seeds import seeded
+from tests.sets import weights
 
 WAYS = {"detect": (dense.detect, "precision", 32), "segment": (dense.segment, "overlap", 8)}
 

@@ -10,8 +10,8 @@ from torch import nn
 
 import mixlearn as ml
 from experiments.training import fine_tune
-from tests.lab.sets import Blobs
 from tests.seeds import seeded
+from tests.sets import Blobs
 
 quick = {"epochs": 2, "batch_size": 16, "accelerator": "cpu", "progress": False}
 

@@ -15,7 +15,7 @@ from mixlearn.methods.learners import DDGSD, AutoMix, MixSKD, MoCo, SAMix
 from mixlearn.nets import vit
 from mixlearn.nets.drops import ShakeDrop
 from mixlearn.train.schedules import cosine
-from tests.lab.sets import Blobs
+from tests.sets import Blobs
 
 TINY = Blobs(12, channels=3, size=32)
 TINY.mean, TINY.std = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)

@@ -16,7 +16,7 @@ from experiments.published import with_views
 from experiments.rivals import MaskedImages, MixCo, SimSiam
 from mixlearn.methods.learners import MoCo, PatchMix, SimCLR
 from mixlearn.nets.resnet import resnet
-from tests.lab.sets import Blobs, weights
+from tests.sets import Blobs, weights
 
 COLOUR = Blobs(12, channels=3, size=32)
 COLOUR.mean, COLOUR.std = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)

@@ -27,9 +27,9 @@ from experiments.rivals import (
 )
 from experiments.training import told
 from mixlearn.methods.learners import DDGSD, Mixing, Plain
-from tests.lab.apart import apart
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
 from tests.seeds import seeded
+from tests.sets import Blobs, weights
 
 IMAGES, LABELS = torch.rand(6, 1, 8, 8, generator=seeded(1)), torch.tensor([0, 1, 2, 0, 0, 1])
 

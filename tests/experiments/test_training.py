@@ -15,8 +15,8 @@ from experiments.data import PictureSet
 from experiments.training import _side, block_apart, loaders, optimizer_apart, schedule_apart, train
 from mixlearn.methods.learners import AutoMix, PatchMix
 from mixlearn.train.schedules import WithDecay, cosine
-from tests.lab.sets import Blobs
 from tests.seeds import seeded
+from tests.sets import Blobs
 
 sgd = partial(torch.optim.SGD, lr=0.2, momentum=0.9)
 

@@ -21,9 +21,9 @@ from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
 from mixlearn.methods.samix import SAMixBlock, adjusted, bent
 from mixlearn.nets.taps import WithHead, pooled, staged
-from tests.lab.apart import apart
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
 from tests.seeds import seeded
+from tests.sets import Blobs, weights
 
 IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
 NETS = {

@@ -22,9 +22,9 @@ from mixlearn.methods.contrast import moco_loss, nt_xent, perceptron, rising
 from mixlearn.methods.learner import dealt, interleaved
 from mixlearn.methods.learners import MoCo, PatchMix, SimCLR
 from mixlearn.methods.patchmix import Encoded, patchmix, patchmix_terms
-from tests.lab.apart import apart
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
 from tests.seeds import seeded
+from tests.sets import Blobs, weights
 
 
 def some(seed, count=5, length=7):

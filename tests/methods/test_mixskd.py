@@ -24,9 +24,9 @@ from mixlearn.methods.mixskd import (
     mixskd_terms,
     stages_of,
 )
-from tests.lab.apart import apart
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
 from tests.seeds import seeded
+from tests.sets import Blobs, weights
 
 B, K, C, CLASSES = 5, 3, 6, 4
 

@@ -4,8 +4,6 @@ import json
 
 import pytest
 import torch
-from tests.lab.test_data_makers import script
-from tests.lab.test_runs import _record, _run
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,7 +14,9 @@ from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_te
 from mixlearn.page.host import bundle
 from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, effects, learning, parts_of
 from mixlearn.train import records as runs
+from tests.data.test_shipped import script
 from tests.seeds import seeded
+from tests.train.test_records import _record, _run
 
 B, K, C, CLASSES = 5, 3, 6, 4
 FORMS = [(adversarial, learn) for adversarial in (False, True) for learn in (True, False)]

@@ -18,7 +18,7 @@ from torch import nn
 
 import mixlearn as ml
 from mixlearn.train import checkpoint
-from tests.lab.sets import Blobs, weights
+from tests.sets import Blobs, weights
 
 
 def train(path: Path | None, result: Path) -> None:
@@ -39,7 +39,7 @@ def train(path: Path | None, result: Path) -> None:
 def child(path: Path | None, result: Path, seconds: float | None = None) -> bool:
     """Train in a process of its own, and kill it after so many seconds; whether it was still at work."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["lightning.fabric", "mixlearn.train.fit", "tests.lab.sets"])
+    server.set_forkserver_preload(["lightning.fabric", "mixlearn.train.fit", "tests.sets"])
     process = server.Process(target=train, args=(path, result))
     process.start()
     process.join(seconds)

@@ -17,8 +17,8 @@ from mixlearn.methods.learner import Twin
 from mixlearn.nets.taps import Tapped, WithHead
 from mixlearn.train.finetune import LayerDecay, layer_groups, linear_layer, with_new_head
 from mixlearn.train.schedules import cosine
-from tests.lab.sets import Blobs
 from tests.seeds import seeded
+from tests.sets import Blobs
 
 quick = {"epochs": 2, "batch_size": 16, "accelerator": "cpu", "progress": False}
 

@@ -16,8 +16,8 @@ from mixlearn.methods.learners import Mixing, Plain
 from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
 from mixlearn.train.weights import WeightAverage
-from tests.lab.quick_fit import quick, small_net
-from tests.lab.sets import Blobs, weights
+from tests.sets import Blobs, weights
+from tests.train.quick_fit import quick, small_net
 
 
 class Two(nn.Module):

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 import mixlearn as ml
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import CheckpointError
-from tests.lab.apart import apart
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
+from tests.sets import Blobs, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

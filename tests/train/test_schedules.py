@@ -13,8 +13,8 @@ import mixlearn as ml
 from mixlearn.methods.learners import Plain
 from mixlearn.train.fit import fit
 from mixlearn.train.schedules import Pace, WithDecay, constant, cosine, one_cycle, steps
-from tests.lab.sets import Blobs
 from tests.seeds import seeded
+from tests.sets import Blobs
 
 
 def test_cosine_is_torchs() -> None:

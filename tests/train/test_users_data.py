@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 import mixlearn as ml
 from mixlearn.methods.learners import Mixing, Plain
 from mixlearn.train import checkpoint as checkpoints
-from tests.lab.apart import apart
-from tests.lab.quick_fit import quick, small_net
-from tests.lab.sets import Blobs, weights
+from tests.apart import apart
+from tests.sets import Blobs, weights
+from tests.train.quick_fit import quick, small_net
 
 BLOBS = Blobs(48)
 ROWS = TensorDataset(BLOBS.images, BLOBS.labels)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["lightning.fabric", "mixlearn.train.fit", "tests.lab.sets"])
+_server.set_forkserver_preload(["lightning.fabric", "mixlearn.train.fit", "tests.sets"])
 
 
 def apart(function: Callable[..., Any], *args: Any) -> int | None:
