@@ -5,7 +5,7 @@ A setting is a recipe with options: called with `seed=` it trains, with `dry=Tru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from experiments.chapters.chapter_2 import embedded, sweep
 from experiments.chapters.chapter_3 import boxes
@@ -16,7 +16,7 @@ from experiments.chapters.chapter_7 import contrast
 from experiments.chapters.pilots import pilot_cifar, pilot_offcentre
 from experiments.training import Outcome
 
-Experiment = dict[str, Callable[..., Outcome]]
+Experiment = Mapping[str, Callable[..., Outcome]]
 
 EXPERIMENTS: dict[str, Experiment] = {
     "automix": automix,

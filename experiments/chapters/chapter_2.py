@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from experiments.recipes import emoji, fashion
 from mixlearn.methods.mixup import mixup
@@ -21,10 +22,11 @@ GRID = sorted(
     ((images, epochs, width) for images in (500, 2000) for epochs in (10, 40, 160) for width in (8, 16)),
     key=lambda cell: cell[0] * cell[1] * cell[2] ** 2,
 )
+MIXES: dict[str, dict[str, Any]] = {"plain": {}, "mixup": {"mix": mix}}
 sweep = {
     f"sweep-fashion-n{images}-e{epochs}-w{width}-{way}": partial(
         fashion, images=images, epochs=epochs, width=width, **options
     )
     for images, epochs, width in GRID
-    for way, options in (("plain", {}), ("mixup", {"mix": mix}))
+    for way, options in MIXES.items()
 }

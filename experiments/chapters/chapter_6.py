@@ -48,7 +48,10 @@ FASHION = COMPARED | {
     "byot": {"mix": BYOT},
 }
 
-EMOJI = COMPARED | {"plain-longer": {"epochs": 68}, "cutmix-longer": {"mix": half, "epochs": 68}}
+EMOJI: dict[str, dict[str, Any]] = COMPARED | {
+    "plain-longer": {"epochs": 68},
+    "cutmix-longer": {"mix": half, "epochs": 68},
+}
 
 on_fashion = partial(fashion, width=8, examine=partial(examine_quality, data="fashion"))
 on_emoji = partial(emoji, width=8, examine=partial(examine_quality, data="emoji"))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlearn.core.checks import as_count, as_ids, check_batch, check_ids, check_labels, is_integer, readable
+from mixlearn.core.fast import sent
 
 if TYPE_CHECKING:
     from mixlearn.core.plan import MixPlan
@@ -262,12 +263,15 @@ def _warn_of_multi_hot(targets: Tensor) -> None:
 def _class_weights(weight: Weights, ignore_index: int | None, logits: Tensor) -> Tensor:
     """How much each class counts, (C,) shaped to multiply logits (B, C, …); 0 for a class that is ignored."""
     classes = logits.shape[1]
-    each = torch.as_tensor([1.0] * classes if weight is None else weight).to(logits)
+    if weight is None:
+        each = logits.new_ones(classes)
+    else:
+        each = sent(torch.as_tensor(weight), logits.device).to(logits.dtype)
     if tuple(each.shape) != (classes,):
         shape = tuple(each.shape)
         raise ValueError(f"weight must hold one number for each of {classes} classes, got shape {shape}")
     if readable(each) and not bool(((each >= 0) & each.isfinite()).all()):
         raise ValueError(f"weight must be finite and at least 0, got {each.tolist()[:8]}")
     if ignore_index is not None and 0 <= ignore_index < classes:
-        each = each.index_fill(0, torch.tensor(ignore_index, device=each.device), 0)
+        each = each * (torch.arange(classes, device=each.device) != ignore_index)
     return each.view(-1, *(1,) * (logits.dim() - 2))

@@ -86,8 +86,8 @@ class ImageSet:
     def take(self, index: Tensor | Sequence[int]) -> ImageSet:
         """The set of these images alone, in this order, with everything that belongs to them."""
         chosen = torch.as_tensor(index)
-        parts = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
-        lists = {name: getattr(self, name) for name in ("names", "sources")}
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
+        lists: dict[str, Any] = {name: getattr(self, name) for name in ("names", "sources")}
         return replace(
             self,
             **{name: part[chosen] for name, part in parts.items() if part is not None},

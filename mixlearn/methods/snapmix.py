@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixlearn.core.boxes import box_area, inside_boxes
+from mixlearn.core.boxes import box_area
 from mixlearn.core.checks import check_labels, check_pixels
 from mixlearn.core.draw import boxes_for, given_or_drawn, sample_lam
-from mixlearn.core.fast import sent
+from mixlearn.core.fast import inside_boxes, sent
 from mixlearn.core.plan import Mixed, apply_plan
 from mixlearn.methods.resizemix import ResizePlan
 from mixlearn.methods.saliency import Saliency, saliency_of, spectral_residual

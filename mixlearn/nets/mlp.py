@@ -40,6 +40,7 @@ class MLP(nn.Module):
             self.head = nn.Linear(sizes[-1], as_count(num_classes, "num_classes", 1))
         self.stages = ("input", *(f"layer{i + 1}" for i in range(len(hidden))))
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.head.weight, 0.0, sizes[-1] ** -0.5, generator=generator)

@@ -252,7 +252,8 @@ class Tapped(nn.Module):
         return nn.Identity()
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
-        tap, places = tap or pass_on, self.places.items() if tap else ()
+        places = () if tap is None else self.places.items()
+        tap = pass_on if tap is None else tap
         hooks = [
             self.net.get_submodule(place).register_forward_hook(partial(_after, tap, name))
             for name, place in places

@@ -11,7 +11,8 @@ from mixlearn.page.figures_models import between, boundary, plane, reliability
 from mixlearn.page.figures_numbers import bars, beta_family, label_lines, lam_histogram
 from mixlearn.page.figures_runs import Cell, curves, differences, frontier
 from mixlearn.page.style import Picture, style
-from mixlearn.page.tables import Table, gains, records, table
+from mixlearn.page.tables import gains, records, table
+from mixlearn.train.records import Table
 
 __all__ = [
     "Cell",

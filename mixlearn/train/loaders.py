@@ -19,8 +19,10 @@ from mixlearn.nets.taps import evaluation
 
 IMAGES = ("images", "image", "pixel_values", "img", "inputs", "input", "x")  # keys of a dict, first found
 LABELS = ("labels", "label", "targets", "target", "y")
-_AS_IT_COMES = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator")
-_AS_IT_COMES += ("multiprocessing_context", "prefetch_factor", "persistent_workers")
+_AS_IT_COMES = (
+    *("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator"),
+    *("multiprocessing_context", "prefetch_factor", "persistent_workers"),
+)
 
 
 class Batch(NamedTuple):
@@ -88,7 +90,8 @@ class Memory:
         """The batches of an epoch but for the first `skip`."""
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
         for index in torch.randperm(self.size, generator=generator).split(self.batch_size)[skip:]:
-            yield Batch(*self.data.batch(index), index)
+            images, labels = self.data.batch(index)
+            yield Batch(images, labels, index)
 
 
 class Loader:

@@ -70,7 +70,7 @@ class Files:
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Add a row; rows of this step and of later ones, left by a run that was broken off, go."""
-        path, rows = self.folder / "metrics.csv", []
+        path, rows = self.folder / "metrics.csv", list[dict[str, Any]]()
         if path.exists():
             with open(path, newline="") as file:
                 rows = [row for row in csv.DictReader(file) if float(row["epoch"]) < step]

@@ -414,7 +414,7 @@ the seeds, the sha256 of the data, every epoch, and the final measures. This pag
 Values are means over the seeds ± the half width of the 95 % interval (Student's t). *Gap* is mean confidence
 minus accuracy: positive where the network is overconfident.
 """
-_HEAD = ("record", "network", "images", "epochs", "mixing", "test set or judge", "seeds")
+_HEAD: tuple[str, ...] = ("record", "network", "images", "epochs", "mixing", "test set or judge", "seeds")
 _HEAD += ("accuracy (%)", "NLL", "ECE (%)", "gap (%)")
 
 

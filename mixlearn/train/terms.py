@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-_RESERVED = ("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap")
+_RESERVED: tuple[str, ...] = ("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap")
 _RESERVED += ("mean_average_precision", "subset_accuracy", "f1")  # of several classes at once
 
 

@@ -132,7 +132,7 @@ def plans_apply(name: str) -> None:
             for plan in (own, sent)
         ]
         ids_mixed = plan_of_ids(own, ids)
-    assert not waits
+    assert not waits, waits
     expected = (plain.mix(maps), plain.blend(soft), plain.soften(labels, 4), plain.source_matrix())
     for found in (*results, (back.mix(maps), back.blend(soft), back.soften(labels, 4), back.source_matrix())):
         same(found, expected, "mix, blend, soften, source_matrix")
@@ -181,7 +181,7 @@ def losses_and_accuracy() -> None:
     there, ids = on_device((logits, labels))
     with counted() as waits:
         found = all_of(there, ids, plan.to(there.device))
-    assert not waits
+    assert not waits, waits
     same(found, expected, "losses", exact=False)
 
 
@@ -201,7 +201,7 @@ def saliency_maps() -> None:
 
     with counted() as waits:
         found = all_of(moved, there, ids)
-    assert not waits
+    assert not waits, waits
     same(found, all_of(net, images, labels), "saliency", exact=False)
 
 
@@ -255,7 +255,7 @@ def waits_are_seen() -> None:
             there.where(there > 1, 0.0),
         )
         there.masked_fill(there > 1, 0.0), there[torch.arange(2, device=device)], there.sum().backward
-    assert not waits
+    assert not waits, waits
     with pytest.raises(RuntimeError, match="same device"):
         there + torch.ones(4)
     with pytest.raises(RuntimeError, match="generator"):
