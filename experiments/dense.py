@@ -184,9 +184,9 @@ def learn(
                 images, targets = scenes.batch(chosen)
                 if torch.rand((), generator=generator) < 0.5:
                     images, targets = flipped(images, targets)
-                total = loss(images.to(device), targets)
+                cost = loss(images.to(device), targets)
                 optimizer.zero_grad()
-                total.backward()
+                cost.backward()
                 nn.utils.clip_grad_norm_(learnt, 5.0)
                 optimizer.step()
                 schedule.step()

@@ -88,11 +88,11 @@ class ImageSet:
         chosen = torch.as_tensor(index)
         parts: dict[str, Any] = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
         lists: dict[str, Any] = {name: getattr(self, name) for name in ("names", "sources")}
-        return replace(
-            self,
-            **{name: part[chosen] for name, part in parts.items() if part is not None},
-            **{name: tuple(p[k] for k in chosen.tolist()) for name, p in lists.items() if p is not None},
-        )
+        taken: dict[str, Any] = {name: part[chosen] for name, part in parts.items() if part is not None}
+        for name, values in lists.items():
+            if values is not None:
+                taken[name] = tuple(values[k] for k in chosen.tolist())
+        return replace(self, **taken)
 
     def subset(self, n: int, *, generator: torch.Generator | None = None) -> ImageSet:
         """A stratified random draw: each class keeps its share, to within one image.

@@ -157,7 +157,7 @@ class Loader:
                 sizes = self.shares.sizes.popleft() if self.shares else [len(images)] * self.world
                 yield [_joined(part.to(self.device), sizes) for part in (images, labels) if part is not None]
             return
-        batches = iter(self.loader) if self.rank == 0 else iter(())
+        batches: Iterator[Any] = iter(self.loader) if self.rank == 0 else iter(())
         while True:
             parts = [as_pair(batch, self.labelled) for batch in islice(batches, self.each)]
             sent = [[torch.cat(part) for part in zip(*parts, strict=True) if part[0] is not None]]
