@@ -1,7 +1,6 @@
 """`fit`: one loop that trains any network with any learner, on any device, and goes on after any end.
 
-`fit` checks its arguments; of a `Training`, `train` goes through the epochs, `one_epoch` through the batches,
-and `one_step` takes a step. Beside it are loaders.py (data), terms.py (losses), checkpoint.py and logs.py.
+`fit` checks its arguments. `Training.train` runs the epochs, `one_epoch` the batches, `one_step` one step.
 """
 
 from __future__ import annotations
