@@ -7,6 +7,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -83,7 +84,8 @@ def _unpack(cifar: Any, folder: Path, mirror: str | None, download: bool) -> Non
         "md5",
     )
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(folder, **safely)
 
 
 class Source(NamedTuple):
@@ -114,10 +116,12 @@ def find(root: Path, classes: int) -> Source | None:
             for path in paths:
                 facts = (folder / path).stat()
                 state.update(f"\n{path} {facts.st_size} {facts.st_mtime_ns}".encode())
-            return Source(
-                folder, paths, lambda path, base=folder: (base / path).read_bytes(), state.hexdigest()
-            )
+            return Source(folder, paths, partial(_read, folder), state.hexdigest())
     return None
+
+
+def _read(folder: Path, path: str) -> bytes:
+    return (folder / path).read_bytes()
 
 
 def _images(paths: Iterable[str]) -> list[str]:

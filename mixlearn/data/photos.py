@@ -99,4 +99,5 @@ def photos(size: int = SIZE) -> Photos:
         pixels = numpy.stack([decode(files[f"{stem}.{ending}"], mode) for stem in stems])
         part = torch.from_numpy(pixels).view(len(stems), SIZE, SIZE, -1).permute(0, 3, 1, 2).float() / 255
         parts.append(part if size == SIZE else F.interpolate(part, (size, size), mode="area"))
-    return Photos(*parts, NAMES, tuple(credits[stem] for stem in stems))
+    images, masks = parts
+    return Photos(images, masks, NAMES, tuple(credits[stem] for stem in stems))

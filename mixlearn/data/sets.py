@@ -86,13 +86,13 @@ class ImageSet:
     def take(self, index: Tensor | Sequence[int]) -> ImageSet:
         """The set of these images alone, in this order, with everything that belongs to them."""
         chosen = torch.as_tensor(index)
-        parts = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
-        lists = {name: getattr(self, name) for name in ("names", "sources")}
-        return replace(
-            self,
-            **{name: part[chosen] for name, part in parts.items() if part is not None},
-            **{name: tuple(p[k] for k in chosen.tolist()) for name, p in lists.items() if p is not None},
-        )
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
+        parts = {name: part[chosen] for name, part in parts.items() if part is not None}
+        for name in ("names", "sources"):
+            each = getattr(self, name)
+            if each is not None:
+                parts[name] = tuple(each[k] for k in chosen.tolist())
+        return replace(self, **parts)
 
     def subset(self, n: int, *, generator: torch.Generator | None = None) -> ImageSet:
         """A stratified random draw: each class keeps its share, to within one image.
