@@ -76,15 +76,11 @@ def pictures(
         root: the folder.
         name: of the set, for run records.
         size: pixels of a side.
-        train_transform: from a PIL picture to a float image in [0, 1]; None is `random_crop(size)`.
-        test_transform: likewise; None is `centre_crop(size)`.
+        train_transform, test_transform: from a PIL picture to a float image in [0, 1]; None is
+            `random_crop(size)` and `centre_crop(size)`.
 
     Returns:
         The set; its `sha256` is that of the names and sizes of the files.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        DamagedFile: classes are in one part alone, or have no picture.
     """
     datasets = need("torchvision.datasets", "reading folders of pictures")
     views = {"train": train_transform or random_crop(size), "val": test_transform or centre_crop(size)}

@@ -84,8 +84,8 @@ def _unpack(cifar: Any, folder: Path, mirror: str | None, download: bool) -> Non
         "md5",
     )
     with tarfile.open(archive) as tar:
-        safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        tar.extractall(folder, **safe)
+        safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(folder, **safely)
 
 
 class Source(NamedTuple):
@@ -116,11 +116,11 @@ def find(root: Path, classes: int) -> Source | None:
             for path in paths:
                 facts = (folder / path).stat()
                 state.update(f"\n{path} {facts.st_size} {facts.st_mtime_ns}".encode())
-            return Source(folder, paths, partial(_from_folder, folder), state.hexdigest())
+            return Source(folder, paths, partial(_read, folder), state.hexdigest())
     return None
 
 
-def _from_folder(folder: Path, path: str) -> bytes:
+def _read(folder: Path, path: str) -> bytes:
     return (folder / path).read_bytes()
 
 

@@ -87,12 +87,12 @@ class ImageSet:
         """The set of these images alone, in this order, with everything that belongs to them."""
         chosen = torch.as_tensor(index)
         parts: dict[str, Any] = {name: getattr(self, name) for name in ("images", "labels", "masks", "boxes")}
-        lists: dict[str, Any] = {name: getattr(self, name) for name in ("names", "sources")}
-        taken: dict[str, Any] = {name: part[chosen] for name, part in parts.items() if part is not None}
-        for name, values in lists.items():
-            if values is not None:
-                taken[name] = tuple(values[k] for k in chosen.tolist())
-        return replace(self, **taken)
+        parts = {name: part[chosen] for name, part in parts.items() if part is not None}
+        for name in ("names", "sources"):
+            each = getattr(self, name)
+            if each is not None:
+                parts[name] = tuple(each[k] for k in chosen.tolist())
+        return replace(self, **parts)
 
     def subset(self, n: int, *, generator: torch.Generator | None = None) -> ImageSet:
         """A stratified random draw: each class keeps its share, to within one image.
