@@ -28,9 +28,14 @@ def need(module: str, use: str, extra: str = "lab") -> Any:
 
 
 def moved(name: str, module: str, places: Mapping[str, str]) -> Any:
-    """A name that has gone from a module to `experiments`, with a warning; for the module's `__getattr__`."""
+    """A name that has gone from a module to `experiments`, with a warning; for the module's `__getattr__`.
+
+    A place that begins with "ml." is what replaces a name that is gone for good.
+    """
     if name not in places:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    if places[name].startswith("ml."):
+        raise AttributeError(f"{module}.{name} has gone; use {places[name]}")
     try:
         value = getattr(import_module(places[name]), name)
     except ModuleNotFoundError as missing:

@@ -41,4 +41,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    return moved(name, __name__, dict.fromkeys(_RIVALS, "experiments.rivals"))
+    places = dict.fromkeys(_RIVALS, "experiments.rivals")
+    return moved(name, __name__, places | {"Taught": "ml.fit with a learner of your own"})

@@ -6,6 +6,7 @@
 Picture: An equation of pictures: cat times its mask plus dog times its mask is the mixture, 60 % ...
 """
 
+from mixlearn.core.extras import moved
 from mixlearn.page.figures_images import batch, images, plan, retrieval
 from mixlearn.page.figures_models import between, boundary, plane, reliability
 from mixlearn.page.figures_numbers import bars, beta_family, label_lines, lam_histogram
@@ -38,3 +39,8 @@ __all__ = [
     "style",
     "table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    gone = {"beta_density": "beta_family", "comparison": "records", "strip": "images"}
+    return moved(name, __name__, {old: f"ml.figures.{new}" for old, new in gone.items()})
