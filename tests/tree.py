@@ -115,10 +115,11 @@ def entered() -> set[str]:
         if event == "call" and name.startswith("mixlearn") and frame.f_code.co_name != "<module>":
             found.add(name)
 
+    fit = ml.fit
     for watch in (None, see):  # what is imported on the first call is no part of a batch's way
         sys.setprofile(watch)
         try:
-            ml.fit(net, data, learner, epochs=1, batch_size=4, progress=False)
+            fit(net, data, learner, epochs=1, batch_size=4, progress=False)
         finally:
             sys.setprofile(None)
     return found

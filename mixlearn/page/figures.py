@@ -6,6 +6,8 @@
 Picture: An equation of pictures: cat times its mask plus dog times its mask is the mixture, 60 % ...
 """
 
+from typing import Any
+
 from mixlearn.core.extras import moved
 from mixlearn.page.figures_images import batch, images, plan, retrieval
 from mixlearn.page.figures_models import between, boundary, plane, reliability
