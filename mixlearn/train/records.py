@@ -89,7 +89,7 @@ def _t_quantile(freedom: int) -> float:
 
 
 def shown(name: str, value: Interval) -> str:
-    """An interval in the unit of its measure: hundredths for shares, otherwise as it is."""
+    """The interval `value` in the unit of the measure `name`: hundredths for shares, otherwise as it is."""
     return value.percent() if is_share(name) else str(value)
 
 
@@ -230,7 +230,7 @@ def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
 
 
 def write(record: Record, where: str | os.PathLike[str] | None = None) -> Path:
-    """Write a record whole or not at all, and return the path of its file.
+    """Write a `record` whole or not at all to the folder `where`, and return the path of its file.
 
     Raises:
         RecordError: a record that would not load again, or that names this machine or a folder of it.

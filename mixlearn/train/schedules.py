@@ -23,6 +23,11 @@ Schedules = Callable[[int, int], tuple[float, ...]]  # a factor for each group o
 def constant(step: int, total: int, *, warmup: float = 0.0) -> float:
     """The full rate after a linear warm-up.
 
+    Args:
+        step: steps done, from 0 to `total`.
+        total: steps of the whole run.
+        warmup: share of the run, in [0, 1), in which the rate rises.
+
     >>> [constant(step, 4, warmup=0.5) for step in range(4)]
     [0.5, 1.0, 1.0, 1.0]
     """
@@ -31,6 +36,8 @@ def constant(step: int, total: int, *, warmup: float = 0.0) -> float:
 
 def cosine(step: int, total: int, *, warmup: float = 0.0, floor: float = 0.0) -> float:
     """Linear warm-up, then half a cosine from 1 down to `floor`, a fraction of the full rate.
+
+    step, total, warmup: as for `constant`.
 
     Source: Loshchilov & Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts*, ICLR 2017, eq. 5.
 
@@ -49,6 +56,8 @@ def steps(
 ) -> float:
     """Linear warm-up, then a drop by `gamma` at each fraction `at` of the run.
 
+    step, total, warmup: as for `constant`.
+
     The default is the Mixup paper's on CIFAR (epochs 100 and 150 of 200).
 
     >>> [round(steps(step, 4), 3) for step in range(4)]
@@ -62,6 +71,8 @@ def steps(
 
 def one_cycle(step: int, total: int, *, rise: float = 0.3, start: float = 0.04, end: float = 0.0) -> float:
     """Half a cosine up from `start` to 1 in the first `rise` of the run, then half a cosine down to `end`.
+
+    step, total: as for `constant`.
 
     Source: Smith & Topin, *Super-Convergence*, 2019, with the cosine arms usual since.
 

@@ -164,9 +164,9 @@ MISTAKES = [
 def test_a_mistake_is_one_line(small: Path, capsys) -> None:
     assert main([*TRAIN, "--keep", "--out", "records"]) == 0
     Path("bad.pt").write_bytes(b"bad")
-    state = ml.train.checkpoints.load(FILE)
+    state = ml.train.checkpoint.load(FILE)
     state["place"]["epoch"] = 1
-    ml.train.checkpoints.save("half.pt", {key: value for key, value in state.items() if key != "format"})
+    ml.train.checkpoint.save("half.pt", {key: value for key, value in state.items() if key != "format"})
     capsys.readouterr()
     for words, expected in MISTAKES:
         assert expected in answer(words, capsys)

@@ -141,7 +141,7 @@ def test_training_views_show_what_is_published(monkeypatch: pytest.MonkeyPatch) 
         views[name] = (list(crop.size), crop.scale, options["root"])
         return TINY
 
-    monkeypatch.setattr("mixlearn.data.load", load)
+    monkeypatch.setattr("experiments.training.pictures", load)
     for name in ("aircraft", "places205"):
         recipes.fine_grained(name=name, root="here", dry=True, workers=0)
     recipes.tiny_imagenet(root="there", dry=True, workers=0)

@@ -11,7 +11,7 @@ from torch import nn
 
 import mixlearn as ml
 from experiments import recipes
-from experiments.data import PictureSet
+from experiments.data import PictureSet, random_crop
 from experiments.training import _side, block_apart, loaders, optimizer_apart, schedule_apart, train
 from mixlearn.methods.learners import AutoMix, PatchMix
 from mixlearn.train.schedules import WithDecay, cosine
@@ -93,7 +93,7 @@ def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> N
     files = tuple(tmp_path / f"{k}.png" for k in range(4))
     for file in files:
         Image.new("RGB", (40, 40)).save(file)
-    part = PictureSet(files, torch.arange(4) % 2, ml.data.random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
+    part = PictureSet(files, torch.arange(4) % 2, random_crop(32, 0.5), (0.5,) * 3, (0.5,) * 3)
     data = ml.data.sets.Data("mine", ("a", "b"), part, {"test": part}, (0.5,) * 3, (0.5,) * 3, "")
     before = torch.get_rng_state()
     assert _side(part) == 32 and torch.equal(before, torch.get_rng_state())

@@ -31,7 +31,7 @@ def test_cutout_of_several_holes_and_of_given_boxes():
         ml.cutout(images, holes=0)
     with pytest.raises(ValueError, match=r"holes .* boxes hold one for each image, got holes = 3 with boxes"):
         ml.cutout(images, holes=3, boxes=[2, 3, 4, 8])
-    with pytest.raises(ValueError, match="size = -1"):
+    with pytest.raises(ValueError, match="size must be at least 0, got -1"):
         ml.cutout(images, size=-1)
 
 
