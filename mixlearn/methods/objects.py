@@ -76,8 +76,9 @@ def mix_objects(
             )
     if not 0 <= least <= 1:
         raise ValueError(f"least must lie in [0, 1], got {least}")
-    size = plan.size if isinstance(plan, BoxPlan) else tuple(plan.masks.shape[-2:])
-    boxes, labels = _checked(boxes, labels, len(plan), None if size == (1, 1) else size)  # Mixup's fit any
+    height, width = plan.size if isinstance(plan, BoxPlan) else plan.masks.shape[-2:]
+    size = None if height == width == 1 else (height, width)  # plans of Mixup fit any size
+    boxes, labels = _checked(boxes, labels, len(plan), size)
     mixed = []
     for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
         seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))

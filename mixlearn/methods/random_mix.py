@@ -50,7 +50,7 @@ class RandomMix:
         self.methods = list(methods)
         if not self.methods:
             raise ValueError("methods must hold at least one mixing function, got none")
-        self.odds = [1.0 if odds is None else float(odd) for odd in (methods if odds is None else odds)]
+        self.odds = [1.0] * len(self.methods) if odds is None else [float(odd) for odd in odds]
         if len(self.odds) != len(self.methods):
             raise ValueError(
                 f"odds must hold one number for each of {len(self.methods)} methods, got {len(self.odds)}"
