@@ -37,7 +37,6 @@ class Learner(Protocol):
     Attributes:
         reads_labels: False where labels are never looked at, so that the network's head stays untrained.
         compares: True where images of a batch are compared, so that a batch of one image says nothing.
-        autocast: while `fit` runs, the context for the learner's own passes, in the precision of the run.
 
     >>> class Halves(Learner):
     ...     def __call__(self, model, images, labels, *, generator=None):
@@ -48,6 +47,7 @@ class Learner(Protocol):
 
     reads_labels: ClassVar[bool] = True
     compares: ClassVar[bool] = False
+    #: While `fit` runs, the context for the learner's own passes, in the precision of the run.
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws) -> Terms:

@@ -67,24 +67,29 @@ class LearnerModule(LightningModule):
         self._pace: Pace | None = None
 
     def forward(self, images: Tensor) -> Any:
+        """The network's outputs for images (B, C, H, W)."""
         return self.model(images)
 
     def setup(self, stage: str) -> None:
+        """Keep parts that the learner leaves unused out of training."""
         if stage == "fit":
             self._unused = unused_apart(self.learner, self.model)
             self._unused.__enter__()
 
     def teardown(self, stage: str) -> None:
+        """Give those parts back."""
         if self._unused is not None:
             self._unused.__exit__(None, None, None)
             self._unused = None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of all weights that learn, the learner's own too."""
         made = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])
         self._pace = Pace(made, self.schedule)
         return made
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The sum of the learner's terms for a batch."""
         images, labels = as_pair(batch, self.hooks.reads_labels)
         if self.augment is not None:
             images = self.augment(images, generator=self.generator)
@@ -98,10 +103,12 @@ class LearnerModule(LightningModule):
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step of the optimiser, then what the learner does after it."""
         super().optimizer_step(*args, **kwargs)
         self.hooks.after_step(self.model)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log accuracy and NLL of a batch."""
         images, labels = as_pair(batch)
         logits = logits_of(self.model(images))
         measures = {"accuracy": (logits.argmax(1) == labels).float().mean()}
@@ -109,9 +116,11 @@ class LearnerModule(LightningModule):
         self.log_dict(measures, batch_size=len(images), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the generator."""
         checkpoint["draws"] = self.generator.get_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
         self.generator.set_state(checkpoint["draws"].cpu())
 
 
