@@ -319,7 +319,14 @@ class MixSKD(nn.Module, Learner):
             pairs.append((as_map(features[self.final]), logits))  # (2B, C, h, w), (2B, classes)
             halves = [(dealt(maps, 2), dealt(answers, 2)) for maps, answers in pairs]
             views = [Views([maps[k] for maps, _ in halves], [said[k] for _, said in halves]) for k in (0, 1)]
-            options = {"temperature": self.temperature, "adversarial": self.adversarial}
-            parts = self.teacher, list(self.critics)
-            terms = mixskd_terms(views[0], views[1], mixed.plan, labels, *parts, **options)
+            terms = mixskd_terms(
+                views[0],
+                views[1],
+                mixed.plan,
+                labels,
+                self.teacher,
+                list(self.critics),
+                temperature=self.temperature,
+                adversarial=self.adversarial,
+            )
         return {name: self.weights[name] * term for name, term in terms.items()}
