@@ -67,9 +67,11 @@ class Learner(Protocol):
 
     def advance(self, progress: float) -> None:
         """Before each step: how far training has come, from 0 to 1."""
+        return
 
     def after_step(self, model: Any) -> None:
         """After each step of the optimiser, such as for a twin that follows the network."""
+        return
 
     def deployed(self, model: Any) -> Any:
         """The network that predicts after training, given the one that was trained."""
