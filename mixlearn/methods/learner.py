@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -88,6 +88,13 @@ def check_callable(name: str, function: Any, arguments: str) -> None:
         raise TypeError(f"{name} must be a function ({arguments}), got {type(function).__name__}")
 
 
+def tell(mix: Any, progress: float) -> None:
+    """Set `progress`, from 0 to 1, of a mix that has it, or of each in a mapping."""
+    for one in mix.values() if isinstance(mix, Mapping) else (mix,):
+        if hasattr(one, "progress"):
+            one.progress = progress
+
+
 class Plain(Learner):
     """Cross-entropy on the images as they are. Its term is "labels".
 
@@ -157,9 +164,8 @@ class Mixing(Plain):
         self.mix = mix
 
     def advance(self, progress: float) -> None:
-        """Tell a mix with a schedule of p how far training has come."""
-        if hasattr(self.mix, "progress"):
-            self.mix.progress = progress
+        """Tell a mix with an attribute `progress`, such as a `RandomMix`, how far training has come."""
+        tell(self.mix, progress)
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         mixed, targets = self.mixed(self.mix, images, labels, generator)
@@ -251,12 +257,20 @@ class Twin(nn.Module):
         for module in self.copies.modules():
             if buffers == "averaged" and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 0.0  # of its running means
+        wholes = [copy for copy in self.copies.values() if copy.training]
+        self.still = tuple(
+            part for whole in wholes for part in whole.modules() if not part.training
+        )  # frozen
 
     def __getitem__(self, name: str) -> Any:
         return self.copies[name]
 
     def advance(self, progress: float) -> None:
-        """Take the momentum of this moment of training."""
+        """Take the momentum of this moment of training; whoever evaluated the twin may have left it so."""
+        if self.training:
+            self.copies.train()
+            for part in self.still:
+                part.training = False
         if self.schedule is not None:
             self.momentum = self.schedule(progress)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mixlearn.core.checks import as_count
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved
+from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved, tell
 from mixlearn.methods.mixup import mixup
 from mixlearn.nets.taps import Tapped, check_taps, initialise, read
 
@@ -307,6 +307,10 @@ class MixSKD(nn.Module, Learner):
         self.teacher = SelfTeacher(channels, count, self.num_classes, generator=generator)
         self.critics = nn.ModuleList(Critic(channels, generator=generator) for _ in range(count))
         self.critics.requires_grad_(critics_learn)
+
+    def advance(self, progress: float) -> None:
+        """Tell the mix how far training has come."""
+        tell(self.mix, progress)
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         """The six terms of a batch of images (B, C, H, W) with class ids (B,), each by its weight."""

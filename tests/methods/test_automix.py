@@ -417,6 +417,18 @@ def test_one_epoch_moves_every_part(name, kind, precision):
     assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
+def test_a_twin_that_was_evaluated_trains_on_as_before():
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), 6)
+    ways = []
+    for evaluated in (False, True):
+        model, learner = made()
+        if evaluated:
+            learner.deployed(model).eval()
+        ml.fit(model, data, learner, epochs=2, progress=False)
+        ways.append(torch.cat([weights(model), weights(learner)]))
+    assert torch.equal(*ways)
+
+
 @pytest.mark.parametrize("ablate", [("clean",), ("generator", "mask")])
 def test_fit_takes_each_part_and_leaves_out_what_is_ablated(ablate):
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES, LABELS), 6)

@@ -239,6 +239,12 @@ def test_teacher_critics_and_branches_are_trained_and_kept(tmp_path):
     assert set(saved) == set(learner.state_dict())
 
 
+def test_a_mix_with_a_schedule_is_told_how_far_training_has_come():
+    mix = ml.RandomMix([ml.mixup], p=lambda progress: progress)
+    fitted({"mix": mix})
+    assert mix.probability() > 0
+
+
 def test_the_released_slips_can_be_repeated():
     _, _, moved = fitted(ablate=("mixed",))
     assert not any(name.startswith("teacher.") for name in moved)  # nobody teaches the teacher
