@@ -28,7 +28,7 @@ from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_
 from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
 from mixlearn.train.logs import Progress, as_loggers, image_grid, log_picture, peak_memory
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, Watch, check_images, finite, total_loss
+from mixlearn.train.terms import Hooks, Watch, check_images, checked_terms, finite, total_loss
 from mixlearn.train.weights import WeightAverage, frozen, logits_of, takes_one_image, unused_apart
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
@@ -329,7 +329,7 @@ class Training:
             self.fabric.backward(share * total_loss(terms, ablate))
             return terms
         terms = {}
-        for part in self.hooks.in_parts(*given, generator=self.draws):
+        for part in map(checked_terms, self.hooks.in_parts(*given, generator=self.draws)):
             if kept := {name: term for name, term in part.items() if name not in ablate}:
                 self.fabric.backward(share * total_loss(kept, ()))
             terms |= {name: term.detach() for name, term in part.items()}

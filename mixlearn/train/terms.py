@@ -28,10 +28,22 @@ def _nothing(given: Any) -> list[Any]:
     return []
 
 
-def total_loss(terms: dict[str, Tensor], ablate: Sequence[str]) -> Tensor:
+def checked_terms(terms: Any) -> dict[str, Tensor]:
+    """What a learner returned, which must be scalars by name."""
+    if not isinstance(terms, dict):
+        raise TypeError(
+            f"a learner must return a dict of scalar tensors, one a loss term, got {type(terms).__name__}"
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.dim():
+            what = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise TypeError(f"a learner's terms must be scalar tensors, got {what} for {name!r}")
+    return terms
+
+
+def total_loss(terms: Any, ablate: Sequence[str]) -> Tensor:
     """The sum of the terms that are not ablated."""
-    if not isinstance(terms, dict) or not all(isinstance(t, Tensor) and t.dim() == 0 for t in terms.values()):
-        raise TypeError("a learner must return a dict of scalar tensors, one a loss term")
+    terms = checked_terms(terms)
     taken = [name for name in terms if name in _RESERVED and not (name == "loss" and len(terms) == 1)]
     if taken:
         raise ValueError(f"a loss term must not be called {taken[0]!r}: the log keeps that name for itself")

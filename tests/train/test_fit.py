@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixlearn as ml
-from mixlearn.methods.learners import Mixing, Plain
+from mixlearn.methods.learners import Learner, Mixing, Plain
 from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
 from mixlearn.train.weights import WeightAverage
@@ -249,6 +249,17 @@ def test_a_nan_image_is_named() -> None:
         quick(small_net(), loader, Plain())
 
 
+class Whole(Learner):
+    """Returns what a learner must not."""
+
+    def __init__(self, way: int = 1) -> None:
+        self.way = way
+
+    def __call__(self, model, images, labels, *, generator):
+        loss = nn.functional.cross_entropy(model(images), labels, reduction="none")
+        return loss.sum() if self.way == 1 else {"labels": loss}
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [
@@ -264,8 +275,10 @@ def test_a_nan_image_is_named() -> None:
         (
             {"learner": lambda m, x, y, *, generator: m(x).sum()},
             TypeError,
-            "must return a dict of scalar tensors",
+            "must return a dict of scalar tensors, one a loss term, got Tensor",
         ),
+        ({"learner": Whole()}, TypeError, "must return a dict of scalar tensors, .* got Tensor"),
+        ({"learner": Whole(2)}, TypeError, r"must be scalar tensors, got shape \(16,\) for 'labels'"),
     ],
 )
 def test_bad_arguments_say_what_came(options: dict, kind: type[Exception], words: str) -> None:
