@@ -107,10 +107,11 @@ def _fastai(calls: dict[str, Any]) -> None:
 
         def call(images: Tensor, labels: Tensor, peer: Any = peer) -> Told:
             batch = Batch()
-            batch.xb, batch.yb, batch.x, batch.y = (images,), (labels,), images, labels  # type: ignore[attr-defined]
+            vars(batch).update(xb=(images,), yb=(labels,), x=images, y=labels)
             peer.learn = batch
             peer.before_batch()
-            return batch.xb[0], torch.as_tensor(peer.lam).flatten().expand(BATCH)  # type: ignore[attr-defined]
+            share = torch.as_tensor(peer.lam).flatten().expand(BATCH)
+            return batch.xb[0], share  # type: ignore[attr-defined]
 
         calls[name] = ("fastai", call)
 

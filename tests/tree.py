@@ -168,7 +168,8 @@ def kinds(paths: Iterable[Path]) -> dict[str, int]:
         taken: set[int] = set()
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
-                taken |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))  # type: ignore[operator]
+                first = node.body[0]
+                taken |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
         found["docstrings"] += len(taken)
         for number, line in enumerate(text.splitlines(), 1):
             if number not in taken:

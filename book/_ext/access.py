@@ -1,7 +1,7 @@
 """Mends what readers with a screen reader would stumble over in the pages that Sphinx and MyST-NB write.
 
-A fold is named by the words it shows ("Show code cell source") and not by one name for all folds. The empty corner of a
-table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything.
+A fold is named by the words it shows ("Show code cell source") and not by one name for all folds. The empty
+corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything.
 """
 
 from __future__ import annotations

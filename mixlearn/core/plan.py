@@ -15,7 +15,6 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mixlearn.core.checks import check_batch, check_boxes, check_labels, check_patch, check_size
 from mixlearn.core.fast import Fill, filled, inside_boxes, paste, pick, quick_sum, sent, shift_patches, take
@@ -199,7 +198,7 @@ class MixPlan:
                 of two such images it is a row of zeros. Tell `soft_cross_entropy` of it too.
 
         Returns:
-            (B, C) float, each row summing to what the rows of `labels` sum to (1 for ids, less the ignored).
+            (B, C) float. Rows sum to 1 for ids, less what is ignored and where weights sum to 1.
         """
         classes = check_labels(labels, len(self), num_classes, ignore_index)
         if labels.dim() == 2:
@@ -211,7 +210,7 @@ class MixPlan:
         return targets.scatter_add_(1, ids[self.sources].T, weights.T)  # (B, C)
 
     def source_matrix(self) -> Tensor:
-        """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1."""
+        """W (B, B): W[i, j] is the share of image j in mixture i. Rows sum to 1 where weights do."""
         matrix = self.weights.new_zeros(len(self), len(self))
         return matrix.scatter_add_(1, self.sources.T, self.weights.T)
 
@@ -435,76 +434,3 @@ class PatchPlan(MixPlan):
         rows, columns = (side // self.patch for side in self.size)
         grid = self.groups.view(rows, 1, columns, 1)
         return grid.expand(-1, self.patch, -1, self.patch).reshape(self.size)
-
-
-class EachPlan(MixPlan):
-    """A plan in which image i is mixed as `plans[chosen[i]]` says; of any kinds, for the whole batch."""
-
-    plans: tuple[MixPlan, ...]
-    chosen: Tensor
-    _stay: ClassVar[tuple[str, ...]] = ("chosen",)
-
-    def __init__(self, plans: Sequence[MixPlan], chosen: Tensor) -> None:
-        if not plans or any(len(plan) != len(chosen) for plan in plans):
-            sizes = [len(plan) for plan in plans]
-            raise ValueError(f"plans must be one or more for {len(chosen)} images, got {sizes}")
-        vars(self).update(plans=tuple(plans), chosen=chosen, boxes=None)  # the class is frozen
-
-    def to(self, device: torch.device | str) -> EachPlan:
-        """The same plan on another device."""
-        return super().to(device)._with(plans=tuple(plan.to(device) for plan in self.plans))
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    @cached_property
-    def sources(self) -> Tensor:
-        """(K, B), K the most parts of any plan; an image with fewer has itself in the rest, with share 0."""
-        own = torch.arange(len(self), device=self.plans[0].device).expand(self._parts, -1)
-        return each(
-            [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans], self.chosen, 1
-        )
-
-    @cached_property
-    def weights(self) -> Tensor:
-        """(K, B): the shares of the labels."""
-        return each([self._padded(plan.weights) for plan in self.plans], self.chosen, 1)
-
-    @cached_property
-    def masks(self) -> Tensor:
-        """(K, B, 1, H, W), or (K, B, 1, 1, 1) where all plans have constant masks."""
-        height, width = (max(plan.masks.shape[k] for plan in self.plans) for k in (-2, -1))
-        shape = (self._parts, len(self), 1, height, width)
-        return each([self._padded(plan.masks).expand(shape) for plan in self.plans], self.chosen, 1)
-
-    @cached_property
-    def lam_asked(self) -> Tensor:
-        """(B,): the λ that each image's plan was asked for."""
-        asked = [plan.lam if plan.lam_asked is None else plan.lam_asked for plan in self.plans]
-        return each(asked, self.chosen)
-
-    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """Each image mixed by its own plan; (B, …, H, W) of what all plans can mix."""
-        return each([plan.mix(images, fill=fill) for plan in self.plans], self.chosen)
-
-    def describe(self, i: int, names: Sequence[str] | None = None) -> str:
-        """Mixture i in one sentence, as its own plan puts it."""
-        plan = self.plans[int(self.chosen[i])] if -len(self) <= i < len(self) else self.plans[0]
-        return plan.changed(weights=self.weights[: len(plan.sources)]).describe(i, names)
-
-    @property
-    def _parts(self) -> int:
-        return max(len(plan.sources) for plan in self.plans)
-
-    def _padded(self, values: Tensor) -> Tensor:
-        """values (k, …) with zeros up to (K, …)."""
-        return F.pad(values, (0, 0) * (values.dim() - 1) + (0, self._parts - len(values)))
-
-
-def each(values: Sequence[Tensor], chosen: Tensor, dim: int = 0) -> Tensor:
-    """From several tensors of one shape, for each place i along a dimension that of `values[chosen[i]]`."""
-    out = values[0]
-    for k, other in enumerate(values[1:], 1):
-        here = (chosen == k).to(other.device, non_blocking=True)
-        out = torch.where(here.view(*(1,) * dim, -1, *(1,) * (other.dim() - dim - 1)), other, out)
-    return out

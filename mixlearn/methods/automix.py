@@ -187,7 +187,7 @@ class AutoMix(nn.Module, Learner):
         block: options of the `MixBlock`, such as {"embed": False}.
         joint: train both on the same mixtures by one loss, without a twin: for study.
         plainly: compute each part as published, for comparison: slower, with the same gradients.
-        smoothing: share of each mixed label spread over all classes.
+        smoothing: share of each label, of images and of mixtures, spread over all classes.
         generator: source of the first weights of the new parts.
 
     Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).

@@ -15,6 +15,8 @@ Convex Problems*, 2011), which is what a batch on an accelerator wants.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
@@ -50,6 +52,17 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
     >>> [cut(unary, torch.zeros(1, 0, 2), torch.tensor([[[c]]])).diff().item() for c in (0.01, 9.0)]
     [1.0, 0.0]
     """
+    return next(masks for masks, done in cuts(unary, down, across, steps, tolerance) if bool(done))
+
+
+@torch.no_grad()
+def cuts(
+    unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance: float = 1e-2
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What `cut` has after some of its steps, and whether these are its masks; the last are in any case.
+
+    A caller on an accelerator that must read other values too can read all in one wait.
+    """
     if readable(unary) and not all(bool(part.isfinite().all()) for part in (unary, down, across)):
         raise ValueError("costs must be finite, got values that are not")
     blocks = _Blocks(unary, down, across)
@@ -59,9 +72,11 @@ def cut(unary: Tensor, down: Tensor, across: Tensor, steps: int = 200, tolerance
         blocks.step()
         if count % 8 == 0:  # an accelerator is seldom asked; meanwhile masks that are done no longer change
             masks, done = torch.where(done, masks, blocks.follow), done | blocks.within(tolerance)
-            if (reads or count in LOOKS) and bool(done):
+            if reads and bool(done):
                 break
-    return blocks.rounded(torch.where(done, masks, blocks.follow))
+            if not reads and count in LOOKS:
+                yield blocks.rounded(masks), done
+    yield blocks.rounded(torch.where(done, masks, blocks.follow)), torch.ones_like(done)
 
 
 class _Blocks:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.boxes import box_area
-from mixlearn.core.plan import BoxPlan, EachPlan, MixPlan, PatchPlan
+from mixlearn.core.each import EachPlan
+from mixlearn.core.plan import BoxPlan, MixPlan, PatchPlan
 from mixlearn.methods.comixup import CellPlan
 from mixlearn.methods.cutout import ErasePlan
 from mixlearn.methods.puzzlemix import PuzzlePlan

@@ -14,7 +14,7 @@ from mixlearn.core.checks import check_batch, check_pixels
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, fetched, laid_out_as, pick, sent
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
-from mixlearn.methods.graph_cut import cut, mask_energy
+from mixlearn.methods.graph_cut import cuts, mask_energy
 from mixlearn.methods.saliency import Saliency, normalised, saliency_of, spectral_residual
 
 
@@ -297,11 +297,16 @@ def puzzlemix(
         coarse, fine = (normalised(F.adaptive_avg_pool2d(maps, k))[:, 0] for k in (n, tiles))  # (B, k, k)
         seams = colour_seams(images, images[partner], n, n) if gamma else None
         terms = puzzle_energy(coarse, coarse[partner], share, seams, beta=beta, gamma=gamma, eta=eta)
-        shares, order = cut(*terms), None  # (B, n, n)
-        masks = F.interpolate(shares[:, None], size=(height, width), mode="nearest")  # (B, 1, H, W)
-        if move is not None:
+        for shares, done in cuts(*terms):  # (B, n, n)
+            masks = F.interpolate(shares[:, None], size=(height, width), mode="nearest")  # (B, 1, H, W)
             seen = F.adaptive_max_pool2d(torch.cat([masks, 1 - masks]), tiles)[:, 0]
-            order = transport(torch.cat([fine, fine[partner]]), seen, move).unflatten(0, (2, -1))
+            done, *tables = fetched(done, *([] if move is None else [torch.cat([fine, fine[partner]]), seen]))
+            if bool(done):  # read at once with what `transport` reads
+                break
+        order = None
+        if move is not None:
+            salient, seen = tables
+            order = sent(transport(salient, seen, move), images.device).unflatten(0, (2, -1))
     pair = MixPlan.masked(partner, masks, sent(share, images.device))
     plan = PuzzlePlan(
         *(pair.sources, pair.masks, pair.weights, None, pair.lam_asked),

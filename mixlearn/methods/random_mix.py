@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_generator, check_images, check_labels, in_words, takes
-from mixlearn.core.plan import EachPlan, Mixed, MixPlan, each
+from mixlearn.core.each import EachPlan, each
+from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.saliency import Saliency
 
 Mix = Callable[..., Mixed]

@@ -22,6 +22,7 @@ ASSETS = Path(__file__).parent / "assets"
 PHOTOS = ("dog", "cat", "owl", "kingfisher", "panda", "koala")
 _IMPORT = re.compile(r"^import [^;]*? from \"\./([a-z_]+)\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*.*?\*/)[ \t]*\n", re.M | re.S)  # on lines of its own
 _COUNT = itertools.count(1)
 
 
@@ -37,7 +38,7 @@ def bundle(name: str) -> str:
     css = "\n".join(style.read_text(encoding="utf-8") for style in styles if style.exists())
     css = re.sub(r"\s*\n\s*", " ", css)
     code = "\n".join(_IMPORT.sub("", _module(part)) for part in parts)
-    return f"const CSS = {json.dumps(css)};\n" + _EXPORT.sub("", code)
+    return f"const CSS = {json.dumps(css)};\n" + _COMMENT.sub("", _EXPORT.sub("", code))
 
 
 def _module(name: str) -> str:

@@ -75,7 +75,7 @@ def records(
         if against is not None:
             cells.append(_gained(first, record, other) if other else "")
         lines.append((title, *cells))
-    head = ("", *columns, *(["gain by seed"] if against is not None else []))
+    head = (*_head(columns), *(["gain by seed"] if against is not None else []))
     if base is not None:
         told = (
             "± is half the 95 % interval over the seeds. Gain: the difference of the first column to that of "
@@ -111,7 +111,13 @@ def gains(
         if one in found and other in found
     ]
     told = "Differences seed by seed, ± half their 95 % interval; bold: it keeps clear of zero."
-    return Table(caption, ("", *columns), tuple(lines), f"{told} {note}".strip())
+    return Table(caption, _head(columns), tuple(lines), f"{told} {note}".strip())
+
+
+def _head(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """The titles; that of a share, which is shown in hundredths, names its unit."""
+    titles = (f"{title}, %" if is_share(m) and "%" not in title else title for title, m in columns.items())
+    return ("", *titles)
 
 
 def _found(

@@ -100,8 +100,13 @@ def drive_mask_film(page: Any) -> None:
     assert epoch_of(root) == epochs[-1]
     assert check_film(root) == last
 
-    play.click()  # from the end it begins anew, and goes on while this machine is busy
-    assert epoch_of(root) < epochs[-1] and play.inner_text() == "Pause"
+    play.evaluate(  # what stands there once the click is done, before any frame
+        """(button, scrub) => button.addEventListener(
+            "click", () => (button.dataset.begun = scrub.value), { once: true })""",
+        scrub.element_handle(),
+    )
+    play.click()  # from the end it begins anew
+    assert play.get_attribute("data-begun") == "0" and play.inner_text() == "Pause"
     page.wait_for_function("node => node.value === '2'", arg=scrub.element_handle())
     play.focus()
     page.keyboard.press("Enter")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.core.plan import EachPlan
+from mixlearn.core.each import EachPlan
 
 SOFT = ml.MixPlan.pair(torch.tensor([1, 0]), torch.full((2,), 0.5), torch.full((2, 1, 4, 4), 0.5))
 

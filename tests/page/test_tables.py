@@ -49,6 +49,8 @@ def test_records_stand_with_their_intervals_and_gains(shelf):
     made = ml.figures.records("All", rows, columns, against="none", where=shelf)
     assert made.head == ("", "accuracy, %", "NLL", "corrupted, %", "gain by seed")
     assert "of “none”, seed by seed. Bold: the interval of such a difference" in made.note
+    bare = ml.figures.records("All", rows, {"accuracy": "accuracy", "NLL": "nll"}, where=shelf)
+    assert bare.head == ("", "accuracy, %", "NLL"), "what is shown in hundredths says so"
     none, better, alike = made.rows
     assert none == ("none", interval(PLAIN).percent(), str(interval([1 - v for v in PLAIN])),
                     interval([v / 2 for v in PLAIN]).percent(), "")  # fmt: skip

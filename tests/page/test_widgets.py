@@ -16,13 +16,13 @@ from mixlearn.page.widget import StandaloneWidget
 EVIL = "</script><img src=x onerror=alert(1)>"
 W = ml.widgets
 EVERY = {  # a widget to make, bytes of its module, bytes of its page
-    "lambda_mixer": (W.lambda_mixer, 75_000, 310_000),
-    "beta_explorer": (W.beta_explorer, 75_000, 75_000),
-    "box_lab": (W.box_lab, 75_000, 310_000),
-    "patch_groups": (W.patch_groups, 75_000, 280_000),
-    "mask_studio": (lambda: W.mask_studio(0.5, methods={"box": ml.cutmix}), 75_000, 450_000),
-    "mask_film": (lambda: W.mask_film(0.5, epoch=0), 80_000, 850_000),
-    "loss_ledger": (W.loss_ledger, 75_000, 80_000),
+    "lambda_mixer": (W.lambda_mixer, 60_000, 300_000),
+    "beta_explorer": (W.beta_explorer, 60_000, 75_000),
+    "box_lab": (W.box_lab, 60_000, 300_000),
+    "patch_groups": (W.patch_groups, 60_000, 280_000),
+    "mask_studio": (lambda: W.mask_studio(0.5, methods={"box": ml.cutmix}), 60_000, 450_000),
+    "mask_film": (lambda: W.mask_film(0.5, epoch=0), 60_000, 850_000),
+    "loss_ledger": (W.loss_ledger, 60_000, 80_000),
 }
 
 
