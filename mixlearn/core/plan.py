@@ -2,7 +2,8 @@
 
 A `MixPlan` says who (sources s), where (masks M) and how much (weights w). Random draws make a plan; a
 plan applied to images, labels, features or logits is deterministic. `BoxPlan` and `PatchPlan` keep a box or
-the patches in place of masks. What a plan keeps is set once; what follows from it is made when it is read.
+the patches in place of masks. Plans do not change; what follows from one, such as its masks, is computed on
+first use.
 """
 
 from __future__ import annotations
@@ -350,7 +351,7 @@ class BoxPlan(MixPlan):
 
 
 class PatchPlan(MixPlan):
-    """A plan of M parts: patches of group g of mixture i come from image i + g of the batch, counted round.
+    """A plan of M parts: mixture i takes its patches of group g from image (i + g) mod B.
 
     Every patch keeps its place, and the groups are the same for all images, so each patch of each image is
     used exactly once.

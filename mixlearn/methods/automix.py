@@ -167,8 +167,8 @@ class AutoMix(nn.Module, Learner):
 
     The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
     a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
-    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`; to train
-    the twin on, copy it and call `requires_grad_()`.
+    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`; to go on
+    training the twin, take `mixlearn.train.finetune.with_new_head` of it.
 
     Args:
         net: the network that is to be trained: with taps, and a linear `head`. Only looked at and copied.
@@ -176,10 +176,12 @@ class AutoMix(nn.Module, Learner):
         image_size: side of the images in pixels.
         alpha: both λ are drawn from Beta(α, α).
         momentum, buffers: of the twin, see `Twin`; the momentum may be a function of progress.
-        mask_weight: of the mask loss at first; falls to 0 as a cosine where `fade` (released for CIFAR: not).
+        mask_weight: weight of the mask loss at the start. With `fade` it falls to 0 along half a cosine; the
+            released CIFAR settings keep it constant.
         margin, batch_mean: of the mask loss, see `mask_loss`.
-        variance: times the variance of each mask is taken off the mask loss, before its weight, so that masks
-            decide; with `batch_mean` that of all masks together. Released for birds, with a ResNeXt: 2.
+        variance: weight of a reward for decided masks: `variance` times each mask's variance is subtracted
+            from the mask loss before `mask_weight` is applied; with `batch_mean`, the variance of all masks
+            together. Released for birds, with a ResNeXt: 2.
         fixed_points: whether an image may be its own partner. As released for birds and aircraft: not.
         plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
         deploy, deploy_head: which of the two predicts, "twin" or "network", and by which of its heads,
@@ -274,7 +276,7 @@ class AutoMix(nn.Module, Learner):
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
     ) -> Iterator[Terms]:
-        """The same terms; no two parts share what a gradient needs: memory holds one pass and not three."""
+        """The same terms. Parts have separate graphs, so that one process holds one pass at a time."""
         # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
         for_block, for_net = (self._drawn(len(images), generator) for _ in range(2))
         size = (images.shape[-2], images.shape[-1])

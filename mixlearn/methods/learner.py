@@ -31,11 +31,12 @@ class Learner(Protocol):
 
     To write one, inherit from `Learner` and write `__call__`; the other hooks have defaults. A learner with
     weights of its own inherits from `nn.Module` first and writes `forward`: `fit` trains and saves its
-    weights too. In each step `fit` calls `advance`, the learner (or `in_parts`) and, when the optimiser has
-    stepped, `after_step`. When training has ended, `deployed` says which network predicts.
+    weights too. In each step `fit` calls `advance`, then the learner, and after the optimiser's step
+    `after_step`. In one process it takes the terms from `in_parts`, in several from the call itself, so a
+    learner that has both must give the same terms. After training, `deployed` says which network predicts.
 
     Attributes:
-        reads_labels: False where labels are never looked at, so that the network's head stays untrained.
+        reads_labels: False if the learner ignores labels.
         compares: True where images of a batch are compared, so that a batch of one image says nothing.
 
     >>> class Halves(Learner):

@@ -135,7 +135,8 @@ def mixskd_terms(
         teacher: `SelfTeacher`, or any module from maps to logits.
         critics: a `Critic` for each branch.
         temperature: T of all distillation.
-        adversarial: the maps learn to fool the critics, in place of learning, as they do, to be told apart.
+        adversarial: reverse the critics' gradient, so that the maps learn to fool them. By default the maps
+            learn to be told apart, as in the released code.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.7, 0.4]))
     >>> views = Views([torch.rand(2, 8, 4, 4)] * 3, [torch.rand(2, 5)] * 3)
@@ -261,14 +262,15 @@ class MixSKD(nn.Module, Learner):
         temperature: T of all distillation.
         weights: of terms, by name, where they are not 1. The released code has half of "critic": 0.5.
         adversarial: see `mixskd_terms`.
-        critics_learn: the released code forgets to register its critics, so that they stay as drawn: False.
+        critics_learn: train the critics. The released code does not, because it never registers them.
         image_size: not needed, kept so that it is built as `AutoMix` is.
         smoothing: must be 0: the labels are the method's own.
         generator: source of the first weights of the new parts.
 
     Source: Yang et al., *MixSKD: Self-Knowledge Distillation from Mixup for Image Recognition*, ECCV 2022.
-    The released CIFAR script leaves "mixed" out, does not train its critics and has half of "critic":
-    `MixSKD(critics_learn=False, weights={"critic": 0.5})` with `fit(ablate=("mixed",))`.
+    The released CIFAR script draws λ with α = 0.4, does not train its critics, has half of "critic", and
+    leaves "mixed" out, so that the self-teacher is never trained: `MixSKD(alpha=0.4, critics_learn=False,
+    weights={"critic": 0.5})` with `fit(ablate=("mixed",))`.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)

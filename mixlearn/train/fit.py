@@ -98,9 +98,9 @@ def fit(
 ) -> History:
     """Train a network in place.
 
-    Modules that are in evaluation mode inside a network in training mode stay so, as do those without a
-    weight to train; weights that need no gradient stay as they are. Of a network that returns a dict, the
-    learners of this package and `validate` read "logits".
+    Submodules that you put into evaluation mode stay in it, and weights that need no gradient stay as they
+    are. Of a network that returns a dict, the learners of this package and `validate` read "logits".
+    `validate` measures the network that is trained, which some learners replace at the end (`deployed`).
 
     Args:
         model: images (B, C, H, W) → whatever the learner reads.
