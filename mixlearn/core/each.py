@@ -55,9 +55,9 @@ class EachPlan(MixPlan):
         return each([self._padded(plan.masks).expand(shape) for plan in self.plans], self.chosen, 1)
 
     @cached_property
-    def lam_asked(self) -> Tensor:
+    def lam_drawn(self) -> Tensor:
         """(B,): the λ that each image's plan was asked for."""
-        asked = [plan.lam if plan.lam_asked is None else plan.lam_asked for plan in self.plans]
+        asked = [plan.lam if plan.lam_drawn is None else plan.lam_drawn for plan in self.plans]
         return each(asked, self.chosen)
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:

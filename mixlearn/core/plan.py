@@ -42,7 +42,7 @@ class MixPlan:
             They sum to 1 over K, less where pixels are erased.
         weights: (K, B), the shares of the labels. They sum to 1 over K, save where a method says otherwise.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
-        lam_asked: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
+        lam_drawn: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
     >>> plan.mix(torch.tensor([[0.], [8.]]))
@@ -56,7 +56,7 @@ class MixPlan:
     masks: Tensor
     weights: Tensor
     boxes: Tensor | None = None
-    lam_asked: Tensor | None = None
+    lam_drawn: Tensor | None = None
     _pair = False  # whether masks and weights are those of `pair`, so that one interpolation is the sum
     _stay: ClassVar[tuple[str, ...]] = ()  # tensors that `to` leaves on their device
 
@@ -78,7 +78,7 @@ class MixPlan:
         masks: Tensor | None = None,
         *,
         boxes: Tensor | None = None,
-        lam_asked: Tensor | None = None,
+        lam_drawn: Tensor | None = None,
     ) -> MixPlan:
         """A plan of two parts: the image itself and its partner.
 
@@ -86,25 +86,25 @@ class MixPlan:
             partner: (B,) int64, the partner of each image.
             lam: (B,), each image's own share of the label.
             masks: (B, 1, H, W), each image's own share of each pixel; None means λ at every pixel.
-            boxes, lam_asked: kept for pictures, see the class.
+            boxes, lam_drawn: kept for pictures, see the class.
         """
         weights = torch.stack([lam, 1 - lam])  # (2, B)
         both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
-        return cls._of_two(partner, both, weights, boxes, lam if lam_asked is None else lam_asked)
+        return cls._of_two(partner, both, weights, boxes, lam if lam_drawn is None else lam_drawn)
 
     @classmethod
-    def masked(cls, partner: Tensor, masks: Tensor, lam_asked: Tensor | None = None) -> MixPlan:
+    def masked(cls, partner: Tensor, masks: Tensor, lam_drawn: Tensor | None = None) -> MixPlan:
         """A plan of two parts whose label follows the mask: λ is the mean of each image's own share.
 
         Args:
             partner: (B,) int64, the partner of each image.
             masks: (B, 1, H, W), each image's own share of each pixel; (1, 1, H, W) is one for all.
-            lam_asked: (B,) or (1,), the λ that was drawn or given; None is the mean.
+            lam_drawn: (B,) or (1,), the λ that was drawn or given; None is the mean.
         """
         batch, lam = partner.shape[0], masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
         both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])  # (2, B, 1, H, W)
-        asked = weights[0] if lam_asked is None else lam_asked.expand(batch)
+        asked = weights[0] if lam_drawn is None else lam_drawn.expand(batch)
         return cls._of_two(partner, both, weights, None, asked)
 
     @classmethod
@@ -144,9 +144,9 @@ class MixPlan:
         return self._with(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
 
     def changed(self: Plan, **tensors: Tensor) -> Plan:
-        """A plan of the same kind with other `weights` or `lam_asked`, which are not checked."""
-        if not tensors.keys() <= {"weights", "lam_asked"}:
-            raise ValueError(f"weights and lam_asked can be changed, got {', '.join(tensors)}")
+        """A plan of the same kind with other `weights` or `lam_drawn`, which are not checked."""
+        if not tensors.keys() <= {"weights", "lam_drawn"}:
+            raise ValueError(f"weights and lam_drawn can be changed, got {', '.join(tensors)}")
         return self._with(**tensors, _pair=self._pair and "weights" not in tensors)
 
     def _with(self: Plan, **attributes: Any) -> Plan:
@@ -267,7 +267,7 @@ class BoxPlan(MixPlan):
             stay on the device where they are.
         size: (H, W) of the images, in pixels.
         lam: (B,), each image's own share of the label; None is the share of its own pixels.
-        lam_asked: (B,), the λ that was drawn or given; None is `lam`.
+        lam_drawn: (B,), the λ that was drawn or given; None is `lam`.
 
     >>> plan = BoxPlan(torch.tensor([1, 0]), torch.tensor([[0, 0, 1, 2]]), (2, 4))
     >>> plan.mix(torch.tensor([0, 8]).view(2, 1, 1, 1).expand(2, 1, 2, 4))[0, 0], plan.lam[0]
@@ -289,13 +289,13 @@ class BoxPlan(MixPlan):
         boxes: Tensor,
         size: tuple[int, int],
         lam: Tensor | None = None,
-        lam_asked: Tensor | None = None,
+        lam_drawn: Tensor | None = None,
     ) -> None:
         if len(boxes) not in (1, len(partner)):
             raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
         boxes = check_boxes(boxes, *size)
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
-        known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_asked}
+        known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_drawn}
         vars(self).update(known, size=size, corners=corners)  # the class is frozen
 
     @property
@@ -328,7 +328,7 @@ class BoxPlan(MixPlan):
         return torch.stack([share, 1 - share]).expand(2, len(self))
 
     @cached_property
-    def lam_asked(self) -> Tensor:
+    def lam_drawn(self) -> Tensor:
         """(B,): the λ that was drawn or given, before clipping and rounding."""
         return self.lam if self._asked is None else sent(self._asked, self.partner.device).expand(len(self))
 
@@ -420,7 +420,7 @@ class PatchPlan(MixPlan):
         return chosen[:, None, None].expand(-1, len(self), 1, *self.size)
 
     @cached_property
-    def lam_asked(self) -> Tensor:
+    def lam_drawn(self) -> Tensor:
         """(B,): each image's own share."""
         return self.lam
 

@@ -87,7 +87,7 @@ def alignmix(
     flat = features.detach().float().flatten(2).mT  # (B, r, C)
     alignment = sinkhorn(torch.cdist(flat, flat[pair.partner]).square(), epsilon, steps)
     plan = AlignPlan(
-        *(pair.sources, pair.masks, pair.weights, None, pair.lam_asked),
+        *(pair.sources, pair.masks, pair.weights, None, pair.lam_drawn),
         alignment=alignment,
         moves_partner=moves_partner,
     )

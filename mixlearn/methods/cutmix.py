@@ -43,7 +43,7 @@ def cutmix(
         fold: use max(λ, 1 − λ) for λ, as some released code does, not the paper. For study.
 
     Returns `Mixed(images, targets, plan)`. `plan.boxes` holds the boxes, `plan.lam` the label's own share,
-    `plan.lam_asked` the λ before clipping and rounding. Source: Yun et al., *CutMix: Regularization Strategy
+    `plan.lam_drawn` the λ before clipping and rounding. Source: Yun et al., *CutMix: Regularization Strategy
     to Train Strong Classifiers with Localizable Features*, ICCV 2019, eq. 1 and 2; sides are rounded, not
     rounded down, see `sample_boxes`.
 
@@ -65,8 +65,8 @@ def cutmix(
     if fold:
         share = torch.maximum(share, 1 - share)
     corners = boxes_for(share, *size, generator) if boxes is None else as_boxes(boxes, len(images), *size)
-    lam_asked = share if asked or boxes is None else None
-    plan = BoxPlan(sent(partner, images.device), corners, size, share if asked else None, lam_asked)
+    lam_drawn = share if asked or boxes is None else None
+    plan = BoxPlan(sent(partner, images.device), corners, size, share if asked else None, lam_drawn)
     return apply_plan(plan, images, labels, num_classes)
 
 

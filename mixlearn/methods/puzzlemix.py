@@ -268,7 +268,7 @@ def puzzlemix(
         move: what moving a block costs, ε of the transport; None leaves blocks where they are.
         lam: the prior's λ in [0, 1], one for the batch or (B,), instead of a draw.
 
-    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, `plan.lam_asked` the prior's.
+    Returns `Mixed(images, targets, plan)`; λ is the mean of the mask, `plan.lam_drawn` the prior's.
     `plan.energy` (B,) is what the masks cost, `plan.order` tells which blocks moved. Source: Kim, Choo &
     Song, *Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup*, ICML 2020; the values from
     the authors' code, without its adversarial noise and its gradient of clean images.
@@ -309,7 +309,7 @@ def puzzlemix(
             order = sent(transport(salient, seen, move), images.device).unflatten(0, (2, -1))
     pair = MixPlan.masked(partner, masks, sent(share, images.device))
     plan = PuzzlePlan(
-        *(pair.sources, pair.masks, pair.weights, None, pair.lam_asked),
+        *(pair.sources, pair.masks, pair.weights, None, pair.lam_drawn),
         order=order,
         grid=(tiles, tiles),
         energy=mask_energy(shares, *terms),

@@ -28,9 +28,9 @@ class ResizePlan(BoxPlan):
         boxes: Tensor,
         size: tuple[int, int],
         taken: Tensor | None = None,
-        lam_asked: Tensor | None = None,
+        lam_drawn: Tensor | None = None,
     ) -> None:
-        super().__init__(partner, boxes, size, None, lam_asked)
+        super().__init__(partner, boxes, size, None, lam_drawn)
         whole = torch.tensor([[0, 0, size[1], size[0]]])
         vars(self)["taken"] = whole if taken is None else taken  # the class is frozen
 

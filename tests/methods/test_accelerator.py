@@ -87,7 +87,7 @@ def mixes(name: str) -> None:
     assert mixed.images.stride() == plain.images.stride()
     same(mixed.images, plain.images, "images")
     same(mixed.targets, plain.targets, "targets")
-    for part in ("sources", "weights", "lam", "lam_asked", "partner", "masks", "boxes"):
+    for part in ("sources", "weights", "lam", "lam_drawn", "partner", "masks", "boxes"):
         expected = getattr(plain.plan, part)
         if expected is None:
             assert getattr(mixed.plan, part) is None

@@ -103,6 +103,6 @@ def test_any_kind_of_plan_stays_what_it_is() -> None:
         assert type(again) is type(plan)
         assert torch.equal(again.mix(images), plan.mix(images))
         assert torch.equal(again.to("cpu").weights, again.weights)
-        asked = (again.lam_asked, plan.lam_asked)
+        asked = (again.lam_drawn, plan.lam_drawn)
         assert asked == (None, None) or torch.equal(*asked)
         assert not torch.equal(again.weights, plan.weights)

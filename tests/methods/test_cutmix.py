@@ -100,12 +100,12 @@ def test_label_from_the_asked_lam_and_folded():
         asked = ml.cutmix(images, labels, num_classes=4, label_from="asked", generator=seeded(seed))
         told = ml.cutmix(images, labels, num_classes=4, generator=seeded(seed))
         assert torch.equal(asked.images, told.images)
-        assert torch.equal(asked.plan.lam, asked.plan.lam_asked)
-        assert torch.equal(told.plan.lam_asked, asked.plan.lam)
-        assert float(ml.cutmix(images, fold=True, generator=seeded(seed)).plan.lam_asked.min()) >= 0.5
+        assert torch.equal(asked.plan.lam, asked.plan.lam_drawn)
+        assert torch.equal(told.plan.lam_drawn, asked.plan.lam)
+        assert float(ml.cutmix(images, fold=True, generator=seeded(seed)).plan.lam_drawn.min()) >= 0.5
     given = ml.cutmix(images, labels, num_classes=4, boxes=[0, 0, 8, 8], lam=0.3, label_from="asked")
     assert torch.allclose(given.plan.lam, torch.tensor(0.3)) and given.plan.boxes[0].tolist() == [0, 0, 8, 8]
-    assert torch.allclose(ml.cutmix(images, lam=[0.0, 0.5, 0.75, 1.0]).plan.lam_asked[1], torch.tensor(0.5))
+    assert torch.allclose(ml.cutmix(images, lam=[0.0, 0.5, 0.75, 1.0]).plan.lam_drawn[1], torch.tensor(0.5))
 
 
 IMAGES = torch.zeros(4, 3, 8, 10)

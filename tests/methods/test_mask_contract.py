@@ -155,7 +155,7 @@ def test_a_plan_on_its_own_device_is_the_same(call):
     plan = mix(images, generator=seeded(seed)).plan
     moved = plan.to("cpu")
     assert type(moved) is type(plan) and torch.equal(moved.mix(images), plan.mix(images))
-    names = {"sources", "masks", "weights", "boxes", "lam_asked", *vars(plan)}
+    names = {"sources", "masks", "weights", "boxes", "lam_drawn", *vars(plan)}
     for name in (name for name in names if not name.startswith("_")):
         one, other = getattr(plan, name), getattr(moved, name)
         assert type(one) is type(other)
@@ -170,7 +170,7 @@ def test_lam_and_partners_given_are_obeyed(name):
         for per_image in (False, True):
             known = {"lam": given_lam, "partner": partner, "per_image": per_image, "generator": seeded(1)}
             plan = ALL[name](images, **known).plan
-            assert torch.equal(plan.partner, partner) and torch.allclose(plan.lam_asked, asked)
+            assert torch.equal(plan.partner, partner) and torch.allclose(plan.lam_drawn, asked)
     assert partner.tolist() == [4, 2, 2, 0, 4] and torch.equal(lam, torch.tensor([0.0, 0.3, 0.5, 0.8, 1.0]))
     assert torch.equal(ALL[name](images, partner=[4, 2, 2, 0, 4]).plan.partner, partner)
 
@@ -180,8 +180,8 @@ def test_one_draw_for_the_batch_or_one_an_image(name):
     images = torch.rand(9, 1, 16, 16, generator=seeded())
     once = ALL[name](images, generator=seeded(2)).plan
     each = ALL[name](images, per_image=True, generator=seeded(2)).plan
-    assert len(once.lam_asked.unique()) == 1 or name == "smoothmix"
-    assert len(each.lam_asked.unique()) > 5
+    assert len(once.lam_drawn.unique()) == 1 or name == "smoothmix"
+    assert len(each.lam_drawn.unique()) > 5
     if name.startswith(("gridmix", "fmix", "smoothmix")):
         assert len(once.masks[0].unique(dim=0)) == 1 and len(each.masks[0].unique(dim=0)) > 6
 

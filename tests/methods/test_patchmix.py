@@ -155,7 +155,7 @@ def test_shapes_types_and_layouts():
         images.contiguous(), patch=4, generator=seeded()
     ).plan  # it has mixed, not shown its masks
     assert again.to("meta").masks.device.type == "meta"
-    with pytest.raises(ValueError, match="weights and lam_asked can be changed, got masks"):
+    with pytest.raises(ValueError, match="weights and lam_drawn can be changed, got masks"):
         plan.changed(masks=plan.masks)
 
 

@@ -91,7 +91,7 @@ def test_the_energy_is_the_sum_over_pixels(n, m, size, weights):
             assert abs(energy - known) < 1e-5
 
 
-def test_lam_rises_with_the_lam_asked():
+def test_lam_rises_with_the_lam_drawn():
     images = torch.rand(32, 3, 16, 16, generator=seeded())
     for blocks in ([4], [16], None):
         got = []

@@ -118,7 +118,7 @@ def test_inverted_gives_each_label_the_others_share():
         torch.allclose(right.images, wrong.images, atol=1e-6) and abs(float(right.plan.lam[0]) - 0.5) > 0.02
     )
     assert torch.allclose(wrong.plan.lam, 1 - right.plan.lam)
-    assert torch.allclose(wrong.plan.lam_asked, right.plan.lam)
+    assert torch.allclose(wrong.plan.lam_drawn, right.plan.lam)
     assert torch.allclose(wrong.targets.diagonal(), 1 - right.targets.diagonal())
 
 
