@@ -23,8 +23,8 @@ from experiments.training import Mix, Outcome, loaded, loaders, train, weights
 from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
 from mixlearn.methods.automix import AutoMix
-from mixlearn.methods.contrast import Contrast, SimCLR
-from mixlearn.methods.learner import Unlabelled, slow_down
+from mixlearn.methods.contrast import Contrast, SimCLR, Unlabelled
+from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.nets import imagenet_stem, pyramidnet, torchvision_resnet, vit

@@ -52,6 +52,20 @@ def is_count(value: Any, least: int | None = 1) -> bool:
     return True
 
 
+def check_range(interval: str, **numbers: Any) -> None:
+    """Refuse numbers outside an interval, such as "[0, 1)" or "(0, inf)".
+
+    >>> check_range("[0, 1)", smoothing=0.1)
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    for name, value in numbers.items():
+        number = as_number(value, name)
+        above = number > low if interval[0] == "(" else number >= low
+        below = number < high if interval[-1] == ")" else number <= high
+        if not (above and below):
+            raise ValueError(f"{name} must lie in {interval}, got {value}")
+
+
 def check_positive(**numbers: Any) -> None:
     """Whether sizes, such as a network's `width` and `channels`, are positive integers."""
     for name, value in numbers.items():

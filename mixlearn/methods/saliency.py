@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
-from mixlearn.nets.taps import bare, evaluation, staged
+from mixlearn.nets.taps import bare, evaluation, logits_of, staged
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -86,7 +86,7 @@ def gradient_saliency(
     full = torch.autocast(device, enabled=False) if half else nullcontext()
     with evaluation(model), torch.enable_grad(), full:
         inputs = images.detach().clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(model(inputs), as_ids(labels)), inputs)
+        (slope,) = torch.autograd.grad(loss(logits_of(model(inputs)), as_ids(labels)), inputs)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 

@@ -68,6 +68,18 @@ def bare(model: Any) -> Any:
     return model
 
 
+def logits_of(output: Any) -> Any:
+    """The logits in what a network puts out, which may be a dict, as those of Hugging Face put out."""
+    if not isinstance(output, Mapping):
+        return output
+    for key in ("logits", "out", *(output if len(output) == 1 else ())):
+        if key in output:
+            return output[key]
+    raise TypeError(
+        f"a network that returns a dict must have 'logits' in it, got {', '.join(map(str, output))}"
+    )
+
+
 def check_taps(model: Any, who: str) -> None:
     """Refuse a network, wrapped or not, that has no taps; `who` needs them."""
     net = bare(model)

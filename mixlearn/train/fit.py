@@ -23,13 +23,14 @@ from mixlearn.core.checks import is_count
 from mixlearn.core.extras import need
 from mixlearn.core.fast import sent
 from mixlearn.core.processes import Shared, any_process, average_gradients, torchrun
+from mixlearn.nets.taps import logits_of
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_rng, set_rng
 from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
 from mixlearn.train.logs import Progress, as_loggers, image_grid, log_picture, peak_memory
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, Watch, check_images, checked_terms, finite, total_loss
-from mixlearn.train.weights import WeightAverage, frozen, logits_of, takes_one_image, unused_apart
+from mixlearn.train.terms import Hooks, Watch, check_ablate, check_images, checked_terms, finite, total_loss
+from mixlearn.train.weights import WeightAverage, frozen, takes_one_image, unused_apart
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -182,6 +183,8 @@ def _check(job: SimpleNamespace) -> None:
             f"that is made already; write optimizer=partial(torch.optim.{name}, lr=…)"
         )
     job.optimizer, job.ablate = job.optimizer or sgd, tuple(job.ablate)
+    if (names := Hooks(job.learner).term_names) is not None:
+        check_ablate(job.ablate, names)
     if job.channels_last is None:
         job.channels_last = str(job.precision).startswith(("16", "bf16"))
 
@@ -462,8 +465,7 @@ class Training:
 
     @contextmanager
     def _hooked(self) -> Iterator[None]:
-        """Keep what the network is shown; of one that returns a dict, hand our learners the logits (others
-        may read the dict); let a learner run passes of its own in the run's precision."""
+        """Keep what the network is shown; let a learner run passes of its own in the run's precision."""
         learner, model = self.job.learner, self.job.model
 
         def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -471,8 +473,6 @@ class Training:
                 self.shown = inputs[0][:64].detach().cpu()
 
         hooks = [model.register_forward_pre_hook(keep)] if self.logs else []
-        if type(learner).__module__.startswith("mixlearn."):
-            hooks.append(model.register_forward_hook(lambda module, inputs, output: logits_of(output)))
         before = getattr(learner, "autocast", None)
         if before is not None:
             learner.autocast = self.fabric.autocast

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.plan import Mixed
+from mixlearn.nets.taps import logits_of
 from mixlearn.train.fit import Optimizer, sgd
 from mixlearn.train.loaders import as_pair
 from mixlearn.train.logs import log_picture, tiled
 from mixlearn.train.mixing import Place, look_up, put
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
 from mixlearn.train.terms import Hooks, total_loss
-from mixlearn.train.weights import logits_of, unused_apart
+from mixlearn.train.weights import unused_apart
 
 try:
     from lightning.pytorch import LightningModule

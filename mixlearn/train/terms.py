@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,8 @@ class Hooks:
     def __init__(self, learner: Any) -> None:
         self.reads_labels: bool = getattr(learner, "reads_labels", True)
         self.compares: bool = getattr(learner, "compares", False)
-        self.in_parts: Callable[..., Any] | None = getattr(learner, "in_parts", None)
+        self.in_parts: Callable[..., Any] | None = current(learner, "in_parts")
+        self.term_names: tuple[str, ...] | None = current(learner, "term_names")
         self.advance: Callable[[float], object] = getattr(learner, "advance", _nothing)
         self.after_step: Callable[[Any], object] = getattr(learner, "after_step", _nothing)
         self.unused: Callable[[Any], list[nn.Module]] = getattr(learner, "unused", _nothing)
@@ -26,6 +27,16 @@ class Hooks:
 
 def _nothing(given: Any) -> list[Any]:
     return []
+
+
+def current(learner: Any, name: str) -> Any:
+    """What a learner has under a name, unless a subclass has rewritten its call since."""
+    for kind in type(learner).__mro__:
+        if name in vars(kind):
+            return getattr(learner, name)
+        if not {"__call__", "forward", "in_parts", "terms"}.isdisjoint(vars(kind)):
+            return None
+    return getattr(learner, name, None)
 
 
 def checked_terms(terms: Any) -> dict[str, Tensor]:
@@ -47,13 +58,17 @@ def total_loss(terms: Any, ablate: Sequence[str]) -> Tensor:
     taken = [name for name in terms if name in _RESERVED and not (name == "loss" and len(terms) == 1)]
     if taken:
         raise ValueError(f"a loss term must not be called {taken[0]!r}: the log keeps that name for itself")
-    unknown = [name for name in ablate if name not in terms]
+    check_ablate(ablate, terms)
+    return torch.stack([value.float() for name, value in terms.items() if name not in ablate]).sum()
+
+
+def check_ablate(ablate: Sequence[str], names: Collection[str]) -> None:
+    """Refuse to leave out terms that a learner does not have, and to leave out all."""
+    unknown = [name for name in ablate if name not in names]
     if unknown:
-        raise ValueError(f"ablate names {unknown}, but the learner's terms are {list(terms)}")
-    kept = [value for name, value in terms.items() if name not in ablate]
-    if not kept:
+        raise ValueError(f"ablate names {unknown}, but the learner's terms are {list(names)}")
+    if set(names) <= set(ablate):
         raise ValueError(f"at least one loss term must be left, got ablate={tuple(ablate)}")
-    return torch.stack([value.float() for value in kept]).sum()
 
 
 class _Step(NamedTuple):

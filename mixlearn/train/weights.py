@@ -1,8 +1,8 @@
-"""A network's weights and outputs around a loop: what is not trained, an average that follows, logits."""
+"""A network's weights around a loop: what is not trained, an average that follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,15 +86,3 @@ class WeightAverage:
             yield
         finally:
             model.load_state_dict(own)
-
-
-def logits_of(output: Any) -> Any:
-    """The logits of a network that returns a dict, as those of Hugging Face do."""
-    if not isinstance(output, Mapping):
-        return output
-    for key in ("logits", "out", *(output if len(output) == 1 else ())):
-        if key in output:
-            return output[key]
-    raise TypeError(
-        f"a network that returns a dict must have 'logits' in it, got {', '.join(map(str, output))}"
-    )

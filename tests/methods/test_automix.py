@@ -322,14 +322,14 @@ def test_nobody_is_its_own_partner_where_that_is_asked():
 def test_extreme_shares_make_a_plain_mixup_and_samix_adjusts_by_its_odds():
     features, lam = torch.randn(6, 8, 8, 8, generator=seeded()), torch.tensor([0.3])
     learner = made(plain_beyond=0.5)[1]
-    masks = learner._taught(features, lam, torch.arange(6), (16, 16))
+    masks = learner._net_masks(features, lam, torch.arange(6), (16, 16))
     assert torch.equal(masks, torch.full((6, 1, 16, 16), 0.3))
     net, learner = made(SAMix, adjust=0.25, plain_beyond=0.0)
     learner(net, IMAGES, LABELS, generator=seeded(1))
     assert learner._chance == torch.rand((), generator=seeded(1)).item()
     for chance in (0.1, 0.24, 0.26, 0.9):
         learner._chance = chance
-        means = learner._taught(features, lam, torch.arange(6), (16, 16)).mean((1, 2, 3))
+        means = learner._net_masks(features, lam, torch.arange(6), (16, 16)).mean((1, 2, 3))
         assert bool((means - lam).abs().max() < 1e-5) == (chance < 0.25)
 
 
@@ -560,7 +560,9 @@ def test_only_the_stage_that_is_looked_at_is_gathered(monkeypatch):
         ({"deploy_head": "k"}, "deploy_head must be 'clean' or 'mixed', got 'k'"),
         ({"momentum": 1.5}, r"momentum must lie in \[0, 1\], got 1.5"),
         ({"buffers": "none"}, "buffers must be 'averaged' or 'own', got 'none'"),
-        ({"plain_beyond": 0.7}, "expected margin ≥ 0, mask_weight ≥ 0"),
+        ({"plain_beyond": 0.7}, r"plain_beyond must lie in \[0, 0.5\], got 0.7"),
+        ({"mask_weight": -1.0}, r"mask_weight must lie in \[0, inf\), got -1.0"),
+        ({"momentum": lambda progress: 2.0}, r"momentum must lie in \[0, 1\], got 2.0"),
         ({"adjust": 2}, r"adjust must lie in \[0, 1\], got 2"),
     ],
 )

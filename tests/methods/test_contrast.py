@@ -102,9 +102,9 @@ def test_patchmix_asks_for_no_more_than_it_needs():
     q1, qm2, k1, km1, k2 = (some(seed, 4) for seed in range(5))
     queries, keys = (Encoded(q1), Encoded(None, qm2)), (Encoded(k1, km1), Encoded(k2))
     assert len(patchmix_terms(queries, keys, (plan, plan))) == 3
-    with pytest.raises(ValueError, match="queries must hold what each term asks for"):
+    with pytest.raises(ValueError, match="queries must hold what each term needs"):
         patchmix_terms(queries, keys, (plan, plan), symmetric=True)
-    with pytest.raises(ValueError, match="keys must hold what each term asks for"):
+    with pytest.raises(ValueError, match="keys must hold what each term needs"):
         patchmix_terms(queries, (Encoded(k1), Encoded(k2)), (plan, plan))
 
 
@@ -568,7 +568,7 @@ FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
         ),
         (lambda: MoCo(VIT, augment=3), TypeError, "augment must be a function"),
         (lambda: MoCo(VIT, smoothing=0.1), ValueError, "MoCo reads no labels; smoothing must be 0, got 0.1"),
-        (lambda: MoCo(VIT, hidden=0), ValueError, "sizes of layers must be positive integers, got 0"),
+        (lambda: MoCo(VIT, hidden=0), ValueError, "of the layers must be a positive integer, got 0"),
         (lambda: SimSiam(VIT, predictor=None), ValueError, "without a predictor, got None"),
         (lambda: MixCo(VIT, mix="mixup"), TypeError, "mix must be a function"),
         (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),

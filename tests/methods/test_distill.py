@@ -159,11 +159,7 @@ def test_ddgsd_is_two_passes_of_two_augmentations():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (
-            lambda: ddgsd_terms((ZERO,), (ZERO, ZERO), LABELS),
-            ValueError,
-            "two each, one of each augmentation",
-        ),
+        (lambda: DDGSD(CROPS, weight=-1), ValueError, "weight must lie in .*, got -1"),
         (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), ValueError, "student and teacher must"),
         (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
         (lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS), ValueError, "no tap 'pool'"),

@@ -158,7 +158,7 @@ def test_distillation_is_scaled_so_that_gradients_stay():
         (lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 4)), "student and teacher must both"),
         (
             lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 3), temperature=0),
-            "must be positive, got 0",
+            r"temperature must lie in \(0, inf\), got 0",
         ),
         (lambda: mixskd_terms(*made()[:5], [Critic(C)]), r"one a branch, got \[3, 3, 3, 3, 1\]"),
     ],
@@ -267,6 +267,8 @@ def test_weights_of_terms_and_mixed_precision(precision):
     [
         (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
         (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
+        (lambda: MixSKD(NETS["resnet"](), temperature=-1), ValueError, "temperature must lie in .*, got -1"),
+        (lambda: MixSKD(NETS["resnet"](), weights={"critic": -1}), ValueError, "critic must lie in .*got -1"),
         (lambda: stages_of(nn.Linear(1, 1)), TypeError, "needs a network with taps, got Linear"),
         (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
     ],
