@@ -64,7 +64,8 @@ class RandomMix:
     def probability(self) -> float:
         """p now: the number, or that of its schedule at the present progress."""
         p = float(self.p(self.progress) if callable(self.p) else self.p)
-        check_range("[0, 1]", **{f"p at progress {self.progress:.3f}": p})
+        if not 0 <= p <= 1:
+            raise ValueError(f"p must lie in [0, 1], its schedule gave {p} at progress {self.progress:.3f}")
         return p
 
     def __call__(

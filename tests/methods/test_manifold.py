@@ -75,11 +75,3 @@ def test_a_run_is_examined_and_says_so():
         f"{w} {s:g}" for w in ("middle", "border") for s in (0.25, 0.5, 0.75)
     }
     assert set(outcome.final["between"]) == {"blend", "box"}
-
-
-def test_boxes_are_all_of_the_table():
-    names = list(boxes)
-    assert len(names) == 20 and len(set(names)) == 20
-    for data in ("fashion", "emoji"):
-        for way in ("plain", "cutout", "mixup", "cutmix", "both"):
-            assert {f"boxes-{data}-{way}", f"boxes-{data}-{way}-smoothed"} <= set(names)
