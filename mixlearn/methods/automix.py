@@ -194,7 +194,7 @@ class AutoMix(nn.Module, Learner):
     """
 
     block_type: ClassVar[type[MixBlock]] = MixBlock
-    term_names = ("clean", "mixed", "generator", "mask")
+    term_names: tuple[str, ...] = ("clean", "mixed", "generator", "mask")
 
     def __init__(
         self,

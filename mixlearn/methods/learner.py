@@ -202,9 +202,9 @@ class Twin(nn.Module):
     """Copies of modules, given by name, that follow them: θ′ ← m θ′ + (1 − m) θ after every step.
 
     The twin's weights need no gradient, but gradients pass through it to its input. In training its batch
-    normalisation uses the batch it sees, as that of the originals does. With `buffers="averaged"` running
-    means and the like follow as the weights do, and the twin's own passes leave them alone; "own" leaves them
-    to those passes, as AutoMix's released code does. `momentum` is m, or a function of progress.
+    normalisation uses the batch it sees. With `buffers="averaged"` running means follow like weights, for
+    which the batch norm's momentum is 0, in copies of the twin too; with "own" the twin's passes update them,
+    as in AutoMix's released code. `momentum` is m in [0, 1], or a function of progress.
 
     >>> layer = nn.Linear(1, 1, bias=False)
     >>> twin = Twin({"layer": layer}, momentum=0.75)

@@ -123,7 +123,8 @@ def patchmix_terms(
     """
     check_range("[0, inf)", weight=weight)
     if symmetric:
-        options = {"weight": weight, "temperature": temperature, "origin_smoothing": origin_smoothing}
+        options: dict[str, Any] = {"weight": weight, "temperature": temperature}
+        options["origin_smoothing"] = origin_smoothing
         one = patchmix_terms(queries, keys, plans, **options)
         other = patchmix_terms(queries[::-1], keys[::-1], plans[::-1], **options)
         return {name: (one[name] + other[name]) / 2 for name in one}

@@ -39,10 +39,10 @@ def puzzle_energy(
 ) -> Energy:
     """The energy of masks z in {0, ½, 1} for pairs of images; z is the image's own share of a block.
 
-    Saliency (B, n, m) that is not seen costs what it is: z of the other's, 1 − z of the own. Neighbours that
-    differ cost β̂ (z_p − z_q)², with β̂ = β / 16n. A seam, of `colour_seams`, costs γβ̂ times the step in
-    colour across it. And labels are drawn to λ, (B,) or (1,), as two throws of a coin that shows λ are:
-    −η/n² · log P. (Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 4–6; the values from the authors' code.)
+    Hidden saliency (B, n, m) costs z of the other's and 1 − z of the own. Neighbours that differ cost
+    β̂ (z_p − z_q)², with β̂ = β / 16n, and γβ̂ times the step in colour across them, of `colour_seams`. The
+    prior −η/n² · log P is that of two throws of a coin that shows λ, (B,) or (1,). (Kim, Choo & Song, *Puzzle
+    Mix*, ICML 2020, eq. 4–6; the values from the authors' code.)
     """
     batch, n, m = own.shape
     scale = beta / (16 * max(n, m))
@@ -69,9 +69,9 @@ def colour_seams(own: Tensor, other: Tensor, n: int, m: int) -> tuple[Tensor, Te
     """Mean steps in colour across the borders of n × m blocks of two images (B, C, H, W).
 
     Down (B, 4, n − 1, m) and across (B, 4, n, m − 1). The four are own|own, own|other, other|own and
-    other|other for the first and the second block, in units of four standard deviations of `own`, which for
-    photographs are about the range from black to white. The released code divides by the whole range [0, 1]
-    and averages 4 × 4 pixels first, which makes steps somewhat smaller; the masks hardly change.
+    other|other for the first and the second block, in units of four standard deviations of `own`, about the
+    range of a photograph. The released code divides by the whole range [0, 1] and averages 4 × 4 pixels
+    first, so its steps are somewhat smaller; the masks hardly change.
     """
     unit = 4 * own.float().std().clamp_min(1e-6)
     return _rows(own, other, n, m) / unit, _rows(own.mT, other.mT, m, n).mT / unit

@@ -72,8 +72,8 @@ def resizemix(
 ) -> Mixed:
     """Paste the whole partner, shrunk by τ, at a random place; the label's shares are those of the pixels.
 
-    A box cut from a photograph may show nothing but sky. The shrunken photograph always shows its object,
-    and no part of the box is ever clipped: λ = 1 − τ², up to whole pixels.
+    A cut box may show nothing but sky; a shrunken photograph shows its object. No box is clipped: λ = 1 − τ²,
+    up to whole pixels.
 
     Args:
         images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.

@@ -27,8 +27,8 @@ def saliency_of(saliency: Saliency, images: Tensor) -> Tensor:
 def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> Tensor:
     """Saliency without a network: what is unusual in the image's own spectrum.
 
-    The logarithm of a natural image's amplitudes falls smoothly with frequency. What sticks out of its local
-    mean, the residual, belongs to what is unusual; put back with the old phases, it lights up where that is.
+    The log amplitudes of a natural image fall smoothly with frequency. Their residual from the local mean,
+    transformed back with the old phases, is large where the image is unusual.
 
     Args:
         images: (B, C, H, W) float, in any units.
