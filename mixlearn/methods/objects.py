@@ -81,8 +81,12 @@ def mix_objects(
     for i, sources in enumerate(plan.sources.T.tolist()):
         seen: dict[int, tuple[Tensor, Tensor]] = {}  # of each source: its boxes (n, 4), how visible (n,)
         for j in dict.fromkeys(sources):
-            same = [k for k, other in enumerate(sources) if other == j]
-            seen[j] = _under(boxes[j], plan.masks[same, i, 0].sum(0).to(boxes[j].device))
+            if isinstance(plan, BoxPlan):
+                hole = plan.boxes[i].to(boxes[j].device) if sources[1] != i else boxes[j].new_zeros(4)
+                seen[j] = _outside(boxes[j], hole) if j == i else _inside(boxes[j], hole)
+            else:
+                same = [k for k, other in enumerate(sources) if other == j]
+                seen[j] = _under(boxes[j], plan.masks[same, i, 0].sum(0).to(boxes[j].device))
         corners, visible = (torch.cat(each) for each in zip(*seen.values(), strict=True))
         device = labels[i].device
         source = torch.cat([torch.full((len(boxes[j]),), j, device=device) for j in seen])
@@ -94,6 +98,30 @@ def mix_objects(
 
 
 # ----------------------------------------------------------------------------------------- what is still seen
+def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of each box (n, 4) in the hole (4,), and its share of the box."""
+    low = torch.maximum(boxes[:, :2], hole[:2])
+    seen = torch.cat([low, torch.minimum(boxes[:, 2:], hole[2:]).maximum(low)], dim=1)
+    return seen, _share(box_area(seen), boxes)
+
+
+def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """The tight box around what the hole leaves of each box, and its share."""
+    covered, share = _inside(boxes, hole)
+    same, left = covered == boxes, boxes.clone()
+    for low, high, across in ((0, 2, same[:, 1::2]), (1, 3, same[:, 0::2])):
+        full = across.all(1) & (share > 0)  # the hole reaches across, so whole columns (rows) are gone
+        starts, ends = same[:, low], same[:, high]
+        left[:, low] = torch.where(full & starts & ~ends, covered[:, high], left[:, low])
+        left[:, high] = torch.where(full & ends & ~starts, covered[:, low], left[:, high])
+    return left, 1 - share
+
+
+def _share(area: Tensor, boxes: Tensor) -> Tensor:
+    whole = box_area(boxes)
+    return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)
+
+
 def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The tight box around what a mask (H, W) shows of each box (n, 4), and the mean of the mask over it."""
     low, high = torch.aminmax(mask)
@@ -110,8 +138,7 @@ def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         first, last = any_.argmax(1), size - any_.flip(1).argmax(1)
         seen[:, axis] = torch.maximum(boxes[:, axis], first.to(boxes))
         seen[:, axis + 2] = torch.minimum(boxes[:, axis + 2], last.to(boxes))
-    area = box_area(corners)
-    return seen, torch.where(area > 0, columns.sum(1) / torch.where(area > 0, area, 1), 0.0).clamp(max=1)
+    return seen, _share(columns.sum(1), corners).clamp(max=1)
 
 
 def _covered(ends: Tensor, size: int) -> Tensor:
