@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.mixskd import TERMS, MixSKD, Views, as_map, mixskd_terms
 from mixlearn.nets.resnet import resnet
-from mixlearn.page.ledger import FILE, PARTS, VALUES, Arrow
+from mixlearn.page.ledger import FILE, PARTS, VALUES, Arrow, parts_of
 
 STEP = 3e-3  # of the moves
 ROUNDING, NEAR = 0.02, 0.2  # slopes that rounding alone may give; how near those are that agree
@@ -136,20 +136,6 @@ class TinyNet:
         for weight, old in zip(self.parts[place], before, strict=True):
             weight.copy_(old)
         return found
-
-
-def parts_of(net: nn.Module, learner: MixSKD) -> dict[str, list[Tensor]]:
-    """The weights of a network and of MixSKD's learner, by the part that they belong to."""
-
-    def split(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        named: list[tuple[str, Tensor]] = list(module.named_parameters())
-        heads = [weight for name, weight in named if ".head." in f".{name}"]
-        return [weight for name, weight in named if ".head." not in f".{name}"], heads
-
-    (backbone, own), (branches, others) = split(net), split(learner.side)
-    weights: list[list[Tensor]] = [backbone, branches, [*own, *others]]
-    weights += [list(learner.teacher.parameters()), list(learner.critics.parameters())]
-    return dict(zip(PARTS, weights, strict=True))
 
 
 def arrow(moved: float, plain: float, slope: float, value: bool) -> Arrow:

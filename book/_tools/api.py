@@ -39,7 +39,7 @@ ROOMS = {
     "Widgets": [
         *("widgets", "page.film.recorded_block", "page.film.film_facts"),
         *("page.ledger.arrows", "page.ledger.learning", "page.ledger.Arrow"),
-        *("page.ledger.effects", "page.ledger.Effect"),
+        *("page.ledger.effects", "page.ledger.Effect", "page.ledger.parts_of"),
     ],
 }
 

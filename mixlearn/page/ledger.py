@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from mixlearn.methods.mixskd import TERMS
+from torch import Tensor, nn
+
+from mixlearn.methods.mixskd import TERMS, MixSKD
 from mixlearn.page.host import ASSETS
 from mixlearn.page.tables import SEEDS
 from mixlearn.page.widget import one_of, widget
@@ -47,6 +49,26 @@ class Effect(NamedTuple):
 
     accuracy: Interval
     gain: Interval | None
+
+
+def parts_of(net: Any, learner: MixSKD) -> dict[str, list[Tensor]]:
+    """The weights of a network and of MixSKD's learner, by the part that they belong to.
+
+    >>> import mixlearn as ml
+    >>> net = ml.nets.resnet(8, 4, width=4)
+    >>> {part: len(weights) for part, weights in parts_of(net, ml.learners.MixSKD(net)).items()}
+    {'backbone': 27, 'branches': 27, 'heads': 6, 'teacher': 3, 'critics': 12}
+    """
+
+    def split(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+        named: list[tuple[str, Tensor]] = list(module.named_parameters())
+        heads = [weight for name, weight in named if ".head." in f".{name}"]
+        return [weight for name, weight in named if ".head." not in f".{name}"], heads
+
+    (backbone, own), (branches, others) = split(net), split(learner.side)
+    weights: list[list[Tensor]] = [backbone, branches, [*own, *others]]
+    weights += [list(learner.teacher.parameters()), list(learner.critics.parameters())]
+    return dict(zip(PARTS, weights, strict=True))
 
 
 @cache

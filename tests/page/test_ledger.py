@@ -12,7 +12,7 @@ from experiments.chapters.chapter_6 import mixskd
 from mixlearn.methods import mixskd as method
 from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.page.host import bundle
-from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, effects, learning
+from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, effects, learning, parts_of
 from mixlearn.train import records as runs
 from tests.data.test_shipped import script
 from tests.seeds import seeded
@@ -143,7 +143,7 @@ def test_parts_learn_in_the_learner_what_the_arrows_say(network, adversarial, cr
     learner = ml.learners.MixSKD(
         net, adversarial=adversarial, critics_learn=critics_learn, generator=seeded(1)
     )
-    parts = script("make_ledger").parts_of(net, learner)
+    parts = parts_of(net, learner)
     every = [*net.parameters(), *learner.parameters()]
     assert sorted(map(id, every)) == sorted(id(weight) for weights in parts.values() for weight in weights)
     expected = arrows(adversarial=adversarial, critics_learn=critics_learn)
