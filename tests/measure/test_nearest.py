@@ -139,7 +139,7 @@ def test_bad_votes_are_named():
     given = ONE, torch.tensor([0, 1, 1]), ONE, torch.tensor([0, 1, 1])
     with pytest.raises(ValueError, match="temperature must be positive and finite, got 0"):
         measure.knn_accuracy(*given, k=1, temperature=0)
-    with pytest.raises(ValueError, match="k must lie in 1…3, the training images, got 20"):
+    with pytest.raises(ValueError, match="k must lie in 1…3, the rows of the bank, got 20"):
         measure.knn_accuracy(*given)
     with pytest.raises(ValueError, match="at least one number of neighbours"):
         measure.knn_accuracy(*given, k=[])
