@@ -5,7 +5,6 @@ import torch
 
 import mixlearn as ml
 from experiments.hidden import hide, in_between, middle, occlusion
-from tests.seeds import seeded
 
 
 def test_hiding_middle_and_border():
@@ -36,12 +35,3 @@ def test_occlusion_and_in_between_of_a_known_model():
     assert half == pytest.approx(0.5, abs=0.03)  # pairs of unlike images, blended half and half
     boxed = in_between(bright, data, [0.0, 1.0, 0.5], box=True, pairs=4000)
     assert boxed[:2].tolist() == [0.0, 0.0] and float(boxed[2]) == pytest.approx(0.5, abs=0.03)
-
-
-def test_the_network_keeps_its_mode():
-    net = ml.nets.resnet(8, 10, width=4, channels=1)
-    net.train()
-    few = ml.data.load("fashion").test.subset(20, generator=seeded())
-    occlusion(net, few, [0.5])
-    in_between(net, few, [0.5])
-    assert all(module.training for module in net.modules())

@@ -31,13 +31,8 @@ def test_detection_is_what_counting_gives(seed):
     assert list(found) == pytest.approx(counted(known.tolist(), foreign.tolist()), abs=1e-12)
 
 
-def test_detection_of_torchmetrics():
-    from torchmetrics.functional.classification import binary_auroc
-
+def test_detection_at_its_ends():
     known, foreign = torch.rand(500, generator=seeded(1)), torch.rand(300, generator=seeded(2)) * 0.9
-    truth = torch.cat([torch.ones(500), torch.zeros(300)]).long()
-    expected = binary_auroc(torch.cat([known, foreign]), truth)
-    assert measure.detection(known, foreign).auroc == pytest.approx(float(expected), abs=1e-5)
     assert measure.detection(known, known).auroc == pytest.approx(0.5)
     assert measure.detection(known + 1, foreign) == (1.0, 1.0, 1.0)
     assert measure.detection(foreign, known + 1)[:2] == (0.0, 0.0)
