@@ -205,13 +205,12 @@ def plan(
             _tile(figure, left, top, width, height, image, colour)
             middle = left + width / 2
             look.write(figure, middle, top - 0.05, above, ha="center", va="bottom", size=10, parse_math=True)
-            look.fit(
-                look.write(figure, middle, top + height + 0.05, below, ha="center", va="top", color=colour),
-                step,
+            words = look.write(
+                figure, middle, top + height + 0.05, below, ha="center", va="top", color=colour
             )
-            look.write(
-                figure, left + width + SIGN / 2, top + height / 2, sign, ha="center", va="center", size=12
-            )
+            look.fit(words, step)
+            beside = left + width + SIGN / 2, top + height / 2
+            look.write(figure, *beside, sign, ha="center", va="center", size=12)
 
         for k, source in enumerate(sources):
             left, top = (side + 2 * k * step, 0.26) if pair else (side, 0.26 + k * line)
@@ -222,10 +221,8 @@ def plan(
         last = 0.26 + (0 if pair else (parts - 1) * line)
         term(side + (across - 1) * step, last, results[i], r"$\tilde{x}_i$", "mixture", look.INK, "")
         _share_bar(figure, side, bar, across * step - SIGN, _shares(made, i, names))
-        below = look.write(
-            figure, look.WIDTH / 2, bar + 0.14, described, ha="center", va="top", weight="bold"
-        )
-        look.fit(below, look.WIDTH - 0.2)
+        bold: dict[str, Any] = {"ha": "center", "va": "top", "weight": "bold"}
+        look.fit(look.write(figure, look.WIDTH / 2, bar + 0.14, described, **bold), look.WIDTH - 0.2)
     masks = " plus ".join(f"{word} times its mask" for word in words)
     return Picture(figure, f"An equation of pictures: {masks} is the mixture, {described}.")
 
@@ -271,12 +268,10 @@ def _symbols(k: int, pair: bool) -> tuple[str, str, str]:
 def _shares(plan: MixPlan, i: int, names: Sequence[str] | None) -> dict[str, tuple[int, float]]:
     """For each name in mixture i the part that brings it first, and its share of the label."""
     shares: dict[str, tuple[int, float]] = {}
-    for k, (source, weight) in enumerate(
-        zip(plan.sources[:, i].tolist(), plan.weights[:, i].tolist(), strict=True)
-    ):
+    for k, source in enumerate(plan.sources[:, i].tolist()):
         name = _name(source, names)
         part, share = shares.get(name, (k, 0.0))
-        shares[name] = part, share + weight
+        shares[name] = part, share + plan.weights[k, i].item()
     return shares
 
 

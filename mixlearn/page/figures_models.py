@@ -179,15 +179,9 @@ def reliability(found: Calibration | Mapping[str, Calibration]) -> Picture:
             axes, below = panels[2 * row, column], panels[2 * row + 1, column]
             share = one.count / one.count.sum()
             _bins(axes, one)
-            below.bar(
-                array(torch.arange(len(share)) / len(share)),
-                array(share),
-                1 / len(share),
-                align="edge",
-                color=look.MUTED,
-                edgecolor=look.PAPER,
-                linewidth=0.5,
-            )
+            bars: dict[str, Any] = {"color": look.MUTED, "edgecolor": look.PAPER, "linewidth": 0.5}
+            starts = array(torch.arange(len(share)) / len(share))
+            below.bar(starts, array(share), 1 / len(share), align="edge", **bars)
             below.set(xlim=(0, 1), ylim=(0, 1.05 * tallest), xlabel="confidence", box_aspect=0.36 / size)
             below.set_yticks([0, tallest], ["0", look.percent(tallest)])
             text = f"ECE {look.percent(one.ece, 1)},  gap {look.percent(one.gap, 1, signed=True)}"
@@ -227,10 +221,8 @@ def _logits(model: Callable[[Tensor], Tensor], points: Tensor, name: str) -> Ten
 def _shade(surface: Tensor) -> Any:
     """(H, W, C) probabilities → (H, W, 3): the more a class is sure, the more of its colour, over paper."""
     rgb, count = need("matplotlib.colors", "A figure").to_rgb, surface.shape[2]
-    colours, ground = (
-        torch.tensor([rgb(colour) for colour in look.COLOURS[:count]]),
-        torch.tensor(rgb(look.PAPER)),
-    )
+    colours = torch.tensor([rgb(colour) for colour in look.COLOURS[:count]])
+    ground = torch.tensor(rgb(look.PAPER))
     lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
     return array((ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1))
 
@@ -271,9 +263,8 @@ def _bins(axes: Axes, one: Calibration) -> None:
         width = max(count[b] / max(count), 0.1) / len(count)
         over = right[b] < sure[b]
         looks: dict[str, Any] = {"color": look.AMBER if over else look.TEAL, "hatch": look.HATCHES[over]}
-        axes.bar(
-            sure[b], right[b] - sure[b], width, bottom=sure[b], edgecolor=look.PAPER, linewidth=0, **looks
-        )
+        looks |= {"edgecolor": look.PAPER, "linewidth": 0}
+        axes.bar(sure[b], right[b] - sure[b], width, bottom=sure[b], **looks)
     line: dict[str, Any] = {"color": look.INK, "linewidth": 0.9, "marker": "o", "markersize": 2.8}
     axes.plot([sure[b] for b in full], [right[b] for b in full], **line)
     words: dict[str, Any] = {"size": 7.5, "color": look.MUTED}

@@ -65,12 +65,9 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
                 dots: dict[str, Any] = {"marker": look.MARKERS[c], "markersize": 3.5} if len(at) <= 15 else {}
                 axes.plot(at, middle, color=look.COLOURS[c], linestyle=look.LINES[c], clip_on=False, **dots)
                 digits = 1 if scale == 100 else 3
-                last = look.number(middle[-1], digits) + (
-                    f" ± {look.number(half[-1], digits)}" if half[-1] else ""
-                )
-                course = (
-                    f"from {look.number(middle[0], digits)} at epoch {at[0]:g} to {last} at epoch {at[-1]:g}"
-                )
+                first, last = (look.number(middle[k], digits) for k in (0, -1))
+                last += f" ± {look.number(half[-1], digits)}" if half[-1] else ""
+                course = f"from {first} at epoch {at[0]:g} to {last} at epoch {at[-1]:g}"
                 lines.append(f"{name}: {course}, {look.plural(len(many), 'seed')}")
             axes.set(title=_title(key), xlabel="epoch")
             axes.set_xlim(0, max(line.get_xdata()[-1] for line in axes.lines))
@@ -79,12 +76,8 @@ def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -
         bottom, top = axes.get_ylim()
         heights = look.spread([line.get_ydata()[-1] for line in axes.lines], 0.075 * (top - bottom))
         for c, (name, height) in enumerate(zip(seeds, heights, strict=True)):
-            end: dict[str, Any] = {
-                **look.LABEL,
-                "xycoords": axes.get_yaxis_transform(),
-                "color": look.COLOURS[c],
-            }
-            look.fit(axes.annotate(name, (1, height), (7, 0), **end), 0.95)
+            end: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "color": look.COLOURS[c]}
+            look.fit(axes.annotate(name, (1, height), (7, 0), **end, **look.LABEL), 0.95)
     return Picture(figure, f"Training curves, {'. '.join(told)}.")
 
 

@@ -22,26 +22,14 @@ FILE = ASSETS / "mask_film.safetensors"  # written by data/make_mask_film.py
 
 
 class RecordedBlock(nn.Module):
-    """A Mix Block with the network whose features it sees, as both were after some epoch of a run.
-
-    Args:
-        net: a ResNet-8, as `folded` gives it.
-        stages: how many of its stages the features have passed.
-        block: the Mix Block.
-    """
+    """A Mix Block with the first stages of the folded ResNet-8 whose features it sees, after some epoch."""
 
     def __init__(self, net: ResNet, stages: int, block: MixBlock) -> None:
         super().__init__()
         self.stem, self.groups, self.block = net.stem, net.groups[:stages], block
 
     def forward(self, images: Tensor, lam: float | Tensor, partner: Tensor) -> Tensor:
-        """Each image's own share of each pixel, (B, 1, H, W) in (0, 1).
-
-        Args:
-            images: (B, 3, H, W) normalised.
-            lam: (B,), or one for all: each image's share, in [0, 1].
-            partner: (B,) int64, the partner of each image.
-        """
+        """Each image's own share of each pixel, (B, 1, H, W) in (0, 1); λ is one number or (B,)."""
         features: Tensor = self.stem(images)
         for group in self.groups:
             features = group(features)  # (B, C, h, w)

@@ -102,15 +102,12 @@ def studio_net() -> ResNet:
 def mask_score(logits: Tensor, targets: Tensor) -> Tensor:
     """How well a network sees the soft label in a mixture: 100 · exp(−KL(ỹ ‖ p)).
 
-    100 where the network says the label exactly; an even guess of `C` classes scores 200 / C on a label of
-    two halves.
-
     Args:
         logits: (B, C) of the mixtures.
         targets: (B, C) soft labels ỹ.
 
     Returns:
-        (B,) in (0, 100].
+        (B,) in (0, 100]; an even guess of C classes scores 200 / C on a label of two halves.
 
     >>> mask_score(torch.zeros(1, 4), torch.tensor([[0.5, 0.5, 0, 0]]))
     tensor([50.])
@@ -127,13 +124,9 @@ def normalised(pixels: Tensor) -> Tensor:
 
 
 def judged(pixels: Tensor, labels: Tensor, share: Tensor, lam: float) -> tuple[Tensor, float]:
-    """A pair under a mask, against a label by any λ: its mixture (3, H, W) in [0, 255], and the score.
+    """A pair (2, 3, H, W) in bytes under a mask (H, W), the partner's share, against a label by any λ.
 
-    Args:
-        pixels: (2, 3, H, W) uint8, the image and its partner.
-        labels: (2,) their classes.
-        share: (H, W) in [0, 1], the partner's share of each pixel.
-        lam: λ of the label.
+    Returns its mixture (3, H, W) in [0, 255], and the score.
     """
     mixture = torch.lerp(pixels[0].double(), pixels[1].double(), share.double())
     targets = torch.zeros(1, len(studio_facts().classes), dtype=torch.float64)
