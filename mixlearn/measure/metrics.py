@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_count, check_predictions
+from mixlearn.core.checks import as_count, check_predictions, is_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,14 @@ def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = No
     named = logits.argmax(1)
     of_true, of_named = (log_p.gather(1, ids[:, None])[:, 0] for ids in (labels, named))
     wrong = named != labels
-    which = wrong.nonzero()[:, 0] if among is None else _chosen(among, wrong)
+    if among is not None and not is_integer(among):
+        raise TypeError(f"among must hold integer indices, got {among.dtype}")
+    which = wrong.nonzero()[:, 0] if among is None else among.cpu().long()
+    if right := which[~wrong[which]].tolist():
+        raise ValueError(
+            f"among must be images that the network gets wrong, got {len(right)} that it gets right, such as "
+            f"{right[0]}"
+        )
     log_said, log_missed = of_named[which], of_true[which]  # without a mistake their means are NaN
     return Quality(
         true=float(of_true.exp().mean()),
@@ -215,23 +222,3 @@ def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
         check_predictions(one, labels)
     wrong = torch.stack([one.detach().cpu().argmax(1) != labels.cpu() for one in logits]).all(0)
     return wrong.nonzero()[:, 0]
-
-
-def _chosen(among: Tensor, wrong: Tensor) -> Tensor:
-    """The indices that were given, where the network is indeed wrong."""
-    if among.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"among must hold integer indices, got {among.dtype}")
-    which = among.detach().cpu().long()
-    if which.dim() != 1:
-        raise ValueError(f"among must have shape (M,), got {tuple(which.shape)}")
-    if len(which) and not 0 <= int(which.min()) <= int(which.max()) < len(wrong):
-        raise ValueError(
-            f"among must lie in 0…{len(wrong) - 1}, got {int(which.min())} to {int(which.max())}"
-        )
-    right = which[~wrong[which]]
-    if len(right):
-        raise ValueError(
-            f"among must be images that the network gets wrong, got {len(right)} that it gets right, such as "
-            f"{int(right[0])}"
-        )
-    return which

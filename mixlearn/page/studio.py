@@ -120,9 +120,7 @@ def shipped_methods() -> dict[str, Method]:
 def method_masks(
     images: Tensor, labels: Tensor, methods: Mapping[str, Method], shares: Sequence[float], seed: int
 ) -> Tensor:
-    """The partner's share of each pixel by each method at each λ: (methods, shares, H, W) uint8.
-
-    The images (2, 3, H, W) are normalised, an image and its partner; `seed` is that of each call's draws.
+    """The partner's share of each pixel of a normalised pair, by method and λ: (M, shares, H, W) uint8.
 
     >>> images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
     >>> method_masks(images, labels, {"Fourier": fmix}, [0.25, 1.0], 0).flatten(2).float().mean(2)
