@@ -17,11 +17,10 @@ from experiments.data import pictures
 from mixlearn import data as sets
 from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
-from mixlearn.core.processes import torchrun
 from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
-from mixlearn.train.fit import History, Optimizer, fit
+from mixlearn.train.fit import History, Optimizer, fit, torchrun
 from mixlearn.train.loaders import measure_all
 from mixlearn.train.schedules import Schedule, Schedules, WithDecay, constant, cosine
 

@@ -9,7 +9,6 @@ is the exception: its statistics are those of the slice, unless the network uses
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -99,12 +98,3 @@ def stack_all(value: Tensor, world: int) -> Tensor:
     parts = [torch.empty_like(value) for _ in range(world)]
     dist.all_gather(parts, value.contiguous())
     return torch.stack(parts)
-
-
-def torchrun() -> tuple[int, int] | None:
-    """(processes here, machines) if `torchrun` started this process among several, otherwise None."""
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    if world == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
-        return None
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    return here, world // here

@@ -22,8 +22,7 @@ from mixlearn.train.loaders import as_pair
 from mixlearn.train.logs import log_picture, tiled
 from mixlearn.train.mixing import Place, look_up, put
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, total_loss
-from mixlearn.train.weights import logits_of, unused_apart
+from mixlearn.train.terms import Hooks, logits_of, total_loss, unused_apart
 
 try:
     from lightning.pytorch import LightningModule

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments.chapters.chapter_6 import mixskd
+from experiments.records import write
 from mixlearn.methods import mixskd as method
 from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.page.host import bundle
@@ -173,7 +174,7 @@ def test_what_nobody_teaches():
 
 def written(where, way, accuracies, **change):
     made = tuple(_run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
-    runs.write(_record(f"mixskd-fashion-{way}", runs=made, **change), where)
+    write(_record(f"mixskd-fashion-{way}", runs=made, **change), where)
 
 
 def test_effects_are_those_of_the_records(tmp_path):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 import platform
+import sys
 from pathlib import Path
 
 import pytest
 import scipy.stats
 
-from experiments.command import environment
+from experiments.records import environment, write
 from mixlearn.train import records as runs
 from mixlearn.train.records import Record, RecordError, interval
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "book" / "_tools"))
+
+import results
 
 
 def _run(seed: int, accuracy: float, **more) -> dict:
@@ -47,7 +52,7 @@ def test_interval_is_scipys_and_one_run_has_none() -> None:
 
 def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
     record = _record()
-    path = runs.write(record, tmp_path)
+    path = write(record, tmp_path)
     assert path.name == "emoji-mixup.json"
     again = runs.load("emoji-mixup", tmp_path)
     assert again == record
@@ -75,7 +80,7 @@ def _damage(body: dict, path: str, value) -> dict:
         ("command", None, "emoji-mixup.json: the field 'command' is missing"),
         ("settings", [], "the field 'settings' has the wrong type, list"),
         ("format", "2", "format must be 'mixlearn run 1', got '2'"),
-        ("name", "other", "holds the record 'other'"),
+        ("name", "other", "name must be 'emoji-mixup', got 'other'"),
         ("runs", [], "runs must hold at least one seed"),
         ("runs/1/seconds", None, "a run: the field 'seconds' is missing"),
         ("runs/1/seed", True, "a run: the field 'seed' has the wrong type, bool"),
@@ -87,14 +92,14 @@ def _damage(body: dict, path: str, value) -> dict:
     ],
 )
 def test_a_damaged_record_is_refused_by_name_and_field(path: str, value, words: str, tmp_path: Path) -> None:
-    file = runs.write(_record(), tmp_path)
+    file = write(_record(), tmp_path)
     file.write_text(json.dumps(_damage(json.loads(file.read_text()), path, value)))
     with pytest.raises(RecordError, match=words):
         runs.load("emoji-mixup", tmp_path)
 
 
 def test_half_a_file_and_no_file(tmp_path: Path) -> None:
-    file = runs.write(_record(), tmp_path)
+    file = write(_record(), tmp_path)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(RecordError, match="emoji-mixup.json is no readable JSON"):
         runs.load("emoji-mixup", tmp_path)
@@ -110,7 +115,7 @@ def test_a_record_names_no_machine_and_no_folder(text: str, tmp_path: Path) -> N
     if len(platform.node()) <= 3 and text.startswith("on"):
         text = "at /tmp/somewhere/else"
     with pytest.raises(RecordError, match="must not name a machine or an absolute path"):
-        runs.write(_record(command=text), tmp_path)
+        write(_record(command=text), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -142,7 +147,7 @@ def test_without_labels_a_judge_stands_where_a_test_set_would() -> None:
     assert blind.values("accuracy") == blind.values("linear/accuracy") == [0.7] * 3
     assert blind.gain(_record()).mean == pytest.approx(0.7 - 0.81)
     assert "60.0 ± 0.0" in str(blind.card())
-    assert "| linear | 3 | 70.0 ± 0.0 |" in runs.page([blind])
+    assert "| linear | 3 | 70.0 ± 0.0 |" in results.page([blind])
     with pytest.raises(KeyError, match="'emoji-mixup' has no measure 'tuned/accuracy'"):
         blind.values("tuned/accuracy")
     with pytest.raises(KeyError, match="has no measure 'ece'"):
@@ -150,7 +155,7 @@ def test_without_labels_a_judge_stands_where_a_test_set_would() -> None:
 
 
 def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
-    page = runs.page([_record("a"), _record("b", data={"name": "fashion", "sha256": "0" * 64})])
+    page = results.page([_record("a"), _record("b", data={"name": "fashion", "sha256": "0" * 64})])
     lines = page.splitlines()
     assert sum(line.startswith("| `a` | ResNet-8 | 7200 | 15 |") for line in lines) == 2
     assert any(
@@ -158,14 +163,14 @@ def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
     )
     assert "## emoji" in lines and "## fashion" in lines
     assert any(line.startswith("| `b` | `python -m mixlearn train embedded") for line in lines)
-    assert "There is no run record yet." in runs.page([])
+    assert "There is no run record yet." in results.page([])
 
 
 def test_a_folder_book_beside_the_installed_package_hides_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "site-packages" / "mixlearn"
-    runs.write(_record(), package / "_results")
+    write(_record(), package / "_results")
     (tmp_path / "site-packages" / "book" / "results").mkdir(parents=True)  # another distribution's
     monkeypatch.setattr(runs, "_PACKAGE", package)
     assert runs.folder() == package / "_results" and runs.names() == ["emoji-mixup"]
@@ -194,7 +199,7 @@ def test_text_of_a_record_is_text_on_its_card() -> None:
 def test_text_of_a_record_is_text_on_the_results_page() -> None:
     import markdown_it
 
-    page = runs.page([_hostile()])
+    page = results.page([_hostile()])
     html = markdown_it.MarkdownIt("commonmark").enable("table").render(page)
     assert "<script" not in html and "javascript:x)" in html and "<a " not in html
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
