@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -19,6 +20,10 @@ from mixlearn.train import records as runs
 from mixlearn.train.checkpoint import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
+_FIELDS: dict[str, Any] = dict.fromkeys(("format", "name", "command"), str)
+_FIELDS |= {"settings": dict, "data": dict, "runs": list, "summary": dict}
+_RUN_FIELDS: dict[str, Any] = {"seed": int, "environment": dict, "seconds": (int, float)}
+_RUN_FIELDS |= {"peak_memory": int, "epochs": list, "final": dict}
 
 
 def environment(device: torch.device | str | None = None) -> dict[str, Any]:
@@ -152,8 +157,8 @@ def write(record: runs.Record, where: str | os.PathLike[str] | None = None) -> P
         RecordError: a record that would not load again, or that names this machine or a folder of it.
     """
     target = Path(where or runs.folder()) / f"{record.name}.json"
-    content = record.as_json()
-    runs._checked(content, target)
+    content = as_json(record)
+    check(content, target)
     for text in _texts(content):
         if re.search(r"(?<![\w.:/])/[\w.-]+/|[A-Za-z]:\\", text) or _host(text):
             raise runs.RecordError(f"a run record must not name a machine or an absolute path, got {text!r}")
@@ -161,6 +166,56 @@ def write(record: runs.Record, where: str | os.PathLike[str] | None = None) -> P
     body = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(target, lambda file: file.write(body.encode()))
     return target
+
+
+def as_json(record: runs.Record) -> dict[str, Any]:
+    """A record as its file holds it."""
+    halves = {name: None if math.isnan(one.half) else one.half for name, one in record.summary.items()}
+    summary = {
+        name: {"mean": one.mean, "half": halves[name], "n": one.n} for name, one in record.summary.items()
+    }
+    return {"format": runs.FORMAT, **vars(record), "runs": list(record.runs), "summary": summary}
+
+
+def check(content: Any, path: Path) -> None:
+    """Refuse JSON that is no whole record, by the file and the field."""
+    _has(content, _FIELDS, path.name)
+    for name, expected in (("format", runs.FORMAT), ("name", path.stem)):
+        if content[name] != expected:
+            raise runs.RecordError(f"{path.name}: {name} must be {expected!r}, got {content[name]!r}")
+    if not content["runs"]:
+        raise runs.RecordError(f"{path.name}: runs must hold at least one seed")
+    shapes = []
+    for run in content["runs"]:
+        _has(run, _RUN_FIELDS, f"{path.name}, a run")
+        shapes.append({part: sorted(measures) for part, measures in run["final"].items()})
+        if shapes[-1] != shapes[0]:
+            raise runs.RecordError(
+                f"{path.name}: seed {run['seed']} has other final measures than the seeds before"
+            )
+    given = {name: content[name] for name in ("name", "command", "settings", "data")}
+    record = runs.Record(**given, runs=tuple(content["runs"]))
+    if len(set(record.seeds)) < len(record.seeds):
+        raise runs.RecordError(f"{path.name}: seeds must differ, got {list(record.seeds)}")
+    written, again = content["summary"], as_json(record)["summary"]
+    for name in {*written, *again}:
+        for key in ("mean", "half", "n"):
+            old, new = (side.get(name, {}).get(key) for side in (written, again))
+            if not (old is new if None in (old, new) else math.isclose(old, new, rel_tol=1e-9)):
+                raise runs.RecordError(
+                    f"{path.name}: summary {name!r} says {key} = {old}, its runs give {new}"
+                )
+
+
+def _has(content: Any, fields: dict[str, Any], what: str) -> None:
+    if not isinstance(content, dict):
+        raise runs.RecordError(f"{what}: expected an object, got {type(content).__name__}")
+    for name, type_ in fields.items():
+        value = content.get(name)
+        if name not in content:
+            raise runs.RecordError(f"{what}: the field {name!r} is missing")
+        if not isinstance(value, type_) or isinstance(value, bool):
+            raise runs.RecordError(f"{what}: the field {name!r} has the wrong type, {type(value).__name__}")
 
 
 def _texts(value: Any) -> list[str]:

@@ -61,10 +61,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, sizes: list[int], rank: int) -> Tensor:
         ctx.sizes, ctx.rank = sizes, rank
-        padded = part.new_zeros((max(sizes), *part.shape[1:]))
-        padded[: len(part)] = part
-        every = stack_all(padded, len(sizes))
-        return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
+        return joined(part, sizes)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -88,9 +85,12 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value.item())
 
 
-def gather_rows(rows: Tensor, world: int) -> Tensor:
-    """Rows that a distributed sampler dealt out in turn, back in the order of one process."""
-    return stack_all(rows, world).transpose(0, 1).flatten(0, 1)
+def joined(part: Tensor, sizes: list[int]) -> Tensor:
+    """The rows of all processes, of which this one has `part`, in order."""
+    padded = part.new_zeros((max(sizes), *part.shape[1:]))
+    padded[: len(part)] = part
+    every = stack_all(padded, len(sizes))
+    return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
 
 
 def stack_all(value: Tensor, world: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import in_words
-from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, check_callable
 from mixlearn.nets.taps import Only, bare, check_taps
 
 
@@ -36,6 +36,8 @@ class MixingInside(Mixing):
     ['mixed_labels']
     """
 
+    mix: Any  # a dict, by stage
+
     def __init__(
         self,
         mix: Mix | Mapping[str, Mix],
@@ -50,9 +52,11 @@ class MixingInside(Mixing):
             stages = list(mix)
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        self.ways = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
-        super().__init__(self.ways[stages[0]], num_classes, smoothing, loss)
-        self.stages = tuple(stages)
+        ways = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        for way in ways.values():
+            check_callable("mix", way, "images, labels, *, generator")
+        super().__init__(ways[stages[0]], num_classes, smoothing, loss)
+        self.mix, self.stages = ways, tuple(stages)
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "MixingInside")
@@ -64,7 +68,7 @@ class MixingInside(Mixing):
         targets: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            mixed, soft = self.mixed(self.ways[stage], features, labels, generator)
+            mixed, soft = self.mixed(self.mix[stage], features, labels, generator)
             targets.append(soft)
             return mixed.images
 
@@ -74,5 +78,5 @@ class MixingInside(Mixing):
         return {"mixed_labels": self.loss(logits, self.smoothed(targets[0]))}
 
     def __repr__(self) -> str:
-        ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())
+        ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.mix.items())
         return f"MixingInside({ways})"

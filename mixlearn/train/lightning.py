@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 from mixlearn.core.plan import Mixed
 from mixlearn.train.fit import Optimizer, sgd
 from mixlearn.train.loaders import as_pair
-from mixlearn.train.logs import log_picture, tiled
+from mixlearn.train.logs import image_grid, log_picture
 from mixlearn.train.mixing import Place, look_up, put
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
 from mixlearn.train.terms import Hooks, logits_of, total_loss, unused_apart
@@ -62,7 +63,7 @@ class LearnerModule(LightningModule):
         self.model, self.learner, self.optimizer, self.schedule = model, learner, optimizer, schedule
         self.augment, self.ablate, self.hooks = augment, tuple(ablate), Hooks(learner)
         self.generator = torch.Generator().manual_seed(seed)
-        self._unused: Any = None
+        self._apart = ExitStack()
         self._pace: Pace | None = None
 
     def forward(self, images: Tensor) -> Any:
@@ -72,14 +73,11 @@ class LearnerModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Keep parts that the learner leaves unused out of training."""
         if stage == "fit":
-            self._unused = unused_apart(self.learner, self.model)
-            self._unused.__enter__()
+            self._apart.enter_context(unused_apart(self.learner, self.model))
 
     def teardown(self, stage: str) -> None:
         """Give those parts back."""
-        if self._unused is not None:
-            self._unused.__exit__(None, None, None)
-            self._unused = None
+        self._apart.close()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser of all weights that learn, the learner's own too."""
@@ -133,8 +131,8 @@ class MixBatches(Callback):
             batch may have a callback of its own, with a seed of its own. A loader that has run out gives
             None, which stays None.
         seed: of the draws.
-        log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
-            images, each so many epochs; 0 writes none.
+        log_every: give a picture of mixed images to every logger that takes images, each so many epochs; 0
+            gives none.
 
     Raises:
         TypeError: a batch that is no list, tuple or dict.
@@ -207,45 +205,17 @@ class MixBatches(Callback):
                 )
             self.mix.progress = done / max(total, 1)
         mixed = self.mix(images, labels, generator=self.generator)
-        self._log(images, mixed, trainer)
+        self._log(mixed, trainer)
         return put(put(batch, self.images, mixed.images), self.labels, mixed.targets)
 
-    def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
+    def _log(self, mixed: Mixed, trainer: Any) -> None:
         """Once an epoch, the first mixed batch as a picture."""
-        epoch = trainer.current_epoch if self.log_every > 0 and images.dim() == 4 else -1
+        epoch = trainer.current_epoch if self.log_every > 0 and mixed.images.dim() == 4 else -1
         if epoch < 0 or epoch % self.log_every or epoch == self._logged_epoch:
             return
         self._logged_epoch = epoch
         for logger in trainer.loggers:
-            log_picture(logger, "mixed batch", mixed_grid(images, mixed), trainer.global_step)
-
-
-def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
-    """Four rows of pictures: own image, mixture, partner, difference between mixture and own image.
-
-    Of three channels and more the first three are shown as red, green and blue, of fewer the first as grey.
-
-    Args:
-        images: (B, C, H, W) as they were before mixing, in any units; the grid is scaled to [0, 1].
-        mixed: what came of them.
-        count: how many columns at most.
-
-    Returns:
-        (3 or 1, 4 H, n W) in [0, 1], on the CPU, n = min(B, count).
-
-    >>> import mixlearn as ml
-    >>> images = torch.rand(4, 3, 8, 8)
-    >>> mixed_grid(images, ml.mixup(images)).shape
-    torch.Size([3, 32, 32])
-    """
-    shown = 3 if images.shape[1] >= 3 else 1
-    images, mixtures = images[:, :shown], mixed.images[:, :shown]
-    own, mixture, partner = images[:count], mixtures[:count], images[mixed.plan.partner][:count]
-    low, high = images.amin(), images.amax()
-    scale = (high - low).clamp_min(1e-12)
-    rows = [(part - low) / scale for part in (own, mixture, partner)]
-    rows.append((mixture - own).abs() / scale)
-    return tiled(torch.cat(rows).clamp(0, 1).float().cpu(), len(own))
+            log_picture(logger, "mixed batch", image_grid(mixed.images), trainer.global_step)
 
 
 def _place(trainer: Any) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def log_picture(logger: Any, name: str, grid: Tensor, step: int) -> None:
 def image_grid(
     images: Tensor, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Tensor:
-    """The first 64 images of a batch, eight in a row, on the CPU.
+    """The first 64 images of a batch, eight in a row, on the CPU; the first channel or the first three.
 
     Args:
         images: (B, C, H, W), normalised by `mean` and `std`; without these they are stretched to [0, 1].
@@ -66,16 +66,13 @@ def image_grid(
     shown = images[:64].detach().float().cpu()
     if mean and std:
         shown = shown * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
-    else:
+    shown = shown[:, : 3 if shown.shape[1] >= 3 else 1]
+    if not (mean and std):
         low, high = shown.amin(), shown.amax()
         shown = (shown - low) / (high - low).clamp_min(1e-12)
-    return tiled(shown[:, : 3 if shown.shape[1] >= 3 else 1].clamp(0, 1), min(8, len(shown)))
-
-
-def tiled(images: Tensor, columns: int) -> Tensor:
-    """Images (N, C, H, W) row by row in one picture (C, rows · H, columns · W)."""
-    rows = -(-len(images) // columns)
-    grid = images.new_ones((rows * columns, *images.shape[1:]))
-    grid[: len(images)] = images
+    columns = min(8, len(shown))
+    rows = -(-len(shown) // columns)
+    grid = shown.new_ones((rows * columns, *shown.shape[1:]))  # white where there is no image
+    grid[: len(shown)] = shown.clamp(0, 1)
     grid = grid.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)  # (C, rows, H, columns, W)
     return grid.flatten(3).flatten(1, 2)

@@ -95,14 +95,8 @@ FORMAT = "mixlearn run 1"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-_FIELDS: dict[str, Any] = dict.fromkeys(("format", "name", "command"), str)
-_FIELDS |= {"settings": dict, "data": dict, "runs": list, "summary": dict}
-_RUN_FIELDS: dict[str, Any] = {"seed": int, "environment": dict, "seconds": (int, float)}
-_RUN_FIELDS |= {"peak_memory": int, "epochs": list, "final": dict}
-
-
 class RecordError(ValueError):
-    """A run record that is damaged, incomplete or at odds with itself."""
+    """A file that is no run record, or a record that is incomplete or at odds with itself."""
 
 
 @dataclass(frozen=True)
@@ -200,21 +194,6 @@ class Record:
         rows += [("commit", ", ".join(self.commits())), ("command", self.command)]
         return Table(f"Run record {self.name}", (), tuple(row for row in rows if row[1] not in ("", "None")))
 
-    def as_json(self) -> dict[str, Any]:
-        """The record as its file holds it."""
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "command": self.command,
-            "settings": self.settings,
-            "data": self.data,
-            "runs": list(self.runs),
-            "summary": {
-                name: {"mean": one.mean, "half": None if math.isnan(one.half) else one.half, "n": one.n}
-                for name, one in self.summary.items()
-            },
-        }
-
 
 def folder() -> Path:
     """Where the records are: inside the installed package, else in the checkout's `book/results`."""
@@ -228,14 +207,10 @@ def names(where: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
-    """Read a record by its name.
-
-    Args:
-        name: such as "fashion-mixup".
-        where: another folder than the book's.
+    """The record of a name, such as "fashion-mixup", in the folder `where`; None takes the book's.
 
     Raises:
-        FileNotFoundError, RecordError: no such record, or a damaged one.
+        FileNotFoundError, RecordError: no such record, or a file that is none.
     """
     path = Path(where or folder()) / f"{name}.json"
     if not path.is_file():
@@ -245,7 +220,10 @@ def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecordError(f"{path.name} is no readable JSON: {error}") from error
-    return _checked(content, path)
+    fields = ("name", "command", "settings", "data", "runs")
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not {*fields} <= {*content}:
+        raise RecordError(f"{path.name} must hold the format {FORMAT!r} with {', '.join(fields)}")
+    return Record(*(content[field] for field in fields[:4]), runs=tuple(content["runs"]))
 
 
 def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
@@ -253,49 +231,9 @@ def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
     return [load(name, where) for name in names(where)]
 
 
-def _checked(content: Any, path: Path) -> Record:
-    """A record from JSON, or an error that names the file and the field."""
-    _has(content, _FIELDS, path.name)
-    for name, expected in (("format", FORMAT), ("name", path.stem)):
-        if content[name] != expected:
-            raise RecordError(f"{path.name}: {name} must be {expected!r}, got {content[name]!r}")
-    if not content["runs"]:
-        raise RecordError(f"{path.name}: runs must hold at least one seed")
-    shapes = []
-    for run in content["runs"]:
-        _has(run, _RUN_FIELDS, f"{path.name}, a run")
-        shapes.append({part: sorted(measures) for part, measures in run["final"].items()})
-        if shapes[-1] != shapes[0]:
-            raise RecordError(
-                f"{path.name}: seed {run['seed']} has other final measures than the seeds before"
-            )
-    given = {name: content[name] for name in ("name", "command", "settings", "data")}
-    record = Record(**given, runs=tuple(content["runs"]))
-    if len(set(record.seeds)) < len(record.seeds):
-        raise RecordError(f"{path.name}: seeds must differ, got {list(record.seeds)}")
-    written, again = content["summary"], record.as_json()["summary"]
-    for name in {*written, *again}:
-        for key in ("mean", "half", "n"):
-            old, new = (side.get(name, {}).get(key) for side in (written, again))
-            if not (old is new if None in (old, new) else math.isclose(old, new, rel_tol=1e-9)):
-                raise RecordError(f"{path.name}: summary {name!r} says {key} = {old}, its runs give {new}")
-    return record
-
-
-def _has(content: Any, fields: dict[str, Any], what: str) -> None:
-    if not isinstance(content, dict):
-        raise RecordError(f"{what}: expected an object, got {type(content).__name__}")
-    for name, type_ in fields.items():
-        value = content.get(name)
-        if name not in content:
-            raise RecordError(f"{what}: the field {name!r} is missing")
-        if not isinstance(value, type_) or isinstance(value, bool):
-            raise RecordError(f"{what}: the field {name!r} has the wrong type, {type(value).__name__}")
-
-
 @dataclass(frozen=True)
 class Table:
-    """A table as a notebook or a page shows it; as text in a terminal, and as Markdown.
+    """A table as a notebook or a page shows it; as text in a terminal.
 
     Attributes:
         caption: what it shows.

@@ -79,11 +79,3 @@ def test_bad_input_is_named() -> None:
         fine_tune(small(), data, lr=0)
     with pytest.raises(ValueError, match=r"decay must lie in \(0, 1\], got 2"):
         fine_tune(small(), data, decay=2)
-    with pytest.raises(TypeError, match="a network of ml.nets or a Tapped one, got Odd"):
-        fine_tune(Odd(), data)
-
-
-class Odd(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(2, 2)
