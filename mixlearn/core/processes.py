@@ -28,12 +28,9 @@ class Shared:
         self.module, self.rank, self.world = module, rank, world
 
     def __call__(self, images: Tensor, *args: Any, tap: Callable[[str, Tensor], Tensor] | None = None) -> Any:
+        check_share(len(images), self.world)
         parts = images.tensor_split(self.world)
         sizes = [len(part) for part in parts]
-        if min(sizes) == 0:
-            raise ValueError(
-                f"a batch must hold an image for each of {self.world} processes, got {len(images)}"
-            )
 
         def whole(features: Tensor) -> Tensor:
             gathered: Tensor = _Gather.apply(features, sizes, self.rank)
@@ -53,6 +50,15 @@ class Shared:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
+
+
+def check_share(images: int, world: int) -> None:
+    """Whether a batch has an image for each process."""
+    if images < world:
+        raise ValueError(
+            f"a batch must hold an image for each of {world} processes, got {images}; "
+            "choose another batch_size, or give a DataLoader with drop_last=True"
+        )
 
 
 class _Gather(torch.autograd.Function):

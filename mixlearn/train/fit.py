@@ -25,10 +25,10 @@ from torch.func import functional_call
 from mixlearn.core.checks import is_count
 from mixlearn.core.extras import need
 from mixlearn.core.fast import sent
-from mixlearn.core.processes import Shared, any_process, average_gradients
+from mixlearn.core.processes import Shared, any_process, average_gradients, check_share
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_rng, set_rng
-from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
+from mixlearn.train.loaders import Batch, Place, as_feed, epoch_seed, measure_all
 from mixlearn.train.logs import image_grid, log_epoch
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
 from mixlearn.train.terms import (
@@ -436,7 +436,8 @@ class Training:
         images, way = self.feed.last, "choose another batch_size, or give a DataLoader with drop_last=True"
         if images is None:
             return
-        check_share(images, self.world)
+        if self.world > 1:
+            check_share(images, self.world)
         if images == 1 and self.hooks.compares:
             raise ValueError(f"the last batch holds one image, with nothing to be compared with; {way}")
         if images < 2 * self.world:

@@ -107,7 +107,7 @@ class LearnerModule(LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log accuracy and NLL of a batch."""
         images, labels = as_pair(batch)
-        logits = logits_of(self.model(images))
+        logits = logits_of(self.hooks.deployed(self.model)(images))
         measures = {"accuracy": (logits.argmax(1) == labels).float().mean()}
         measures["nll"] = F.cross_entropy(logits, labels)  # type: ignore[arg-type]
         self.log_dict(measures, batch_size=len(images), sync_dist=True)

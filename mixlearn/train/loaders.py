@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler
 
-from mixlearn.core.processes import joined
+from mixlearn.core.processes import check_share, joined
 from mixlearn.measure import evaluate
 from mixlearn.measure.evaluate import InMemory
 from mixlearn.nets.taps import evaluation
@@ -157,14 +157,20 @@ class Loader:
                 sizes = self.shares.sizes.popleft() if self.shares else [len(images)] * self.world
                 yield [joined(part.to(self.device), sizes) for part in (images, labels) if part is not None]
             return
-        batches: Iterator[Any] = iter(self.loader) if self.rank == 0 else iter(())
-        while True:
-            parts = [as_pair(batch, self.labelled) for batch in islice(batches, self.each)]
-            sent = [[torch.cat(part) for part in zip(*parts, strict=True) if part[0] is not None]]
-            dist.broadcast_object_list(sent, device=self.device)
-            if not sent[0]:
-                return
-            yield sent[0]
+        pairs = (as_pair(batch, self.labelled) for batch in self.loader)
+        for group in _from_first(pairs, self.each, self.rank, self.device):
+            yield [torch.cat(part) for part in zip(*group, strict=True) if part[0] is not None]
+
+
+def _from_first(items: Iterable[Any], each: int, rank: int, device: Any = None) -> Iterator[list[Any]]:
+    """In every process the items that the first one draws, so many at a time; there may be no end of them."""
+    drawn = iter(items if rank == 0 else ())
+    while True:
+        group = [list(islice(drawn, each))]
+        dist.broadcast_object_list(group, device=device)
+        if not group[0]:
+            return
+        yield group[0]
 
 
 class Shares(Sampler[list[int]]):
@@ -183,28 +189,15 @@ class Shares(Sampler[list[int]]):
         return whole + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
-        batches = iter(self.batches if self.rank == 0 else ())
         self.sizes.clear()
-        while True:
-            drawn = [list(islice(batches, self.each))]  # batch by batch: a sampler may have no end
-            dist.broadcast_object_list(drawn)
-            group = drawn[0]
-            if not group or (len(group) < self.each and self.drop_last):
+        for group in _from_first(self.batches, self.each, self.rank):
+            if len(group) < self.each and self.drop_last:
                 return
             indices = [index for batch in group for index in batch]
             check_share(len(indices), self.world)
             parts = torch.arange(len(indices)).tensor_split(self.world)
             self.sizes.append([len(part) for part in parts])
             yield [indices[place] for place in parts[self.rank].tolist()]
-
-
-def check_share(images: int, world: int) -> None:
-    """Whether a batch has an image for each process."""
-    if images < world:
-        raise ValueError(
-            f"a batch must hold an image for each of {world} processes, got {images}; "
-            "choose another batch_size, or give a DataLoader with drop_last=True"
-        )
 
 
 def as_feed(data: Any, batch_size: int, place: Place, labelled: bool) -> Any:
