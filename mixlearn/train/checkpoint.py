@@ -64,7 +64,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 def state_of(run: Any) -> dict[str, Any]:
     """How far a `Training` has come, but for the random states of its processes."""
     average = None if run.average is None else run.average.weights
-    state = {"learner": None} | {name: part.state_dict() for name, part in _parts(run).items()}
+    state: dict[str, Any] = {"learner": None} | {
+        name: part.state_dict() for name, part in _parts(run).items()
+    }
     state |= {"settings": _settings(run), "draws": run.draws.get_state(), "average": average}
     state["watch"] = {"sums": run.watch.sums, "images": run.watch.images}
     state["place"] = {"step": run.step, "epoch": run.epoch, "batch": run.batch}

@@ -454,7 +454,8 @@ class Progress:
     def __init__(self, total: int | None, done: int, shown: bool, words: str) -> None:
         shell = sys.modules.get("IPython")
         notebook = shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
-        self.words, self.lines, self.bar = words, shown, None
+        self.words, self.lines = words, shown
+        self.bar: Any = None
         if shown and (notebook or sys.stderr.isatty()):
             options = {"unit": "step", "dynamic_ncols": True, "mininterval": 0.3}
             tqdm = need("tqdm.auto", "a progress bar").tqdm

@@ -155,7 +155,7 @@ class MixBatches(Callback):
         self.mix, self.images, self.labels = mix, images, labels
         self.generator = torch.Generator().manual_seed(seed)
         self.log_every = log_every
-        self._logged_epoch = -1
+        self._shows = False  # a picture of the next batch
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Stand in front of `training_step`. The sanity check is over by now."""
@@ -167,6 +167,10 @@ class MixBatches(Callback):
 
         vars(mixed_step)["stands_before"] = vars(pl_module).get("training_step")
         pl_module.training_step = mixed_step
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Show the first batch of every epoch whose turn it is."""
+        self._shows = self.log_every > 0 and trainer.current_epoch % self.log_every == 0
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Step aside again: a step of this very module comes back, else that of its class shows."""
@@ -205,17 +209,11 @@ class MixBatches(Callback):
                 )
             self.mix.progress = done / max(total, 1)
         mixed = self.mix(images, labels, generator=self.generator)
-        self._log(mixed, trainer)
+        if self._shows and mixed.images.dim() == 4:
+            self._shows = False
+            for logger in trainer.loggers:
+                log_picture(logger, "mixed batch", image_grid(mixed.images), trainer.global_step)
         return put(put(batch, self.images, mixed.images), self.labels, mixed.targets)
-
-    def _log(self, mixed: Mixed, trainer: Any) -> None:
-        """Once an epoch, the first mixed batch as a picture."""
-        epoch = trainer.current_epoch if self.log_every > 0 and mixed.images.dim() == 4 else -1
-        if epoch < 0 or epoch % self.log_every or epoch == self._logged_epoch:
-            return
-        self._logged_epoch = epoch
-        for logger in trainer.loggers:
-            log_picture(logger, "mixed batch", image_grid(mixed.images), trainer.global_step)
 
 
 def _place(trainer: Any) -> tuple[int, int]:
