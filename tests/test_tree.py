@@ -61,4 +61,4 @@ def test_the_package_imports_nothing_of_the_repository_around_it() -> None:
 
 def test_a_batch_passes_through_few_files() -> None:
     """From the loader to the loss and the optimiser's step: every file of the package that `fit` enters."""
-    assert len(tree.entered()) <= 18, sorted(tree.entered())
+    assert len(tree.entered()) <= 14, sorted(tree.entered())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import in_words
-from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, set_progress
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, check_callable
 from mixlearn.nets.taps import Only, bare, check_taps, logits_of
 
 
@@ -36,6 +36,8 @@ class MixingInside(Mixing):
     ['mixed_labels']
     """
 
+    mix: Any  # a dict, by stage
+
     def __init__(
         self,
         mix: Mix | Mapping[str, Mix],
@@ -50,12 +52,11 @@ class MixingInside(Mixing):
             stages = list(mix)
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        self.mixes = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
-        super().__init__(self.mixes[stages[0]], num_classes, smoothing, loss)
-        self.stages = tuple(stages)
-
-    def advance(self, progress: float) -> None:
-        set_progress(self.mixes, progress)
+        mixes = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        for one in mixes.values():
+            check_callable("mix", one, "images, labels, *, generator")
+        super().__init__(mixes[stages[0]], num_classes, smoothing, loss)
+        self.mix, self.stages = mixes, tuple(stages)
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "MixingInside")
@@ -67,7 +68,7 @@ class MixingInside(Mixing):
         targets: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            mixed, soft = self.mixed(self.mixes[stage], features, labels, generator)
+            mixed, soft = self.mixed(self.mix[stage], features, labels, generator)
             targets.append(soft)
             return mixed.images
 
@@ -77,4 +78,4 @@ class MixingInside(Mixing):
         return {"mixed_labels": self.loss(logits, self.smoothed(targets[0]))}
 
     def __repr__(self) -> str:
-        return self._in_words(*(f"{stage}: {in_words(mix)}" for stage, mix in self.mixes.items()))
+        return self._in_words(*(f"{stage}: {in_words(mix)}" for stage, mix in self.mix.items()))

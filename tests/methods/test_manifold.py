@@ -46,6 +46,14 @@ def test_features_are_mixed_at_the_stage_and_only_there(stage):
     assert not torch.allclose(found["mixed_labels"], unmixed)
 
 
+def test_progress_reaches_the_mix_of_every_stage():
+    mixes = {stage: ml.RandomMix([ml.mixup], p=lambda progress: progress) for stage in ("input", "stage1")}
+    ml.learners.MixingInside(mixes, num_classes=4).advance(0.25)
+    assert [mix.probability() for mix in mixes.values()] == [0.25, 0.25]
+    with pytest.raises(TypeError, match="mix must be a function .*got str"):
+        ml.learners.MixingInside({"input": ml.mixup, "stage1": "cutmix"}, num_classes=4)
+
+
 def test_wrong_stages_are_named():
     net = ml.nets.resnet(8, 4, width=2, channels=1)
     with pytest.raises(ValueError, match=r"taps input, stem, stage1, .* it has no 'stage9'"):

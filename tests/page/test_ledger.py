@@ -7,13 +7,14 @@ import torch
 
 import mixlearn as ml
 from experiments.chapters.chapter_6 import mixskd
+from experiments.records import write
 from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.host import bundle
 from mixlearn.page.ledger import PARTS, WAYS, arrows, effects, learning, parts_of
 from mixlearn.train import records as runs
 from tests.data.test_shipped import script
+from tests.experiments.test_records import record, run
 from tests.seeds import seeded
-from tests.train.test_records import _record, _run
 
 FORMS = [(adversarial, learn) for adversarial in (False, True) for learn in (True, False)]
 
@@ -88,8 +89,8 @@ def test_what_nobody_teaches():
 
 
 def written(where, way, accuracies, **change):
-    made = tuple(_run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
-    runs.write(_record(f"mixskd-fashion-{way}", runs=made, **change), where)
+    made = tuple(run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
+    write(record(f"mixskd-fashion-{way}", runs=made, **change), where)
 
 
 def test_effects_are_those_of_the_records(tmp_path):
