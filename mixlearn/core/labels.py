@@ -67,8 +67,9 @@ def smooth(targets: Tensor, epsilon: float) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """torch's cross-entropy of labels that were not mixed, for ids of any integer type or soft labels."""
     if logits.dim() == 2:
-        check_labels(labels, len(logits), logits.shape[1], -100)
-        if labels.dim() == 2:
+        soft = getattr(labels, "ndim", 1) == 2
+        check_labels(labels, len(logits), logits.shape[1], None if soft else -100)
+        if soft:
             _warn_of_multi_hot(labels)
     return F.cross_entropy(logits, as_ids(labels), label_smoothing=smoothing)
 

@@ -1,7 +1,7 @@
 """Branches of a residual network switched off or shaken at random: stochastic depth and ShakeDrop.
 
-Both are modules put at the end of a block's branch, before the sum with the shortcut. `resnet` and
-`pyramidnet` make one for each block from `drop=StochasticDepth` or `drop=ShakeDrop`.
+Both are modules put at the end of a block's branch, before the sum with the shortcut. `resnet` makes one for
+each block from `drop=StochasticDepth` or `drop=ShakeDrop`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import check_generator, check_positive
+from mixlearn.core.checks import check_generator
 
 Drop = Callable[[float], nn.Module]
 
@@ -26,7 +26,6 @@ def survivals(blocks: int, last: float = 0.5) -> list[float]:
     >>> survivals(4)
     [0.875, 0.75, 0.625, 0.5]
     """
-    check_positive(blocks=blocks)
     last = _probability("the last survival", last)
     return [1 - (i + 1) / blocks * (1 - last) for i in range(blocks)]
 
