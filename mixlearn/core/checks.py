@@ -54,7 +54,7 @@ def _outside(ids: Tensor, count: int) -> int | None:
 
 
 def in_words(function: Any) -> str:
-    """A function, or one with options set by `partial`, as it would be written.
+    """A function, or one with options set by `partial`, as one would write it.
 
     >>> in_words(partial(map, func=partial(sum, start=0.1), mean=(0.123456789, 0.5)))
     'map(func=sum(start=0.1), mean=(0.1235, 0.5))'
@@ -76,7 +76,7 @@ def _value(value: Any) -> str:
 
 
 def takes(function: Any, name: str) -> bool:
-    """Whether a function may be called with the keyword `name`; where nobody can tell, yes."""
+    """Whether a function may be called with the keyword `name`; True for one without a signature."""
     try:
         known = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -102,7 +102,7 @@ def check_alpha(value: Any) -> float:
 
 
 def check_generator(generator: torch.Generator | None) -> None:
-    """All draws are made on the CPU, so that one seed gives one plan on every device."""
+    """Refuse a generator elsewhere than on the CPU: one seed then gives one plan on every device."""
     if generator is None:
         return
     if not hasattr(generator, "device"):
@@ -131,8 +131,7 @@ def _to_stack(images: Any) -> str:
     sizes = sorted({tuple(image.shape) for image in images if isinstance(image, Tensor)})
     if len(sizes) < 2:
         return "; make one tensor of the list with torch.stack(images)"
-    some = ", ".join(map(str, sizes[:3])) + (", …" if len(sizes) > 3 else "")
-    way = "resize or crop them to one size, then torch.stack(images)"
+    some, way = ", ".join(map(str, sizes[:3])), "resize or crop them to one size, then torch.stack(images)"
     return f" of {len(images)} images of different sizes: {some}; {way}"
 
 

@@ -15,7 +15,7 @@ from mixlearn.core.plan import MixPlan
 
 
 class EachPlan(MixPlan):
-    """A plan in which image i is mixed as `plans[chosen[i]]` says; of any kinds, for the whole batch."""
+    """A plan in which image i is mixed by `plans[chosen[i]]`, plans of any kind for the whole batch."""
 
     plans: tuple[MixPlan, ...]
     chosen: Tensor
@@ -38,9 +38,8 @@ class EachPlan(MixPlan):
     def sources(self) -> Tensor:
         """(K, B), K the most parts of any plan; an image with fewer has itself in the rest, with share 0."""
         own = torch.arange(len(self), device=self.plans[0].device).expand(self._parts, -1)
-        return each(
-            [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans], self.chosen, 1
-        )
+        padded = [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans]
+        return each(padded, self.chosen, 1)
 
     @cached_property
     def weights(self) -> Tensor:

@@ -1,10 +1,9 @@
 """Several processes that together do what one would do on the same batch.
 
-Every process holds the whole batch and makes the same draws from the same generator, so the plan that
-mixes the batch is one plan. Only the network's work is shared: each process sends its slice of the batch
-through the network, the outputs are gathered, and every process computes the same loss from all of them.
-The gradients, averaged over processes, are those of one process on the whole batch. Batch normalisation
-is the exception: its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
+Every process holds the whole batch and draws the same plan from the same generator. Each sends its slice of
+the batch through the network; the outputs are gathered, and all compute the same loss. The gradients,
+averaged over processes, are those of one process on the whole batch. Batch normalisation is the exception:
+its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
 """
 
 from __future__ import annotations
@@ -32,13 +31,11 @@ class Shared:
         parts = images.tensor_split(self.world)
         sizes = [len(part) for part in parts]
         if min(sizes) == 0:
-            raise ValueError(
-                f"a batch must hold an image for each of {self.world} processes, got {len(images)}"
-            )
+            share = f"an image for each of {self.world} processes"
+            raise ValueError(f"a batch must hold {share}, got {len(images)}")
 
         def whole(features: Tensor) -> Tensor:
-            gathered: Tensor = _Gather.apply(features, sizes, self.rank)
-            return gathered
+            return _Gather.apply(features, sizes, self.rank)  # type: ignore[no-any-return]
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
             if tap is None or name not in getattr(tap, "only", (name,)):  # it looks at another stage
@@ -87,11 +84,6 @@ def any_process(flag: bool, device: torch.device) -> bool:
     value = torch.tensor(int(flag), device=device)
     dist.all_reduce(value, op=dist.ReduceOp.MAX)
     return bool(value.item())
-
-
-def gather_rows(rows: Tensor, world: int) -> Tensor:
-    """Rows that a distributed sampler dealt out in turn, back in the order of one process."""
-    return stack_all(rows, world).transpose(0, 1).flatten(0, 1)
 
 
 def stack_all(value: Tensor, world: int) -> Tensor:
