@@ -12,6 +12,7 @@ from torch import Tensor
 from mixlearn.core.checks import check_generator, check_images, check_labels, in_words, takes
 from mixlearn.core.each import EachPlan, each
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.learner import tell
 from mixlearn.methods.saliency import Saliency
 
 Mix = Callable[..., Mixed]
@@ -26,7 +27,8 @@ class RandomMix:
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
             identity plan. A function of the progress of training, from 0 to 1, makes a schedule:
             `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, keep `mix.progress`
-            up to date; a `MixCollate` cannot. In a loop of your own set it before each call.
+            up to date; a `MixCollate` cannot. In a loop of your own set it before each call. Methods with an
+            attribute `progress` of their own, such as a schedule of α, get it too.
         num_classes: for integer labels.
         per_image: each image draws whether it is mixed and by which method, instead of the batch. Each method
             that some image drew mixes the whole batch once. The plan is one plan for all.
@@ -60,6 +62,17 @@ class RandomMix:
         if not callable(p) and not 0 <= p <= 1:
             raise ValueError(f"p must lie in [0, 1], got {p}")
         self.p, self.num_classes, self.per_image, self.progress = p, num_classes, per_image, 0.0
+
+    @property
+    def progress(self) -> float:
+        """How far training has come, from 0 to 1."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: float) -> None:
+        self._progress = progress
+        for method in self.methods:
+            tell(method, progress)
 
     def probability(self) -> float:
         """p now: the number, or what its schedule says at the present progress."""
