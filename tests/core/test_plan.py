@@ -90,10 +90,20 @@ def test_a_plan_refuses_what_does_not_belong_together(make, error, words):
         make(torch.zeros(2, 3, dtype=torch.long))
 
 
-@pytest.mark.parametrize("box", [[[-2, 0, 2, 4]], [[2, 0, 8, 4]], [[3, 0, 1, 4]], [[0, 0, 1, 1]] * 3])
-def test_plans_of_boxes_outside_the_image_are_refused(box):
-    with pytest.raises(ValueError, match="boxes must"):
-        ml.BoxPlan(torch.tensor([1, 0]), torch.tensor(box), (4, 4))
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ([[-2, 0, 2, 4]], r"0 ≤ x0 ≤ x1 ≤ 4 and .* got \[-2, 0, 2, 4\]"),
+        ([[2, 0, 8, 4]], r"got \[2, 0, 8, 4\]"),
+        ([[3, 0, 1, 4]], r"got \[3, 0, 1, 4\]"),
+        ([[0, 0, 1, 1]] * 3, "one or 2, one for each image, got 3"),
+        ([[0, 0, 1]], r"shape \(n, 4\) .* got \(1, 3\)"),
+        ([[0.0, 0.0, 2.0, 4.0]], "whole pixels .* got torch.float32"),
+    ],
+)
+def test_plans_of_boxes_outside_the_image_are_refused(box, words):
+    with pytest.raises((ValueError, TypeError), match=f"boxes must .*{words}"):
+        ml.BoxPlan(SWAP, torch.tensor(box), (4, 4))
 
 
 def test_describe_says_it_in_one_sentence():

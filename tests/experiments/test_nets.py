@@ -103,7 +103,7 @@ def test_torchvisions_weights_are_taken_but_for_the_head(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
+def test_taps_come_in_the_order_of_stages(name: str) -> None:
     make, sizes = SMALL[name]
     net, images = make().eval(), torch.randn(3, 1, 12, 12, generator=seeded())
     seen: dict[str, torch.Tensor] = {}
@@ -112,9 +112,6 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
     assert tuple(seen) == net.stages
     assert tuple(seen[f"stage{i + 1}"].shape[-1] for i in range(len(sizes))) == sizes
     assert seen["pool"].min() >= 0 and seen["pool"].shape == (3, net.features)
-    for stage in net.stages:
-        swapped = net(images, tap=lambda name, f, at=stage: f.flip(0) if name == at else f)
-        torch.testing.assert_close(swapped, plain.flip(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
