@@ -110,7 +110,7 @@ def sample_boxes(
     """
     check_generator(generator)
     n = lam.numel() if isinstance(lam, Tensor) else 1
-    return boxes_for(as_lam(lam, n), *_sides(height, width), generator)
+    return boxes_for(as_lam(lam, n), as_count(height, "height", 1), as_count(width, "width", 1), generator)
 
 
 def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:
@@ -146,16 +146,9 @@ def sample_squares(
     True
     """
     check_generator(generator)
-    height, width = _sides(height, width)
+    sizes = torch.tensor([[as_count(width, "width", 1)], [as_count(height, "height", 1)]])
     lengths = torch.full((2, as_count(n, "n", 0)), as_count(size, "size", 0))
-    return _placed(lengths, torch.tensor([[width], [height]]), generator)
-
-
-def _sides(height: int, width: int) -> tuple[int, int]:
-    height, width = as_count(height, "height"), as_count(width, "width")
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
-    return height, width
+    return _placed(lengths, sizes, generator)
 
 
 def _placed(lengths: Tensor, sizes: Tensor, generator: torch.Generator | None) -> Tensor:
