@@ -1,4 +1,4 @@
-"""What a caller hands in, checked. Errors say what came, what was expected, and the way out."""
+"""Checks of what a caller passes. Errors name what was received, what was expected, and the way out."""
 
 from __future__ import annotations
 
@@ -15,22 +15,8 @@ import torch
 from torch import Tensor
 
 
-def as_number(value: Any, name: str) -> float:
-    """A real number of any kind as a float: Python's, NumPy's, or a tensor or array without dimensions.
-
-    >>> as_number(torch.tensor(0.5), "alpha")
-    0.5
-    """
-    if type(value) is float:
-        return value
-    scalar = isinstance(value, Real) or (getattr(value, "ndim", None) == 0 and not isinstance(value, str))
-    if not scalar or _is_boolean(value):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    return float(value)
-
-
 def as_count(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number of any kind, at least `least`, as an int; one on an accelerator is waited for."""
+    """A whole number of any type, at least `least`, as an int; one on an accelerator is waited for."""
     if type(value) is not int:
         try:
             if _is_boolean(value) or getattr(value, "ndim", None):
@@ -89,7 +75,7 @@ def _outside(ids: Tensor, count: int) -> int | None:
 
 
 def in_words(function: Any) -> str:
-    """A function, or one with options set by `partial`, as it would be written.
+    """A function, or one with options set by `partial`, as one would write it.
 
     >>> in_words(partial(map, func=partial(sum, start=0.1), mean=(0.123456789, 0.5)))
     'map(func=sum(start=0.1), mean=(0.1235, 0.5))'
@@ -111,7 +97,7 @@ def _value(value: Any) -> str:
 
 
 def takes(function: Any, name: str) -> bool:
-    """Whether a function may be called with the keyword `name`; where nobody can tell, yes."""
+    """Whether a function may be called with the keyword `name`; True for one without a signature."""
     try:
         known = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -124,9 +110,12 @@ def readable(values: Tensor) -> bool:
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def check_alpha(alpha: float) -> float:
-    """α of a Beta distribution as a float."""
-    alpha = as_number(alpha, "alpha")
+def check_alpha(value: Any) -> float:
+    """α of a Beta distribution as a float: Python's, NumPy's, or a tensor or array without dimensions."""
+    scalar = isinstance(value, Real) or (getattr(value, "ndim", None) == 0 and not isinstance(value, str))
+    if not scalar or _is_boolean(value):
+        raise TypeError(f"alpha must be a number, got {type(value).__name__}")
+    alpha = float(value)
     if not (math.isfinite(alpha) and alpha > 0):
         off = "; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave the call out"
         raise ValueError(f"alpha must be positive and finite, got {alpha}{'' if alpha else off}")
@@ -134,7 +123,7 @@ def check_alpha(alpha: float) -> float:
 
 
 def check_generator(generator: torch.Generator | None) -> None:
-    """All draws are made on the CPU, so that one seed gives one plan on every device."""
+    """Refuse a generator elsewhere than on the CPU: one seed then gives one plan on every device."""
     if generator is None:
         return
     if not hasattr(generator, "device"):
@@ -163,8 +152,7 @@ def _to_stack(images: Any) -> str:
     sizes = sorted({tuple(image.shape) for image in images if isinstance(image, Tensor)})
     if len(sizes) < 2:
         return "; make one tensor of the list with torch.stack(images)"
-    some = ", ".join(map(str, sizes[:3])) + (", …" if len(sizes) > 3 else "")
-    way = "resize or crop them to one size, then torch.stack(images)"
+    some, way = ", ".join(map(str, sizes[:3])), "resize or crop them to one size, then torch.stack(images)"
     return f" of {len(images)} images of different sizes: {some}; {way}"
 
 
@@ -179,11 +167,11 @@ def check_pixels(images: Tensor) -> tuple[int, int]:
 
 
 def check_layout(images: Tensor) -> None:
-    """Whether images (B, H, W, C) were given where (B, C, H, W) is meant, so that columns are colours.
+    """Refuse images (B, H, W, C) where (B, C, H, W) is meant, so that columns are colours.
 
     Shapes alone cannot prove it. Suspicious are 1, 3 or 4 columns beside at least 16 rows and 16 channels.
-    With 3 columns, or as many rows as channels, they are refused: features of a network hardly ever have
-    such a shape. Otherwise a warning is given.
+    With 3 columns, or as many rows as channels, they are refused, else warned of: features of a network
+    hardly ever have such a shape.
     """
     if images.dim() != 4:
         return
@@ -197,12 +185,30 @@ def check_layout(images: Tensor) -> None:
     warnings.warn(f"images should have shape (B, C, H, W), {looks}", stacklevel=4)
 
 
+def check_parts(sources: Tensor, masks: Tensor, weights: Tensor) -> None:
+    """Whether the parts of a plan belong together; on the CPU also whether their values can be right."""
+    parts = tuple(sources.shape)
+    if len(parts) != 2:
+        raise ValueError(f"sources must have shape (K, B), got {parts}")
+    if weights.shape != parts:
+        raise ValueError(f"weights must have the shape of sources, {parts}, got {tuple(weights.shape)}")
+    if masks.dim() != 5 or masks.shape[:3] != (*parts, 1):
+        expected = f"{(*parts, 1, 'H', 'W')} to go with the sources"
+        raise ValueError(f"masks must have shape {expected}, got {tuple(masks.shape)}")
+    wrong = _outside(sources, parts[1]) if readable(sources) else None
+    if wrong is not None:
+        raise ValueError(f"sources must lie in 0…{parts[1] - 1} for {parts[1]} images, got {wrong}")
+    if readable(weights):
+        low, high = (value.item() for value in torch.aminmax(weights.detach()))
+        if not (low >= -1e-4 and high <= 1.0001):  # 1 − λ is rounded
+            raise ValueError(f"weights must lie in [0, 1], got {low:g} to {high:g}")
+
+
 def check_batch(values: Tensor, batch: int, name: str) -> None:
     """Whether values (B, …) are as many as a plan is for."""
     if values.dim() == 0 or values.shape[0] != batch:
-        raise ValueError(
-            f"{name} must have shape ({batch}, …) to go with the plan, got {tuple(values.shape)}"
-        )
+        expected = f"({batch}, …) to go with the plan"
+        raise ValueError(f"{name} must have shape {expected}, got {tuple(values.shape)}")
 
 
 def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> None:
@@ -216,9 +222,8 @@ def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> No
 def check_patch(patch: int, height: int, width: int) -> tuple[int, int]:
     """How many rows and columns of square patches an image has."""
     if patch < 1 or height % patch or width % patch:
-        raise ValueError(
-            f"patch must divide height and width, got patch {patch} for {height} × {width} pixels"
-        )
+        given = f"patch {patch} for {height} × {width} pixels"
+        raise ValueError(f"patch must divide height and width, got {given}")
     return height // patch, width // patch
 
 
@@ -242,33 +247,38 @@ def check_labels(labels: Tensor, batch: int, num_classes: int | None, ignore_ind
     if not isinstance(labels, Tensor):
         way = "convert them first, for example with torch.as_tensor(labels)"
         raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}; {way}")
-    shape, integer = tuple(labels.shape), not (labels.is_floating_point() or labels.is_complex())
+    shape, dtype = tuple(labels.shape), labels.dtype
     if len(shape) not in (1, 2) or shape[0] != batch:
         way = "; maps of labels are mixed like images: plan.mix(maps)" if len(shape) > 2 else ""
         expected = f"({batch},) or ({batch}, C) to go with {batch} images"
         raise ValueError(f"labels must have shape {expected}, got {shape}{way}")
     if num_classes is not None and not is_count(num_classes):
         raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
-    num_classes = None if num_classes is None else int(num_classes)
     if len(shape) == 2:
-        if integer and shape[1] == 1 and num_classes != 1:
+        if dtype.is_floating_point or dtype.is_complex:
+            return _columns(shape[1], num_classes, ignore_index)
+        if shape[1] == 1 and num_classes != 1:
             way = "drop the last axis: labels.squeeze(1)"
             raise ValueError(f"class ids must have shape ({batch},), got {shape}; {way}")
-        if integer:
-            way = "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
-            raise TypeError(
-                f"soft labels (B, C) must be floating point, got {labels.dtype} of {shape}; {way}"
-            )
-        if num_classes is not None and num_classes != shape[1]:
-            raise ValueError(f"soft labels have {shape[1]} columns but num_classes is {num_classes}")
-        return shape[1]
+        way = "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
+        raise TypeError(f"soft labels (B, C) must be floating point, got {dtype} of {shape}; {way}")
     if not is_integer(labels):
         way = "use labels.long() if they are ids; soft labels have shape (B, C)"
-        raise TypeError(f"labels of shape (B,) must be integer class ids, got {labels.dtype}; {way}")
+        raise TypeError(f"labels of shape (B,) must be integer class ids, got {dtype}; {way}")
     if num_classes is None:
         raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")
-    check_ids(labels, num_classes, ignore_index)
-    return num_classes
+    check_ids(labels, int(num_classes), ignore_index)
+    return int(num_classes)
+
+
+def _columns(columns: int, num_classes: int | None, ignore_index: int | None) -> int:
+    """The number of classes of soft labels, which `num_classes`, if given, must match."""
+    if num_classes is not None and num_classes != columns:
+        raise ValueError(f"soft labels have {columns} columns but num_classes is {int(num_classes)}")
+    if ignore_index is not None:
+        way = "give what is to be ignored a row of zeros, or mix class ids (B,)"
+        raise ValueError(f"soft labels (B, C) hold no id to ignore, got ignore_index={ignore_index}; {way}")
+    return columns
 
 
 def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None) -> None:

@@ -1,10 +1,9 @@
 """Several processes that together do what one would do on the same batch.
 
-Every process holds the whole batch and makes the same draws from the same generator, so the plan that
-mixes the batch is one plan. Only the network's work is shared: each process sends its slice of the batch
-through the network, the outputs are gathered, and every process computes the same loss from all of them.
-The gradients, averaged over processes, are those of one process on the whole batch. Batch normalisation
-is the exception: its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
+Every process holds the whole batch and draws the same plan from the same generator. Each sends its slice of
+the batch through the network; the outputs are gathered, and all compute the same loss. The gradients,
+averaged over processes, are those of one process on the whole batch. Batch normalisation is the exception:
+its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class Shared:
         sizes = [len(part) for part in parts]
 
         def whole(features: Tensor) -> Tensor:
-            gathered: Tensor = _Gather.apply(features, sizes, self.rank)
-            return gathered
+            return _Gather.apply(features, sizes, self.rank)  # type: ignore[no-any-return]
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
             if tap is None or name not in getattr(tap, "only", (name,)):  # it looks at another stage

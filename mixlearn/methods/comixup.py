@@ -126,7 +126,7 @@ class CellPlan(MixPlan):
     size: tuple[int, int]
 
     def __init__(self, cells: Tensor, size: tuple[int, int]) -> None:
-        vars(self).update(cells=cells, size=size, boxes=None, lam_drawn=None)  # the class is frozen
+        self._set(cells=cells, size=size)
 
     def __len__(self) -> int:
         return self.cells.shape[0]

@@ -93,10 +93,12 @@ def check_callable(name: str, function: Any, arguments: str) -> None:
 
 
 def set_progress(mix: Any, progress: float) -> None:
-    """Set `progress`, from 0 to 1, of a mix that has it, or of each in a mapping."""
-    for one in mix.values() if isinstance(mix, Mapping) else (mix,):
-        if hasattr(one, "progress"):
-            one.progress = progress
+    """Set `progress`, from 0 to 1, of a mix that has it, of each in a mapping, of the mix in a `partial`."""
+    inner = mix.values() if isinstance(mix, Mapping) else [mix.func] if isinstance(mix, partial) else []
+    for one in inner:
+        set_progress(one, progress)
+    if hasattr(mix, "progress"):
+        mix.progress = progress
 
 
 class Plain(Learner):

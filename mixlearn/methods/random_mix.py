@@ -12,6 +12,7 @@ from torch import Tensor
 from mixlearn.core.checks import check_generator, check_images, check_labels, check_range, in_words, takes
 from mixlearn.core.each import EachPlan, each
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.learner import set_progress
 from mixlearn.methods.saliency import Saliency
 
 Mix = Callable[..., Mixed]
@@ -25,8 +26,9 @@ class RandomMix:
         odds: how often each, in any units: [1, 1] is half and half. None means equal odds.
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
             identity plan. A function of the progress of training, from 0 to 1, makes a schedule:
-            `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, set `mix.progress`; a
-            `MixCollate` cannot. In a loop of your own set it before each call.
+            `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, keep `mix.progress`
+            up to date; a `MixCollate` cannot. In a loop of your own set it before each call. Methods with an
+            attribute `progress` of their own, such as a schedule of α, get it too.
         num_classes: for integer labels.
         per_image: each image, not the batch, draws whether it is mixed and by which method. Each method that
             was drawn mixes the whole batch once, and one plan holds all.
@@ -60,6 +62,17 @@ class RandomMix:
         if not callable(p):
             check_range("[0, 1]", p=p)
         self.p, self.num_classes, self.per_image, self.progress = p, num_classes, per_image, 0.0
+
+    @property
+    def progress(self) -> float:
+        """How far training has come, from 0 to 1."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: float) -> None:
+        self._progress = progress
+        for method in self.methods:
+            set_progress(method, progress)
 
     def probability(self) -> float:
         """p now: the number, or that of its schedule at the present progress."""

@@ -46,8 +46,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     seen = F.interpolate(plan.masks.flatten(0, 1), size=attention.shape[1:], mode="nearest")
     looked = (seen.view(parts, batch, -1) * normalised(attention.float()[:, None]).flatten(1)).sum(2)
     weights = torch.lerp(plan.weights, looked.to(plan.weights), share)
-    asked = {} if plan.lam_drawn is None else {"lam_drawn": plan.lam_drawn}  # which may be made from λ
-    return plan.changed(weights=weights, **asked)
+    return plan.changed(weights=weights)
 
 
 class TransMixing(Mixing):

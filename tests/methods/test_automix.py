@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import mixlearn as ml
-from experiments.nets import wide_resnet
+from experiments.nets import preact_resnet, wide_resnet
 from experiments.training import block_apart
 from mixlearn.core import processes
 from mixlearn.methods.learner import Twin
@@ -26,7 +26,7 @@ from tests.sets import Blobs, weights
 IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
 NETS = {
     "resnet": (partial(ml.nets.resnet, 18, 4, width=2), "stage3"),
-    "preact": (partial(ml.nets.preact_resnet, 18, 4, width=2), "stage3"),
+    "preact": (partial(preact_resnet, 18, 4, width=2), "stage3"),
     "wrn": (partial(wide_resnet, 10, 4, width=1), "stage2"),
     "vit": (partial(ml.nets.vit, 4, size=16, dim=12, depth=2), "block1"),
 }
