@@ -69,7 +69,9 @@ def is_integer(values: Tensor) -> bool:
 
 
 def _outside(ids: Tensor, count: int) -> int | None:
-    """A value of integers that does not lie in 0…count−1, or None."""
+    """A value of integers that does not lie in 0…count−1, or None; on an accelerator nothing is read."""
+    if not readable(ids) or not ids.numel():
+        return None
     low, high = (int(value) for value in torch.aminmax(ids.long()))
     return low if low < 0 else high if high >= count else None
 
@@ -195,10 +197,10 @@ def check_parts(sources: Tensor, masks: Tensor, weights: Tensor) -> None:
     if masks.dim() != 5 or masks.shape[:3] != (*parts, 1):
         expected = f"{(*parts, 1, 'H', 'W')} to go with the sources"
         raise ValueError(f"masks must have shape {expected}, got {tuple(masks.shape)}")
-    wrong = _outside(sources, parts[1]) if readable(sources) else None
+    wrong = _outside(sources, parts[1])
     if wrong is not None:
         raise ValueError(f"sources must lie in 0…{parts[1] - 1} for {parts[1]} images, got {wrong}")
-    if readable(weights):
+    if readable(weights) and weights.numel():
         low, high = (value.item() for value in torch.aminmax(weights.detach()))
         if not (low >= -1e-4 and high <= 1.0001):  # 1 − λ is rounded
             raise ValueError(f"weights must lie in [0, 1], got {low:g} to {high:g}")
@@ -288,7 +290,7 @@ def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None)
     ids = labels.long()
     if ignore_index is not None and not 0 <= ignore_index < num_classes:
         ids = ids[ids != ignore_index]
-    wrong = _outside(ids, num_classes) if ids.numel() else None
+    wrong = _outside(ids, num_classes)
     if wrong is not None:
         leave = "; plan.soften and the losses take ignore_index=, the id of what is not to count"
         way = leave if wrong in (-100, -1, 255) and wrong != ignore_index else ""
@@ -312,11 +314,10 @@ def check_predictions(logits: Tensor, labels: Tensor) -> None:
         raise TypeError(f"labels must be integer class ids, got {labels.dtype}")
     if not bool(logits.isfinite().all()):
         raise ValueError("logits must be finite, got NaN or infinity")
-    if _outside(labels, logits.shape[1]) is not None:
-        raise ValueError(
-            f"labels must lie in 0…{logits.shape[1] - 1}, got {int(labels.min())} to {int(labels.max())}; "
-            "leave out images without a label first: keep = labels >= 0"
-        )
+    low, high = (int(label) for label in torch.aminmax(labels.long()))
+    if low < 0 or high >= logits.shape[1]:
+        way = "leave out images without a label first: keep = labels >= 0"
+        raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1}, got {low} to {high}; {way}")
 
 
 def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
@@ -341,7 +342,7 @@ def as_partner(partner: Sequence[int] | Tensor, batch: int) -> Tensor:
         raise TypeError(f"partner must hold integer indices into the batch, got {index.dtype}")
     if index.shape != (batch,):
         raise ValueError(f"partner must have shape ({batch},) for {batch} images, got {tuple(index.shape)}")
-    wrong = _outside(index, batch) if readable(index) else None
+    wrong = _outside(index, batch)
     if wrong is not None:
         raise ValueError(f"partner must lie in 0…{batch - 1} for {batch} images, got {wrong}")
     return index.long()

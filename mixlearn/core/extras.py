@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def need(module: str, use: str, extra: str = "lab") -> Any:
@@ -48,23 +45,6 @@ def moved(name: str, module: str, places: Mapping[str, str]) -> Any:
         ) from missing
     warnings.warn(f"{module}.{name} is now {places[name]}.{name}", DeprecationWarning, stacklevel=3)
     return value
-
-
-def renamed(old: str, new: str) -> Callable[[Function], Function]:
-    """A decorator: the function takes the keyword `new` by its old name too, with a DeprecationWarning."""
-
-    def decorate(function: Function) -> Function:
-        @wraps(function)
-        def either(*args: Any, **options: Any) -> Any:
-            if old in options:
-                warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=2)
-                options[new] = options.pop(old)
-            return function(*args, **options)
-
-        either.__dict__["old_names"] = (old,)
-        return either  # type: ignore[return-value]
-
-    return decorate
 
 
 def array(values: Tensor, use: str = "a figure") -> Any:

@@ -9,10 +9,10 @@ masks, is computed on first use.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -28,11 +28,24 @@ from mixlearn.core.checks import (
     check_patch,
     check_size,
 )
-from mixlearn.core.extras import renamed
 from mixlearn.core.fast import Fill, filled, inside_boxes, paste, pick, quick_sum, sent, shift_patches, take
 
 Plan = TypeVar("Plan", bound="MixPlan")
-with_old_name = renamed("lam_asked", "lam_drawn")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_old_name(function: Function) -> Function:
+    """The function takes `lam_drawn` by its old name, `lam_asked`, too, with a DeprecationWarning."""
+
+    @wraps(function)
+    def either(*args: Any, **options: Any) -> Any:
+        if "lam_asked" in options:
+            warnings.warn("lam_asked is now lam_drawn", DeprecationWarning, stacklevel=2)
+            options["lam_drawn"] = options.pop("lam_asked")
+        return function(*args, **options)
+
+    vars(either)["old_names"] = ("lam_asked",)
+    return either  # type: ignore[return-value]
 
 
 def weighted_sum(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:

@@ -142,6 +142,7 @@ def test_other_weights_leave_the_drawn_lam_whether_it_was_read_before_or_not(pla
 def test_every_kind_makes_plain_plans_of_pairs(kind):
     for plan in (kind.identity(2), kind.pair(SWAP, LAM), kind.masked(SWAP, SOFT.masks[0])):
         assert type(plan) is ml.MixPlan and len(plan) == 2
+    assert len(kind.identity(0)) == 0
 
 
 @pytest.mark.parametrize(
