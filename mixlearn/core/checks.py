@@ -15,6 +15,20 @@ import torch
 from torch import Tensor
 
 
+def as_number(value: Any, name: str) -> float:
+    """A real number of any kind as a float: Python's, NumPy's, or a tensor or array without dimensions.
+
+    >>> as_number(torch.tensor(0.5), "alpha")
+    0.5
+    """
+    if type(value) is float:
+        return value
+    scalar = isinstance(value, Real) or (getattr(value, "ndim", None) == 0 and not isinstance(value, str))
+    if not scalar or _is_boolean(value):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
 def as_count(value: Any, name: str, least: int | None = None) -> int:
     """A whole number of any type, at least `least`, as an int; one on an accelerator is waited for."""
     if type(value) is not int:
@@ -113,11 +127,8 @@ def readable(values: Tensor) -> bool:
 
 
 def check_alpha(value: Any) -> float:
-    """α of a Beta distribution as a float: Python's, NumPy's, or a tensor or array without dimensions."""
-    scalar = isinstance(value, Real) or (getattr(value, "ndim", None) == 0 and not isinstance(value, str))
-    if not scalar or _is_boolean(value):
-        raise TypeError(f"alpha must be a number, got {type(value).__name__}")
-    alpha = float(value)
+    """α of a Beta distribution as a float."""
+    alpha = as_number(value, "alpha")
     if not (math.isfinite(alpha) and alpha > 0):
         off = "; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave the call out"
         raise ValueError(f"alpha must be positive and finite, got {alpha}{'' if alpha else off}")
