@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -33,9 +33,6 @@ class Learner:
     weights too. In each step `fit` calls `advance`, then the learner, and after the optimiser's step
     `after_step`. After training, `deployed` says which network predicts.
 
-    A learner may also have `in_parts`, a generator of the same terms as several dicts: in one process `fit`
-    takes the gradient of each before it asks for the next, unless a subclass has rewritten the call.
-
     Attributes:
         term_names: the names of all terms, so that `fit` checks `ablate` before it trains; None where they
             are not known in advance.
@@ -63,6 +60,13 @@ class Learner:
             generator: source of all that the learner draws.
         """
         raise NotImplementedError
+
+    def in_parts(
+        self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
+    ) -> Iterator[Terms]:
+        """The same terms part by part: in one process `fit` takes the gradient of each part before it asks
+        for the next. Where a subclass has rewritten the call alone, `fit` takes that."""
+        yield self(model, images, labels, generator=generator)
 
     def advance(self, progress: float) -> None:
         """Before each step: how far training has come, from 0 to 1."""

@@ -118,9 +118,8 @@ def fit(
 ) -> History:
     """Train a network in place.
 
-    Submodules that you put into evaluation mode stay in it, and weights that need no gradient stay as they
-    are. Of a network that returns a dict, the learners of this package and `validate` read "logits".
-    `validate` measures the network that predicts in the end, which some learners keep apart (`deployed`).
+    Frozen modules, in evaluation mode or without gradients, stay frozen. Of a network that returns a dict the
+    "logits" are read. `validate` measures the network that predicts in the end (`deployed`).
 
     Args:
         model: images (B, C, H, W) → whatever the learner reads.
@@ -136,7 +135,6 @@ def fit(
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.
-            Gradients are those of one process on the whole batch (`mixlearn.core.processes` says how).
         ema: decay of a moving average of the weights, e.g. 0.999; less in the first steps.
         clip: largest norm of all gradients together.
         accumulate: batches whose gradients are averaged, image by image, for one step.
