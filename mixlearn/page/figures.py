@@ -12,12 +12,13 @@ from mixlearn.core.extras import moved
 from mixlearn.page.figures_images import batch, images, plan
 from mixlearn.page.figures_models import between, boundary, reliability
 from mixlearn.page.figures_numbers import Cell, bars, curves, differences
+from mixlearn.page.figures_runs import dots
 from mixlearn.page.style import Picture, style
 from mixlearn.page.tables import gains, records, table
 from mixlearn.train.records import Table
 
 __all__ = [
-    "Cell", "Picture", "Table", "bars", "batch", "between", "boundary", "curves",
+    "Cell", "Picture", "Table", "bars", "batch", "between", "boundary", "curves", "dots",
     "differences", "gains", "images", "plan", "records", "reliability", "style", "table",
 ]  # fmt: skip
 

@@ -1,0 +1,89 @@
+"""Run records as pictures: a dot for each seed, the mean, and its interval."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from mixlearn.page.style import AMBER, FAINT, INK, MUTED, TEAL, Picture, canvas, number, style
+from mixlearn.train.records import Interval, Record, is_share, load, names
+
+
+def dots(
+    panels: Mapping[str, Mapping[str, str]],
+    measure: str = "accuracy",
+    label: str | None = None,
+    *,
+    against: str | None = None,
+    where: str | os.PathLike[str] | None = None,
+) -> Picture:
+    """Run records side by side: a row for each method, a small dot for each seed, the mean and its interval.
+
+    Rows are sorted by their mean in the first panel, the best above: the largest, or the smallest for "nll",
+    "ece" and "kl". Records that do not exist are left out.
+
+    Args:
+        panels: by its title, such as a data set, the record of each row: {row: name of the record}.
+        measure: as for `records`, such as "accuracy" or "corrupted/accuracy"; shares are shown in hundredths.
+        label: of the axis; None takes the measure's name.
+        against: a row whose mean is drawn as a line, and printed in amber.
+        where: another folder than the book's.
+
+    Raises:
+        ValueError: no record exists, or `against` is no row.
+
+    >>> rows = {"none": "mixskd-fashion-plain", "MixSKD": "mixskd-fashion-mixskd"}
+    >>> dots({"Fashion-MNIST": rows}, against="none").alt
+    'accuracy, %, mean and 95 % interval over the seeds. Fashion-MNIST: ... none 79.4 ± ...'
+    """
+    known = set(names(where))
+    loaded = {
+        title: {row: load(name, where) for row, name in rows.items() if name in known}
+        for title, rows in panels.items()
+    }
+    rows = {row: None for each in loaded.values() for row in each}
+    if not rows or (against is not None and against not in rows):
+        raise ValueError(f"against must be one of the rows with a record, {list(rows)}, got {against!r}")
+    share = is_share(measure.rpartition("/")[2])
+    scale, unit = (100, ", %") if share else (1, "")
+    label = f"{measure} {unit}".replace(" ,", ",").strip() if label is None else label
+    first = next(iter(loaded.values()))
+    falls = measure.rpartition("/")[2] in ("nll", "ece", "kl")
+    means = {row: first[row].measured(measure).mean for row in first}
+    order = sorted(rows, key=lambda row: means.get(row, float("-inf")) * (-1 if falls else 1))
+    alt = []
+    with style():
+        figure = canvas(0.62 + 0.25 * len(order), "constrained")
+        axes = figure.subplots(1, len(loaded), sharey=True, squeeze=False)[0]
+    for part, (title, records) in zip(axes, loaded.items(), strict=True):
+        words = []
+        for place, row in enumerate(order):
+            if row in records:
+                whole = _row(part, place, records[row], measure, scale, AMBER if row == against else TEAL)
+                words.append(f"{row} {whole.percent(1) if share else whole}")
+        if against in records:
+            part.axvline(
+                scale * records[against].measured(measure).mean, color=AMBER, linewidth=0.8, zorder=1
+            )
+        part.set(title=title, xlabel=label, ylim=(-0.6, len(order) - 0.4))
+        part.set_yticks(range(len(order)), order, parse_math=False)
+        part.tick_params(axis="y", length=0)
+        part.grid(axis="y", color=FAINT, linewidth=0.6)
+        part.spines[["left"]].set_visible(False)
+        alt.append(f"{title}: {', '.join(reversed(words))}.")
+    return Picture(figure, f"{label}, mean and 95 % interval over the seeds. {' '.join(alt)}")
+
+
+def _row(part: object, place: int, record: Record, measure: str, scale: float, colour: str) -> Interval:
+    """Draw one record, and give its mean and interval."""
+    values, whole = record.values(measure), record.measured(measure)
+    draw = part.plot  # type: ignore[attr-defined]
+    draw([scale * v for v in values], [place - 0.22] * len(values), "o", color=MUTED, markersize=2.2)
+    if len(values) > 1:
+        ends = [scale * (whole.mean - whole.half), scale * (whole.mean + whole.half)]
+        draw(ends, [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+    draw(scale * whole.mean, place, "o", color=colour, markersize=5)
+    text = number(scale * whole.mean, 1 if scale == 100 else 2)
+    note = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "size": 7, "color": INK}
+    part.annotate(text, (scale * whole.mean, place), **note)  # type: ignore[attr-defined]
+    return whole
