@@ -1,4 +1,4 @@
-"""The fifteen common corruptions of Hendrycks and Dietterich, for whole batches, and the accuracy on them."""
+"""The fifteen common corruptions of Hendrycks and Dietterich, for whole batches."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def plasma(batch: int, size: int, decay: float, *, generator: torch.Generator | 
 
 
 def gaussian_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Normal noise on every value, as in a dark room. All fifteen corruptions take these arguments.
+    """Normal noise on every value, as in a dark room. All corruptions take the same arguments.
 
     Args:
         images: (B, C, H, W) in [0, 1], not changed.
@@ -155,6 +155,8 @@ def gaussian_noise(images: Tensor, severity: int = 3, *, generator: torch.Genera
 def shot_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Poisson noise: every value counted in so many grains of light.
 
+    images, severity, generator: as for `corrupt`.
+
     >>> shot_noise(torch.zeros(1, 1, 2, 2), 5).sum().item()
     0.0
     """
@@ -163,7 +165,10 @@ def shot_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
 
 def impulse_noise(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Salt and pepper: a few values become 1 or 0."""
+    """Salt and pepper: a few values become 1 or 0.
+
+    images, severity, generator: as for `corrupt`.
+    """
     share = (0.01, 0.02, 0.03, 0.05, 0.07)[severity - 1]
     drawn = torch.rand(images.shape, generator=generator).to(images)
     salted = torch.where(drawn < share / 2, torch.zeros_like(images), images)
@@ -171,7 +176,10 @@ def impulse_noise(images: Tensor, severity: int = 3, *, generator: torch.Generat
 
 
 def defocus_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Every point becomes a small disk, as out of focus. Draws nothing."""
+    """Every point becomes a small disk, as out of focus. Draws nothing.
+
+    images, severity, generator: as for `corrupt`.
+    """
     radius, soft = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1))[severity - 1]
     reach = math.floor(radius) + 1
     grid = torch.arange(-reach, reach + 1)
@@ -188,6 +196,8 @@ def glass_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator 
     """Neighbouring pixels change places, between two soft blurs, as behind ground glass.
 
     The published program means to swap two pixels and, through a view, copies one over the other.
+
+    images, severity, generator: as for `corrupt`.
     """
     sigma, reach, rounds = ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))[severity - 1]
     batch, channels, height, width = images.shape
@@ -206,14 +216,20 @@ def glass_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
 
 def motion_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Motion blur: smeared along a direction within 45° of the horizontal."""
+    """Motion blur: smeared along a direction within 45° of the horizontal.
+
+    images, severity, generator: as for `corrupt`.
+    """
     radius, sigma = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))[severity - 1]
     angle = (torch.rand(len(images), generator=generator) - 0.5) * (math.pi / 2)
     return smear(images, radius, sigma, angle).clamp_(0, 1)
 
 
 def zoom_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """The mean of ever closer views, as when the camera rushes in. Draws nothing."""
+    """The mean of ever closer views, as when the camera rushes in. Draws nothing.
+
+    images, severity, generator: as for `corrupt`.
+    """
     views = (7, 12, 16, 21, 26)[severity - 1]  # numpy's arange gives one more than meant in the first two
     total = images.clone()
     for k in range(views):
@@ -222,7 +238,10 @@ def zoom_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator |
 
 
 def snow(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Driving flakes, once each way up, over a whitened image."""
+    """Driving flakes, once each way up, over a whitened image.
+
+    images, severity, generator: as for `corrupt`.
+    """
     mean, spread, zoom, least, radius, sigma, keep = (
         (0.1, 0.2, 1.0, 0.6, 8, 3.0, 0.95),
         (0.1, 0.2, 1.0, 0.5, 10, 4.0, 0.9),
@@ -240,7 +259,10 @@ def snow(images: Tensor, severity: int = 3, *, generator: torch.Generator | None
 
 
 def frost(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Ice on the lens: pale ridges with the published weights; the published ice comes from photographs."""
+    """Ice on the lens: pale ridges with the published weights; the published ice comes from photographs.
+
+    images, severity, generator: as for `corrupt`.
+    """
     keep, add = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))[severity - 1]
     batch, channels, height, width = images.shape
     ice = _clouds(batch, height, width, 1.6, generator)
@@ -251,6 +273,8 @@ def frost(images: Tensor, severity: int = 3, *, generator: torch.Generator | Non
 
 def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """A bank of cloud added, and the whole dimmed to the old maximum.
+
+    images, severity, generator: as for `corrupt`.
 
     >>> fog(torch.zeros(1, 3, 8, 8), 5).max().item()
     0.0
@@ -265,6 +289,8 @@ def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None 
 def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """The value of hue, saturation and value raised, hue and saturation kept. Draws nothing.
 
+    images, severity, generator: as for `corrupt`.
+
     >>> brightness(torch.zeros(1, 3, 1, 1), 5).flatten().tolist()
     [0.30000001192092896, 0.30000001192092896, 0.30000001192092896]
     """
@@ -277,6 +303,8 @@ def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 def contrast(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
     """Every channel drawn towards its mean. Draws nothing.
 
+    images, severity, generator: as for `corrupt`.
+
     >>> contrast(torch.tensor([0., 1.]).view(1, 1, 1, 2), 2).flatten().tolist()
     [0.25, 0.75]
     """
@@ -288,7 +316,10 @@ def contrast(images: Tensor, severity: int = 3, *, generator: torch.Generator | 
 def elastic_transform(
     images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """A random affine map, then a random smooth displacement."""
+    """A random affine map, then a random smooth displacement.
+
+    images, severity, generator: as for `corrupt`.
+    """
     height, width = images.shape[2:]
     unit = min(height, width)
     strength, sigma, shift = (
@@ -321,7 +352,10 @@ def affine(images: Tensor, shift: float, *, generator: torch.Generator | None = 
 
 
 def pixelate(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Shrunk and blown up again, both by box averages. Draws nothing."""
+    """Shrunk and blown up again, both by box averages. Draws nothing.
+
+    images, severity, generator: as for `corrupt`.
+    """
     scale = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
     height, width = images.shape[2:]
     small = box_resize(images, int(height * scale), int(width * scale))
@@ -331,7 +365,10 @@ def pixelate(images: Tensor, severity: int = 3, *, generator: torch.Generator | 
 def jpeg_compression(
     images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Written as JPEG and read again. Draws nothing."""
+    """Written as JPEG and read again. Draws nothing.
+
+    images, severity, generator: as for `corrupt`.
+    """
     Image, np = (need(module, "jpeg_compression") for module in ("PIL.Image", "numpy"))
     quality = (80, 65, 58, 50, 40)[severity - 1]
     values = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -372,7 +409,7 @@ def corrupt(
 
     Args:
         images, severity, generator: as for `gaussian_noise`; grey or colour.
-        corruption: one of `COMMON`, or a function of its kind.
+        corruption: one of `COMMON`, or a function with their signature.
 
     Returns:
         (B, C, H, W) in [0, 1], multiples of 1/255 (fractions cut off, as published).

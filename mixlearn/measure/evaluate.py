@@ -31,7 +31,7 @@ class InMemory(Protocol):
 
 
 class Prediction(NamedTuple):
-    """What a network said of N images: logits (N, C), and the true labels (N,). Both on the CPU."""
+    """The logits (N, C) of N images and their true labels (N,), both on the CPU."""
 
     logits: Tensor
     labels: Tensor
@@ -124,12 +124,7 @@ def device_of(model: Any) -> torch.device:
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """What `robustness` found.
-
-    Args:
-        accuracy: (corruptions, severities), in [0, 1].
-        names, severities: of its rows and columns.
-    """
+    """The accuracy (corruptions, severities) in [0, 1]; `names` and `severities` are its rows and columns."""
 
     accuracy: Tensor
     names: tuple[str, ...]

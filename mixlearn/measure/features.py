@@ -200,8 +200,9 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, torch.tensor([[2., 1.], [2., 3.]]), torch.tensor([0, 1]), k=[1, 3])
     {1: 1.0, 3: 1.0}
     """
-    single = is_count(k, least=None)
-    counts = [as_count(count, "k", 1) for count in ([k] if single else k)]  # type: ignore[list-item, union-attr]
+    given: Any = k
+    single = is_count(given, least=None)
+    counts = [as_count(count, "k", 1) for count in ([given] if single else given)]
     if not counts:
         raise ValueError("k must hold at least one number of neighbours, got none")
     if not (math.isfinite(temperature) and temperature > 0):

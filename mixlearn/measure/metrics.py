@@ -1,4 +1,4 @@
-"""What predictions are worth: calibration, measures for several classes, and how wrong mistakes are."""
+"""Quality of predictions: calibration, multi-label measures, and how confident mistakes are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mixlearn.core.checks import as_count, check_predictions, is_integer
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What `calibration` found. Fractions are in [0, 1].
+    """The result of `calibration`; fractions are in [0, 1].
 
     Args:
         ece: expected calibration error, Σ_b (n_b / n) · |accuracy_b − confidence_b|.
@@ -64,7 +64,7 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
 
 
 class Multilabel(NamedTuple):
-    """What `multilabel` found; all in [0, 1].
+    """The result of `multilabel`, in [0, 1].
 
     Args:
         mean_average_precision: mean of `average_precision` over the classes that some image has.
@@ -135,7 +135,7 @@ def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
 
 
 class Quality(NamedTuple):
-    """What `prediction_quality` found. Without a mistake all but `true` and `mistakes` are NaN.
+    """The result of `prediction_quality`. Without a mistake all but `true` and `mistakes` are NaN.
 
     Args:
         true: mean probability of the true class, over all images.
@@ -154,7 +154,7 @@ class Quality(NamedTuple):
 
 
 def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = None) -> Quality:
-    """How probable a network finds the true class, and what it says where it is wrong.
+    """The probability of the true class, and the confidence of a network where it is wrong.
 
     The network with fewer mistakes is left with the harder images. To compare networks, look at the images
     that all of them get wrong: `common_mistakes`.

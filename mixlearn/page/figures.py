@@ -1,4 +1,4 @@
-"""All figures of the book. Each takes what is to be seen and returns a `Picture` that says it in words.
+"""The book's figures. Each takes data and returns a `Picture`, whose alternative text describes them.
 
 >>> import torch, mixlearn as ml
 >>> images = torch.rand(2, 3, 32, 32)

@@ -116,7 +116,7 @@ def bars(
     Args:
         values: by name, each 0 or more, above 0 on a logarithmic axis.
         unit: what they count, written under the axis.
-        marked: names to stand out.
+        marked: names to highlight.
         logarithmic: equal steps for equal ratios. Lengths mean nothing then, so dots take the place of bars.
 
     >>> bars({"flip": 0.95, "Mixup": 1.4, "rotate": 32.0}, "time in copies of the batch", marked=["Mixup"])

@@ -38,21 +38,15 @@ class RecordedBlock(nn.Module):
 
 
 class FilmFacts(NamedTuple):
-    """What the file says of the recorded run.
+    """The recorded run: the epochs at which weights were kept, the Mix Block's tap, and the settings."""
 
-    Args:
-        epochs: after how many epochs the weights were kept; 0 is before the first step.
-        stage: the tap whose features the Mix Block saw.
-        words: how the run was made.
-    """
-
-    epochs: tuple[int, ...]
+    epochs: tuple[int, ...]  # 0 is before the first step
     stage: str
     words: str
 
 
 def unpacked_film(data: bytes) -> tuple[dict[int, RecordedBlock], FilmFacts]:
-    """The frames by epochs done in a file of `data/packing.py`, and what the file says of the run."""
+    """The frames, by epoch, and the facts in a file that `data/packing.py` wrote."""
     facts, tensors = net.read(data)
     width, stages = facts["width"], facts["stages"]
     frames = {}

@@ -39,7 +39,7 @@ def mask_studio(
     """Paint a mask on two images: λ, the label, and how well a small classifier sees it in the mixture.
 
     The score is 100 · exp(−KL(ỹ ‖ p)): ỹ is the label, λ of the image's class and 1 − λ of the partner's, p
-    what the classifier says of the mixture. Beside it stand the masks of five methods for the same pair.
+    the classifier's probabilities for the mixture. The masks of five methods for the same pair compete.
 
     Args:
         target: the λ to aim at, in [0, 1].
@@ -152,7 +152,7 @@ def _shipped_pair(places: tuple[int, int], seed: int) -> dict[str, Any]:
 def _told(
     part: ImageSet, places: tuple[int, int], methods: Mapping[str, Method], seed: int
 ) -> dict[str, Any]:
-    """What the page is told of a pair, with a sheet of masks."""
+    """The page's data of a pair, with a sheet of masks."""
     pixels, labels = part.images[list(places)], part.labels[list(places)]
     masks = method_masks(net.normalised(pixels).float(), labels, methods, SHARES, seed)
     sheet = torch.cat([torch.cat([*row], 1) for row in masks])

@@ -38,7 +38,7 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 class Facts(NamedTuple):
-    """What the classifier's file says of it: names of the logits, and the normalisation of its images."""
+    """The classifier's class names, and the normalisation of its images."""
 
     classes: tuple[str, ...]
     mean: tuple[float, ...]
@@ -66,7 +66,7 @@ def folded(net: ResNet) -> ResNet:
 
 
 def unpacked(data: bytes) -> tuple[ResNet, Facts]:
-    """The network in a file that `data/packing.py` wrote, and what the file says of it."""
+    """The network and the facts in a file that `data/packing.py` wrote."""
     facts, state = read(data)
     net = folded(resnet(8, len(facts["classes"]), width=facts["width"]))
     net.load_state_dict(state)
@@ -167,7 +167,7 @@ def checked_pairs(part: ImageSet, pairs: Sequence[tuple[int, int]]) -> list[tupl
 
 
 def told_pair(part: ImageSet, places: tuple[int, int]) -> dict[str, Any]:
-    """What the page is told of a pair: words, classes, places, and both pictures side by side."""
+    """The page's data of a pair: words, classes, places, and both pictures side by side."""
     words = [str(place) if part.names is None else part.names[place] for place in places]
     return {
         "name": " + ".join(words),

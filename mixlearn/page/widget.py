@@ -36,7 +36,7 @@ def positive(_: Any, value: float) -> str | None:
 
 
 class Shared:
-    """What both kinds of widget do; `widget` says what the names with an underscore hold."""
+    """What live and standalone widgets share; `widget` sets the attributes with an underscore."""
 
     alt: str
     _name: str
@@ -46,7 +46,7 @@ class Shared:
     _follows: Mapping[str, str]
 
     def html(self) -> str:
-        """The widget as it stands, as HTML that needs no kernel and no network."""
+        """The widget in its current state, as HTML that needs no kernel and no network."""
         return standalone(self._name, {key: getattr(self, key) for key in self._keys}, self._still, self.alt)
 
     def _problem(self, trait: str, value: Any, from_page: bool = False) -> str | None:
