@@ -32,7 +32,7 @@ class Shared:
         sizes = [len(part) for part in parts]
 
         def whole(features: Tensor) -> Tensor:
-            return _Gather.apply(features, sizes, self.rank)  # type: ignore[no-any-return]
+            return _Gather.apply(features, sizes, self.rank)
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
             if tap is None or name not in getattr(tap, "only", (name,)):  # it looks at another stage

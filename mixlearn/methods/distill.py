@@ -41,7 +41,7 @@ def ddgsd_terms(
         released: as Self-KD-Lib has it, the code published with MixSKD: "features" compares two numbers, each
             the mean over batch and channels, and "labels" counts half.
     """
-    answers = both_ways(*logits, temperature)
+    answers = both_ways(logits[0], logits[1], temperature)
     losses = [cross_entropy(one.float(), labels, smoothing) for one in logits]
     first, second = (one.float() for one in features)
     difference = (first.mean() - second.mean()) if released else (first.mean(0) - second.mean(0))  # (C,)

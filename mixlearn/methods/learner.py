@@ -120,7 +120,7 @@ class Plain(Learner):
     {'labels': tensor(1.3863)}
     """
 
-    term_names = ("labels",)
+    term_names: tuple[str, ...] | None = ("labels",)
     smooths: ClassVar[bool] = True  # whether its labels can be smoothed
     shown: ClassVar[tuple[str, ...]] = ()  # its settings, for records
 

@@ -214,6 +214,7 @@ def resnet(
     >>> net(torch.zeros(2, 1, 28, 28)).shape, net.stages
     (torch.Size([2, 10]), ('input', 'stem', 'stage1', 'stage2', 'stage3', 'pool'))
     """
+    counts: tuple[int, ...]
     if depth in COUNTS:
         block, counts, default = Bottleneck if depth >= 50 else Basic, COUNTS[depth], 64
     elif depth >= 8 and (depth - 2) % 6 == 0:

@@ -249,12 +249,12 @@ class Tapped(nn.Module):
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
         if tap is None:
-            return self.net(images)  # type: ignore[no-any-return]
+            return self.net(images)
         hooks = [self.head.register_forward_pre_hook(partial(_before, tap, "pool"))]
         for name, place in self.places.items():
             hooks.append(self.net.get_submodule(place).register_forward_hook(partial(_after, tap, name)))
         try:
-            return self.net(tap("input", images))  # type: ignore[no-any-return]
+            return self.net(tap("input", images))
         finally:
             for hook in hooks:
                 hook.remove()

@@ -234,7 +234,7 @@ def linear_layer(
             step += 1
     with torch.no_grad():
         layer.weight /= scale
-        layer.bias -= layer.weight @ shift
+        layer.bias.sub_(layer.weight @ shift)
     if not bool(layer.weight.isfinite().all()):
         raise FloatingPointError(f"the weights grew beyond all bounds at lr = {lr}; take a smaller one")
     return layer

@@ -27,7 +27,7 @@ def look_up(batch: Any, place: Place, who: str) -> Any:
         if not isinstance(batch, (Mapping, list, tuple)):
             raise TypeError(f"{who} reads batches that are a list, tuple or dict, the {where} is a {given}")
         try:
-            inner = batch[name]
+            inner = batch[name]  # type: ignore[index]
         except (KeyError, IndexError, TypeError) as error:
             held = list(batch) if isinstance(batch, Mapping) else len(batch)
             words = f"the {where} is a {given} of {held}, it has no {name!r}"

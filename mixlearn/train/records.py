@@ -223,7 +223,7 @@ def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
     fields = ("name", "command", "settings", "data", "runs")
     if not isinstance(content, dict) or content.get("format") != FORMAT or not {*fields} <= {*content}:
         raise RecordError(f"{path.name} must hold the format {FORMAT!r} with {', '.join(fields)}")
-    return Record(*(content[field] for field in fields[:4]), runs=tuple(content["runs"]))
+    return Record(**{field: content[field] for field in fields} | {"runs": tuple(content["runs"])})
 
 
 def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
