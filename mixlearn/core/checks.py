@@ -142,8 +142,7 @@ def check_generator(generator: torch.Generator | None) -> None:
     if not hasattr(generator, "device"):
         raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     if generator.device.type != "cpu":
-        why = "(plans are drawn there, then moved)"
-        raise ValueError(f"generator must live on the CPU {why}, got {generator.device}")
+        raise ValueError(f"generator must live on the CPU: plans are drawn there, got {generator.device}")
 
 
 def check_images(images: Tensor) -> None:
@@ -198,7 +197,15 @@ def check_layout(images: Tensor) -> None:
     warnings.warn(f"images should have shape (B, C, H, W), {looks}", stacklevel=4)
 
 
-def check_parts(sources: Tensor, masks: Tensor, weights: Tensor) -> None:
+def check_unit(name: str, values: Tensor) -> None:
+    """Whether shares lie in [0, 1], but for rounding as in 1 − λ; on an accelerator nothing is read."""
+    if readable(values) and values.numel():
+        low, high = (value.item() for value in torch.aminmax(values.detach()))
+        if low < -1e-4 or high > 1.0001 or (low != low and name == "weights"):  # NaN in masks: fit says when
+            raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}")
+
+
+def check_parts(sources: Tensor, masks: Tensor, weights: Tensor, lam_drawn: Tensor | None) -> None:
     """Whether the parts of a plan belong together; on the CPU also whether their values can be right."""
     parts = tuple(sources.shape)
     if len(parts) != 2:
@@ -206,22 +213,19 @@ def check_parts(sources: Tensor, masks: Tensor, weights: Tensor) -> None:
     if weights.shape != parts:
         raise ValueError(f"weights must have the shape of sources, {parts}, got {tuple(weights.shape)}")
     if masks.dim() != 5 or masks.shape[:3] != (*parts, 1):
-        expected = f"{(*parts, 1, 'H', 'W')} to go with the sources"
-        raise ValueError(f"masks must have shape {expected}, got {tuple(masks.shape)}")
+        raise ValueError(f"masks must have shape {(*parts, 1, 'H', 'W')}, got {tuple(masks.shape)}")
     wrong = _outside(sources, parts[1])
     if wrong is not None:
         raise ValueError(f"sources must lie in 0…{parts[1] - 1} for {parts[1]} images, got {wrong}")
-    if readable(weights) and weights.numel():
-        low, high = (value.item() for value in torch.aminmax(weights.detach()))
-        if not (low >= -1e-4 and high <= 1.0001):  # 1 − λ is rounded
-            raise ValueError(f"weights must lie in [0, 1], got {low:g} to {high:g}")
+    if lam_drawn is not None and tuple(lam_drawn.shape) != parts[1:]:
+        raise ValueError(f"lam_drawn must have shape {parts[1:]}, got {tuple(lam_drawn.shape)}")
+    check_unit("weights", weights)
 
 
 def check_batch(values: Tensor, batch: int, name: str) -> None:
     """Whether values (B, …) are as many as a plan is for."""
     if values.dim() == 0 or values.shape[0] != batch:
-        expected = f"({batch}, …) to go with the plan"
-        raise ValueError(f"{name} must have shape {expected}, got {tuple(values.shape)}")
+        raise ValueError(f"{name} must have shape ({batch}, …) as the plan has, got {tuple(values.shape)}")
 
 
 def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> None:
@@ -331,18 +335,18 @@ def check_predictions(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1}, got {low} to {high}; {way}")
 
 
-def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
+def as_lam(lam: float | Sequence[float] | Tensor, batch: int, name: str = "lam") -> Tensor:
     """λ for each image, shape (B,), from one number or B numbers in [0, 1]."""
     values = torch.as_tensor(lam)
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
     if values.dim() > 1 or (values.dim() == 1 and values.shape[0] not in (1, batch)):
-        shape = tuple(values.shape)
-        raise ValueError(f"lam must be one number or {batch} numbers for {batch} images, got shape {shape}")
+        expected = f"one number or {batch} numbers for {batch} images"
+        raise ValueError(f"{name} must be {expected}, got shape {tuple(values.shape)}")
     if readable(values):
         inside = (values >= 0) & (values <= 1)
         if not bool(inside.all()):
-            raise ValueError(f"lam must lie in [0, 1], got {values[~inside].flatten()[0].item()}")
+            raise ValueError(f"{name} must lie in [0, 1], got {values[~inside].flatten()[0].item()}")
     return values.expand(batch)
 
 

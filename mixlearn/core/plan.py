@@ -11,9 +11,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from functools import cached_property, wraps
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,9 +27,11 @@ from mixlearn.core.checks import (
     check_parts,
     check_patch,
     check_size,
+    check_unit,
 )
 from mixlearn.core.fast import Fill, filled, inside_boxes, paste, pick, quick_sum, sent, shift_patches, take
 
+Indices = Sequence[int] | Tensor
 Plan = TypeVar("Plan", bound="MixPlan")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -67,11 +69,12 @@ class MixPlan:
             They sum to 1 over K, less where pixels are erased.
         weights: (K, B) in [0, 1], the shares of the labels. They sum to 1 over K, except in SnapMix.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
-        lam_drawn: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
+        lam_drawn: (B,), the λ aimed at, drawn or given; `lam` is the λ realised. None if there was none.
 
     Raises:
         ValueError: shapes that do not belong together; on the CPU also sources outside the batch and weights
             outside [0, 1]. Elsewhere values are not looked at, which would make the host wait.
+        FrozenInstanceError: an assignment to an attribute.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
     >>> plan.mix(torch.tensor([[0.], [8.]]))
@@ -86,11 +89,11 @@ class MixPlan:
     weights: Tensor
     boxes: Tensor | None = None
     lam_drawn: Tensor | None = None
-    _pair = False  # whether masks and weights are those of `pair`, so that one interpolation is the sum
+    _pair = False  # whether made by `pair`: if so, the two shares sum to 1 and the sum is one lerp
     _stay: ClassVar[tuple[str, ...]] = ()  # tensors that `to` leaves on their device
 
     def __post_init__(self) -> None:
-        check_parts(self.sources, self.masks, self.weights)
+        check_parts(self.sources, self.masks, self.weights, self.lam_drawn)
 
     def _set(self: Plan, **attributes: Any) -> Plan:
         """Set attributes of a plan that is being made, by a constructor or as a copy: the only way to."""
@@ -101,7 +104,7 @@ class MixPlan:
     @with_old_name
     def pair(
         cls,
-        partner: Tensor,
+        partner: Indices,
         lam: Tensor,
         masks: Tensor | None = None,
         *,
@@ -111,30 +114,28 @@ class MixPlan:
         """A `MixPlan` of two parts: the image itself and its partner.
 
         Args:
-            partner: (B,) int64, the partner of each image.
+            partner: (B,) integers, the partner of each image.
             lam: (B,), each image's own share of the label.
-            masks: (B, 1, H, W), each image's own share of each pixel; None means λ at every pixel.
-            boxes, lam_drawn: kept for pictures, see the class.
+            masks: (B, 1, H, W) in [0, 1], each image's own share of each pixel; (1, 1, H, W) is one for all,
+                None means λ at every pixel.
+            boxes, lam_drawn: kept for pictures, see the class; without `lam_drawn` it is λ.
         """
-        weights = torch.stack([lam, 1 - lam])  # (2, B)
-        both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
-        return _of_two(partner, both, weights, boxes, lam if lam_drawn is None else lam_drawn)
+        partner, weights = torch.as_tensor(partner), torch.stack([lam, 1 - lam])  # (B,), (2, B)
+        batch, both = len(partner), weights[:, :, None, None, None]
+        if masks is not None:
+            check_unit("masks", masks)
+            both = torch.stack([masks, 1 - masks])  # (2, B, 1, H, W)
+            both = both.expand(2, batch, *masks.shape[1:]) if len(masks) == 1 else both
+        sources = torch.stack([torch.arange(batch, device=partner.device), partner])
+        drawn = weights[0] if lam_drawn is None else as_lam(lam_drawn, batch, "lam_drawn")
+        return MixPlan(sources, both, weights, boxes, drawn)._set(_pair=True)
 
     @classmethod
     @with_old_name
-    def masked(cls, partner: Tensor, masks: Tensor, lam_drawn: Tensor | None = None) -> MixPlan:
-        """A `MixPlan` of two parts whose label follows the mask: λ is the mean of each image's own share.
-
-        Args:
-            partner: (B,) int64, the partner of each image.
-            masks: (B, 1, H, W), each image's own share of each pixel; (1, 1, H, W) is one for all.
-            lam_drawn: (B,) or (1,), the λ that was drawn or given; None is the mean.
-        """
-        batch, lam = partner.shape[0], masks.mean((1, 2, 3))
-        weights = torch.stack([lam, 1 - lam]).expand(2, batch)
-        both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])  # (2, B, 1, H, W)
-        drawn = weights[0] if lam_drawn is None else lam_drawn.expand(batch)
-        return _of_two(partner, both, weights, None, drawn)
+    def masked(cls, partner: Indices, masks: Tensor, lam_drawn: Tensor | None = None) -> MixPlan:
+        """A `pair` whose label follows the mask: λ is the mean of each image's own share."""
+        lam = masks.mean((1, 2, 3)).expand(len(partner))
+        return MixPlan.pair(partner, lam, masks, lam_drawn=lam_drawn)
 
     @classmethod
     def identity(cls, n: int) -> MixPlan:
@@ -174,7 +175,7 @@ class MixPlan:
     def changed(self: Plan, **tensors: Tensor) -> Plan:
         """A plan of the same kind with other `weights` or `lam_drawn`, which are not checked.
 
-        Other weights leave `lam_drawn` as it was.
+        Other weights leave `lam_drawn` and the masks as they were, so that images and labels then disagree.
         """
         if not tensors.keys() <= {"weights", "lam_drawn"}:
             raise ValueError(f"weights and lam_drawn can be changed, got {', '.join(tensors)}")
@@ -273,12 +274,13 @@ class MixPlan:
             check_size(images, len(self), self.masks.shape[-2:], "masks")
 
 
+def _refuse(plan: MixPlan, name: str, value: Any = None) -> NoReturn:
+    way = "; plan.changed(weights=…) and dataclasses.replace(plan, …) make another"
+    raise FrozenInstanceError(f"a plan does not change after it is made, cannot assign to {name!r}{way}")
+
+
 MixPlan.__init__ = with_old_name(MixPlan.__init__)  # type: ignore[method-assign]
-
-
-def _of_two(partner: Tensor, masks: Tensor, weights: Tensor, *rest: Tensor | None) -> MixPlan:
-    own = torch.arange(partner.shape[0], device=partner.device)
-    return MixPlan(torch.stack([own, partner]), masks, weights, *rest)._set(_pair=True)
+MixPlan.__setattr__ = MixPlan.__delattr__ = _refuse  # type: ignore[assignment, method-assign]
 
 
 class Mixed(NamedTuple):
@@ -333,9 +335,10 @@ class BoxPlan(MixPlan):
         if len(boxes) not in (1, len(partner)):
             raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
         boxes, partner = check_boxes(boxes, *size), as_partner(partner, len(partner))
-        lam = None if lam is None else as_lam(lam, len(partner))
+        lam = None if lam is None else as_lam(lam, len(partner)).clone()  # who gave it may change it
+        drawn = None if lam_drawn is None else as_lam(lam_drawn, len(partner), "lam_drawn").clone()
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
-        self._set(_partner=partner, _given=boxes, _lam=lam, _drawn=lam_drawn, size=size, corners=corners)
+        self._set(_partner=partner, _given=boxes, _lam=lam, _drawn=drawn, size=size, corners=corners)
 
     @property
     def partner(self) -> Tensor:
@@ -354,22 +357,20 @@ class BoxPlan(MixPlan):
 
     @cached_property
     def weights(self) -> Tensor:
-        """(2, B): the shares of the labels, those of the pixels unless others were given."""
+        """(2, B): the label shares, λ if given, else the shares of pixels."""
         pixels, device = self.size[0] * self.size[1], self.partner.device
         if self._lam is None and self.corners is not None:  # numbers are quicker than tensors
             x0, y0, x1, y1 = self.corners
             own = 1 - (x1 - x0) * (y1 - y0) / pixels
             return sent(torch.tensor([[own], [1 - own]]), device).expand(2, len(self))
-        share = self._lam
-        if share is None:
-            share = 1 - (self._given[:, 2:] - self._given[:, :2]).prod(1) / pixels
-        share = sent(share, device)
+        areas = (self._given[:, 2:] - self._given[:, :2]).prod(1)
+        share = sent(1 - areas / pixels if self._lam is None else self._lam, device)
         return torch.stack([share, 1 - share]).expand(2, len(self))
 
     @cached_property
     def lam_drawn(self) -> Tensor:
         """(B,): the λ that was drawn or given, before clipping and rounding."""
-        return self.lam if self._drawn is None else sent(self._drawn, self.partner.device).expand(len(self))
+        return self.lam if self._drawn is None else sent(self._drawn, self.partner.device)
 
     @cached_property
     def masks(self) -> Tensor:
@@ -416,13 +417,11 @@ class PatchPlan(MixPlan):
     def __init__(self, groups: Tensor, batch: int, patch: int, size: tuple[int, int], parts: int) -> None:
         rows, columns = check_patch(patch, *size)
         if tuple(groups.shape) != (rows * columns,):
-            shape = tuple(groups.shape)
-            raise ValueError(f"groups must have shape ({rows * columns},), one a patch, got {shape}")
+            raise ValueError(f"groups must be ({rows * columns},), one a patch, got {tuple(groups.shape)}")
         low, high = (int(group) for group in torch.aminmax(groups))
         if low < 0 or high >= parts:
             raise ValueError(f"groups must lie in 0…{parts - 1}, got {low} to {high}")
-        known = {"patch": patch, "size": size, "groups": groups, "parts": parts}
-        self._set(**known, _batch=batch, _device=groups.device)
+        self._set(patch=patch, size=size, groups=groups, parts=parts, _batch=batch, _device=groups.device)
 
     def to(self, device: torch.device | str) -> PatchPlan:
         """The same plan for images on another device."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mixlearn.core.checks import as_count, is_count, is_integer
 from mixlearn.measure.evaluate import predict
 from mixlearn.methods.mixskd import as_map
-from mixlearn.nets.taps import Only
+from mixlearn.nets.taps import bare, read
 
 AT_ONCE = 2**24  # similarities held at a time
 
@@ -103,24 +103,17 @@ class Reading(nn.Module):
 
     def __init__(self, model: Any, stage: str) -> None:
         super().__init__()
-        known = getattr(getattr(model, "module", model), "stages", ())
+        known = getattr(bare(model), "stages", ())
         if stage not in known:
             raise ValueError(f"the network has the taps {', '.join(known) or 'none'}, it has no {stage!r}")
         self.model, self.stage, self.classes = model, stage, 0
 
     def forward(self, images: Tensor) -> Tensor:
-        kept: list[Tensor] = []
-
-        def keep(name: str, features: Tensor) -> Tensor:
-            kept.append(features)
-            return features
-
-        logits = self.model(images, tap=Only(self.stage, keep)).float()
-        self.classes = logits.shape[1]
-        features = kept[0].float()
+        logits, found = read(self.model, images, self.stage)
+        self.classes, features = logits.shape[1], found[self.stage].float()
         if features.dim() > 2:
             features = as_map(features).mean((2, 3))
-        return torch.cat([logits, features], 1)
+        return torch.cat([logits.float(), features], 1)
 
 
 class Nearest(NamedTuple):
@@ -154,9 +147,8 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> Nearest:
     ([[0, 2]], [0.981, 0.832])
     """
     if bank.dim() != 2 or queries.dim() != 2 or bank.shape[1] != queries.shape[1] or not bank.numel():
-        raise ValueError(
-            f"expected a bank (N, F) and queries (M, F), got {tuple(bank.shape)} and {tuple(queries.shape)}"
-        )
+        shapes = f"{tuple(bank.shape)} and {tuple(queries.shape)}"
+        raise ValueError(f"expected a bank (N, F) and queries (M, F), got {shapes}")
     if bank.device != queries.device:
         raise ValueError(f"bank and queries must be on one device, got {bank.device} and {queries.device}")
     if not is_count(k) or k > len(bank):

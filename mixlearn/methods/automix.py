@@ -16,7 +16,9 @@ from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.learner import Buffers, Draws, Learner, Momentum, Terms, Twin, slow_down
-from mixlearn.nets.taps import WithHead, headed, logits_of, stage_channels, staged
+from mixlearn.nets.taps import WithHead, bare, headed, logits_of, stage_channels, staged
+
+Pair = tuple[Tensor, Tensor]
 
 
 class MixBlock(nn.Module):
@@ -27,8 +29,8 @@ class MixBlock(nn.Module):
 
         P = softmax(Q Kᵀ / √d),   s = P V,   mask of the partner = sigmoid(s, enlarged).
 
-    The image's own mask is the rest. Small first weights make masks of ½ everywhere; if they are too small,
-    attention stays even for long, and the block learns plain Mixup.
+    The image's own mask is the rest. At first all masks are ½. Too small a `std` keeps attention uniform, and
+    then the block only learns plain Mixup.
 
     Args:
         channels: C of the features.
@@ -90,14 +92,10 @@ class MixBlock(nn.Module):
             size: (H, W) of the masks, multiples of h and w.
         """
         if features.dim() != 4 or features.shape[1] != self.channels:
-            raise ValueError(
-                f"features must have shape (B, {self.channels}, h, w), got {tuple(features.shape)}"
-            )
+            raise ValueError(f"features must be (B, {self.channels}, h, w), got {tuple(features.shape)}")
         batch, _, h, w = features.shape
         if size[0] % h or size[1] % w:
-            raise ValueError(
-                f"the features' {h} × {w} places must divide the image, got {size[0]} × {size[1]}"
-            )
+            raise ValueError(f"{h} × {w} places must divide the image, got {size[0]} × {size[1]} pixels")
         dtype = torch.promote_types(features.dtype, torch.float32)
         lam = sent(as_lam(lam, batch), features.device).to(dtype)  # (B,)
         partner = sent(as_partner(partner, batch), features.device)
@@ -117,11 +115,11 @@ class MixBlock(nn.Module):
         if swapped:
             first, second, values = second, first, value
         if self.embed:  # λ is one more channel, the same at every place: its column times λ
-            own, other = (1 - lam, lam) if swapped else (lam, 1 - lam)
+            of_first, of_second = (1 - lam, lam) if swapped else (lam, 1 - lam)
             for_look, for_value = (one.weight[:, self.channels] for one in maps)
-            first = first + own[:, None, None] * for_look
-            second = second + other[:, None, None] * for_look
-            values = values + other[:, None, None] * for_value
+            first = first + of_first[:, None, None] * for_look
+            second = second + of_second[:, None, None] * for_look
+            values = values + of_second[:, None, None] * for_value
         if not self.attend:
             return values[..., 0]
         return F.scaled_dot_product_attention(first, second, values)[..., 0]  # s = softmax(Q Kᵀ / √d) V
@@ -132,26 +130,27 @@ class MixBlock(nn.Module):
         return torch.sigmoid(F.interpolate(scores, size=size, mode=self.mode))  # (B, 1, H, W)
 
 
-def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bool = False) -> Tensor:
+def mask_loss(masks: Tensor, lam: float | Tensor, *, margin: float = 0.1, batch_mean: bool = False) -> Tensor:
     """How far the mean of each mask is from its λ, beyond a margin: max(|λ − mean m| − margin, 0), averaged.
 
     Args:
         masks: (B, 1, H, W), each image's own share of each pixel.
-        lam: (B,) or (1,), the shares that the masks should have.
+        lam: (B,), or one for all: the shares that the masks should have.
         margin: what is allowed.
         batch_mean: one mean over all masks and one over all λ, as in the released code. For study.
 
     Returns a scalar. Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
 
     >>> masks = torch.tensor([0.9, 0.1]).view(2, 1, 1, 1)
-    >>> mask_loss(masks, torch.tensor([0.5])), mask_loss(masks, torch.tensor([0.5]), batch_mean=True)
+    >>> mask_loss(masks, 0.5), mask_loss(masks, 0.5, batch_mean=True)
     (tensor(0.3000), tensor(0.))
     """
     check_range("[0, inf)", margin=margin)
     means = masks.mean((1, 2, 3))  # (B,)
-    if lam.dim() != 1 or len(lam) not in (1, len(means)):
-        raise ValueError(f"lam must have shape (1,) or ({len(means)},), got {tuple(lam.shape)}")
-    lam = sent(lam, means.device).to(means.dtype)
+    lam = torch.as_tensor(lam, dtype=means.dtype)
+    if lam.shape not in ((), (1,), means.shape):
+        raise ValueError(f"lam must be one number or ({len(means)},), got shape {tuple(lam.shape)}")
+    lam = sent(lam, means.device)
     difference = (means.mean() - lam.mean()).abs() if batch_mean else (means - lam).abs()
     return F.relu(difference - margin).mean()
 
@@ -161,21 +160,24 @@ class AutoMix(nn.Module, Learner):
 
     The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
     a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
-    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`.
+    and "mask" the Mix Block; logged as added to the loss: weighted and faded. Mixtures have a head of their
+    own. To predict, take `deployed(model)`.
 
     Args:
-        net: the network that is to be trained: with taps, and a linear `head`. Only looked at and copied.
+        net: the network to be trained: with taps, and a linear `head`. The twin is copied from it now, so
+            load its weights before.
         stage: the tap whose features the Mix Block sees. The paper takes the third of four stages.
         image_size: side of the images in pixels.
         alpha: both λ are drawn from Beta(α, α).
-        momentum, buffers: of the twin, see `Twin`; the momentum may be a function of progress.
+        momentum, buffers: of the twin, see `Twin`; the momentum may be a function of progress. In a short
+            run the twin stays near its initial weights: at 0.999 they still count 94 % after 60 steps.
         mask_weight: weight of the mask loss at the start. With `fade` it falls to 0 along half a cosine; the
             released CIFAR settings keep it constant.
         margin, batch_mean: of the mask loss, see `mask_loss`.
-        variance: times each mask's variance, subtracted from the mask loss before `mask_weight` is applied;
-            with `batch_mean`, the variance of all masks together. Released for birds, with a ResNeXt: 2.
+        variance: v: the term is mask_weight · (mask loss − v · variance of each mask), with `batch_mean` of
+            all masks together. Released for birds, with a ResNeXt: 2.
         fixed_points: whether an image may be its own partner. As released for birds and aircraft: False.
-        plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
+        plain_beyond: where min(λ, 1 − λ) ≤ this, the network's mixture is a plain Mixup.
         deploy, deploy_head: which of the two predicts, "twin" or "network", and by which of its heads,
             "clean" or "mixed".
         block: options of the `MixBlock`, such as {"embed": False}.
@@ -252,7 +254,7 @@ class AutoMix(nn.Module, Learner):
 
     def after_step(self, model: Any) -> None:
         if self.twin is not None:
-            self.twin.follow(self._followed(getattr(model, "module", model)))
+            self.twin.follow(self._followed(bare(model)))
 
     def deployed(self, model: Any) -> Any:
         """The network that predicts, by `deploy` and `deploy_head`; see `Learner.deployed` to train it on."""
@@ -276,7 +278,7 @@ class AutoMix(nn.Module, Learner):
         net, head = (model, self.mix_head) if self.twin is None else (self.twin["net"], self.twin["mix_head"])
         # where running means are the twin's own, layers after the stage must see the batch too
         whole = self.plainly or self.twin is None or self.twin.buffers_rule == "own"
-        with torch.no_grad(), self.autocast():
+        with torch.no_grad(), self.autocast():  # so that no network learns through the masks
             features = staged(net, images, self.stage, whole=whole)  # (B, C, h, w)
         masks = self.block(features, *for_block, size)  # (B, 1, H, W)
         judged = self._mixed(net, head, for_block, masks, images, labels)
@@ -292,7 +294,7 @@ class AutoMix(nn.Module, Learner):
         yield {"mixed": self._mixed(model, self.mix_head, for_net, masks, images, labels)}
         yield {"clean": cross_entropy(logits_of(model(images)), labels, self.smoothing)}
 
-    def _drawn(self, batch: int, generator: Draws) -> tuple[Tensor, Tensor]:
+    def _drawn(self, batch: int, generator: Draws) -> Pair:
         """λ (1,) and partners (B,)."""
         lam = sample_lam(1, self.alpha, generator=generator)
         return lam, sample_partner(batch, fixed_points=self.fixed_points, generator=generator)
@@ -306,13 +308,7 @@ class AutoMix(nn.Module, Learner):
             return self.block(features, lam, partner, size).detach()
 
     def _mixed(
-        self,
-        net: Any,
-        head: nn.Module,
-        drawn: tuple[Tensor, Tensor],
-        masks: Tensor,
-        images: Tensor,
-        labels: Tensor,
+        self, net: Any, head: nn.Module, drawn: Pair, masks: Tensor, images: Tensor, labels: Tensor
     ) -> Tensor:
         """Loss of a head on mixtures under masks, against labels by λ."""
         lam, partner = (sent(one, masks.device) for one in drawn)
@@ -328,6 +324,11 @@ class AutoMix(nn.Module, Learner):
             variance = masks.flatten(0 if self.batch_mean else 1).var(-1, correction=0)
             loss = loss - self.variance * variance.mean()
         return self.mask_weight * loss * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
+
+    def extra_repr(self) -> str:
+        """Its settings, in words."""
+        known = {k: v for k, v in vars(self).items() if isinstance(v, (int, float, str)) and k[0] != "_"}
+        return ", ".join(f"{k}={v!r}" for k, v in known.items() if k not in ("training", "progress"))
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:
         return {"net": net, "mix_head": self.mix_head}

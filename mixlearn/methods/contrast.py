@@ -25,7 +25,7 @@ from mixlearn.methods.learner import (
     interleaved,
     slow_down,
 )
-from mixlearn.nets.taps import pooled
+from mixlearn.nets.taps import bare, pooled
 
 rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
 
@@ -54,10 +54,8 @@ def contrastive_loss(
     tensor(0.5514)
     """
     if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
-        raise ValueError(
-            f"queries (B, D) and keys (K, D) must be equally long, got {tuple(queries.shape)} and "
-            f"{tuple(keys.shape)}"
-        )
+        shapes = f"{tuple(queries.shape)} and {tuple(keys.shape)}"
+        raise ValueError(f"queries (B, D) and keys (K, D) must be equally long, got {shapes}")
     check_range("(0, inf)", temperature=temperature)
     logits = directions(queries, "queries") @ directions(keys, "keys").T / temperature  # (B, K)
     if targets is None:
@@ -148,10 +146,8 @@ class Unlabelled(nn.Module, Learner):
         super().__init__()
         name = type(self).__name__
         if not hasattr(net, "features") or "pool" not in getattr(net, "stages", ()):
-            raise TypeError(
-                f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}; "
-                "networks made elsewhere get them by ml.nets.Tapped(net)"
-            )
+            way = f"{type(net).__name__}; networks made elsewhere get them by ml.nets.Tapped(net)"
+            raise TypeError(f"{name} needs a network with `features` and a tap 'pool', got {way}")
         check_callable("augment", augment, "images, *, generator")
         if smoothing:
             raise ValueError(f"{name} reads no labels; smoothing must be 0, got {smoothing}")
@@ -166,7 +162,7 @@ class Unlabelled(nn.Module, Learner):
 
     def unused(self, model: Any) -> list[nn.Module]:
         """The network's head."""
-        return [getattr(model, "module", model).head]
+        return [bare(model).head]
 
 
 class Contrast(Unlabelled):
@@ -232,7 +228,7 @@ class Contrast(Unlabelled):
 
     def after_step(self, model: Any) -> None:
         if self.twin is not None:
-            self.twin.follow(self._followed(getattr(model, "module", model)))
+            self.twin.follow(self._followed(bare(model)))
 
     def deployed(self, model: Any) -> Any:
         """The pretrained network, by `deploy`, its head untrained; see `Learner.deployed` to train it on."""

@@ -35,10 +35,10 @@ def cutmix(
 
     Args:
         images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
-        lam: λ in [0, 1] that the box is asked to leave, one for the batch or (B,), instead of a draw.
+        lam: λ in [0, 1] that the box is to leave, one for the batch or (B,), instead of a draw.
         boxes: (x0, y0, x1, y1) in pixels, half-open, inside the image: one for the batch or (B, 4),
             instead of a draw.
-        label_from: "pixels" weighs labels by the pixels that are seen; "asked" by the λ that was asked,
+        label_from: "pixels" weighs labels by the pixels that are seen; "asked" by the λ drawn or given,
             clipped box or not, as the first published code did. For study.
         fold: use max(λ, 1 − λ) for λ, as some released code does, not the paper. For study.
 
@@ -59,7 +59,7 @@ def cutmix(
     if lam is not None and boxes is not None and not asked:
         raise ValueError("lam and boxes were both given; labels follow boxes unless label_from='asked'")
     if asked and boxes is not None and lam is None:
-        raise ValueError("label_from='asked' with given boxes needs lam=, the share that was asked")
+        raise ValueError("label_from='asked' with given boxes needs lam=, the share of the label")
     drawn = 1.0 if lam is None and boxes is not None else lam  # given boxes need no λ
     partner, share = given_or_drawn(drawn, partner, len(images), alpha, per_image, generator)
     if fold:

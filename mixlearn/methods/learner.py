@@ -69,7 +69,7 @@ class Learner:
         yield self(model, images, labels, generator=generator)
 
     def advance(self, progress: float) -> None:
-        """Before each step: how far training has come, from 0 to 1."""
+        """Before each step: how far training has come, from 0 up to, but not including, 1."""
         return None
 
     def after_step(self, model: Any) -> None:
@@ -97,7 +97,7 @@ def check_callable(name: str, function: Any, arguments: str) -> None:
 
 
 def set_progress(mix: Any, progress: float) -> None:
-    """Set `progress`, from 0 to 1, of a mix that has it, of each in a mapping, of the mix in a `partial`."""
+    """Set `progress` of a mix that has it, of each in a mapping, of the mix in a `partial`."""
     inner = mix.values() if isinstance(mix, Mapping) else [mix.func] if isinstance(mix, partial) else []
     for one in inner:
         set_progress(one, progress)
@@ -160,8 +160,14 @@ class Mixing(Plain):
             images of several classes at once give labels (B, C) of zeros and ones, as floats, and
             `loss=ml.soft_bce`. Class weights: `partial(ml.soft_cross_entropy, weight=weight)`.
 
+    A mix with an attribute `progress` is told how far training has come; a wrapper must pass it on.
+
     >>> import mixlearn as ml
-    >>> Mixing(ml.mixup, num_classes=4)(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]))
+    >>> class Rising:
+    ...     progress = 0.0
+    ...     def __call__(self, x, y, **options):
+    ...         return ml.mixup(x, y, alpha=0.2 + 1.8 * self.progress, **options)
+    >>> Mixing(Rising(), num_classes=4)(lambda x: x, torch.zeros(2, 4), torch.tensor([0, 3]))
     {'mixed_labels': tensor(1.3863)}
     """
 
@@ -284,11 +290,9 @@ def interleaved(first: Tensor, *others: Tensor) -> Tensor:
 
     Processes or devices that each take a slice then see all batches in it.
     """
-    for other in others:
-        if first.shape != other.shape:
-            raise ValueError(
-                f"both batches must have one shape, got {tuple(first.shape)} and {tuple(other.shape)}"
-            )
+    shapes = {tuple(one.shape): None for one in (first, *others)}
+    if len(shapes) > 1:
+        raise ValueError(f"both batches must have one shape, got {' and '.join(map(str, shapes))}")
     return torch.stack([first, *others], 1).flatten(0, 1)
 
 

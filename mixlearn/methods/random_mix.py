@@ -25,10 +25,10 @@ class RandomMix:
         methods: functions like `ml.mixup`; `functools.partial` fixes their arguments.
         odds: how often each, in any units: [1, 1] is half and half. None means equal odds.
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
-            identity plan. A function of the progress of training, from 0 to 1, makes a schedule:
-            `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, keep `mix.progress`
-            up to date; a `MixCollate` cannot. In a loop of your own set it before each call. Methods with an
-            attribute `progress` of their own, such as a schedule of α, get it too.
+            identity plan. A function of the progress of training, from 0 up to, but not including,
+            1, makes a schedule: `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`,
+            keep `mix.progress` up to date; a `MixCollate` cannot. In a loop of your own set it before each
+            call. Methods with an attribute `progress` of their own, such as a schedule of α, get it too.
         num_classes: for integer labels.
         per_image: each image, not the batch, draws whether it is mixed and by which method. Each method that
             was drawn mixes the whole batch once, and one plan holds all.
@@ -53,10 +53,9 @@ class RandomMix:
         if not self.methods:
             raise ValueError("methods must hold at least one mixing function, got none")
         self.odds = [1.0] * len(self.methods) if odds is None else [float(odd) for odd in odds]
-        if len(self.odds) != len(self.methods):
-            raise ValueError(
-                f"odds must hold one number for each of {len(self.methods)} methods, got {len(self.odds)}"
-            )
+        count = len(self.methods)
+        if len(self.odds) != count:
+            raise ValueError(f"odds must hold one number for each of {count} methods, got {len(self.odds)}")
         if any(not math.isfinite(odd) or odd < 0 for odd in self.odds) or sum(self.odds) == 0:
             raise ValueError(f"odds must be finite, not negative, and not all 0, got {self.odds}")
         if not callable(p):
@@ -65,7 +64,7 @@ class RandomMix:
 
     @property
     def progress(self) -> float:
-        """How far training has come, from 0 to 1."""
+        """How far training has come, from 0 up to, but not including, 1."""
         return self._progress
 
     @progress.setter

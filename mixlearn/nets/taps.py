@@ -74,9 +74,8 @@ def logits_of(output: Any) -> Any:
     for key in ("logits", "out", *(output if len(output) == 1 else ())):
         if key in output:
             return output[key]
-    raise TypeError(
-        f"a network that returns a dict must have 'logits' in it, got {', '.join(map(str, output))}"
-    )
+    names = ", ".join(map(str, output))
+    raise TypeError(f"a network that returns a dict must have 'logits' in it, got {names}")
 
 
 def check_taps(model: Any, who: str) -> None:

@@ -1,14 +1,16 @@
-"""Going on after any end: what a checkpoint holds, files written whole, random states, Ctrl-C."""
+"""Resuming after an interruption: what a checkpoint holds, files written whole, random states, Ctrl-C."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlearn.core.checks import in_words
 from mixlearn.core.processes import stack_all
 
 FORMAT = "mixlearn checkpoint 1"
@@ -55,19 +58,17 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"{target} is damaged, or no checkpoint of mixlearn: {first}") from error
     given = state.get("format") if isinstance(state, dict) else None
     if given != FORMAT:
-        raise CheckpointError(
-            f"{target} is no checkpoint of mixlearn: its format is {given!r}, expected {FORMAT!r}"
-        )
+        words = f"its format is {given!r}, expected {FORMAT!r}"
+        raise CheckpointError(f"{target} is no checkpoint of mixlearn: {words}")
     return dict(state)
 
 
 def state_of(run: Any) -> dict[str, Any]:
     """How far a `Training` has come, but for the random states of its processes."""
     average = None if run.average is None else run.average.weights
-    state: dict[str, Any] = {"learner": None} | {
-        name: part.state_dict() for name, part in _parts(run).items()
-    }
-    state |= {"settings": _settings(run), "draws": run.draws.get_state(), "average": average}
+    state: dict[str, Any] = {"learner": None}
+    state |= {name: part.state_dict() for name, part in _parts(run).items()}
+    state |= {"settings": run.settings, "draws": run.draws.get_state(), "average": average}
     state["watch"] = {"sums": run.watch.sums, "images": run.watch.images}
     state["place"] = {"step": run.step, "epoch": run.epoch, "batch": run.batch}
     return state | {"history": {"epochs": run.history.epochs, "seconds": run.history.seconds}}
@@ -76,11 +77,11 @@ def state_of(run: Any) -> dict[str, Any]:
 def restore(run: Any, path: str | os.PathLike[str]) -> None:
     """Bring a `Training` to the state of a checkpoint."""
     state = load(path)
-    for name, value in _settings(run).items():
-        saved = state["settings"].get(name)
+    for name, value in run.settings.items():
+        saved = state["settings"].get(name, value)  # older checkpoints hold fewer
         if saved != value:
-            words = f"belongs to a run with {name} = {saved!r}, this one has {value!r}"
-            raise CheckpointError(f"{path} {words}")
+            words = f"belongs to a run with {name} = {saved!r:.300}, this one has {value!r:.300}"
+            raise CheckpointError(f"{path} {words}; go on with the settings of that run, or name a new file")
     try:
         for name, part in _parts(run).items():
             part.load_state_dict(state[name] or {})
@@ -106,11 +107,16 @@ def _parts(run: Any) -> dict[str, Any]:
     return parts | dict(zip(["learner"], run.own, strict=False))
 
 
-def _settings(run: Any) -> dict[str, Any]:
+def settings_of(run: Any) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that goes on from it."""
-    settings = {name: getattr(run.job, name) for name in ("epochs", "seed", "ema", "accumulate")}
+    job, options = run.job, {name: value for name, value in run.optimizer.defaults.items() if value}
+    parts = {name: getattr(job, name) for name in ("learner", "schedule", "augment")}
+    parts["optimizer"] = partial(type(run.optimizer), **options)
+    varying = r" at 0x\w+|\bprogress=[\d.e-]+"  # from one process, or step, to the next
+    settings = {name: getattr(job, name) for name in ("epochs", "seed", "ema", "accumulate")}
     settings |= {"batch_size": run.feed.batch_size, "images": run.feed.size, "processes": run.world}
-    return settings | {"ablate": list(run.job.ablate)}
+    settings |= {k: " ".join(re.sub(varying, "", in_words(part)).split()) for k, part in parts.items()}
+    return settings | {"ablate": list(job.ablate)}
 
 
 def write_whole(target: Path, write: Callable[[Any], object]) -> None:

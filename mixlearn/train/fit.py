@@ -1,4 +1,4 @@
-"""`fit`: one loop that trains any network with any learner, on any device, and goes on after any end.
+"""`fit`: one loop that trains any network with any learner, on any device, and can resume.
 
 `fit` checks its arguments. `Training.train` runs the epochs, `one_epoch` the batches, `one_step` one step.
 """
@@ -125,8 +125,8 @@ def fit(
         model: images (B, C, H, W) → whatever the learner reads.
         data: an `ImageSet`, a Dataset, or a DataLoader of (images, labels, …), of dicts, or of images alone
             for a learner that reads no labels. `batch_size` counts the images of all processes together; a
-            DataLoader brings its own, for each, and its sampler's draws are shared out. A stream is read by
-            the first process for all; one of unknown length moves the schedule once an epoch.
+            DataLoader brings its own, for each, and its sampler's draws are shared out. The first process
+            reads a stream for all. If its length is unknown, the schedule moves once an epoch.
         learner: `learner(model, images, labels, *, generator)` → dict of loss terms, which are added up.
         epochs: passes over the data.
         optimizer: a class or function that makes an optimiser from parameters; None takes `sgd`.
@@ -140,7 +140,8 @@ def fit(
         accumulate: batches whose gradients are averaged, image by image, for one step.
         seed: of the order, the draws and the network's own randomness (dropout).
         validate: an `ImageSet`, a Dataset, a DataLoader, or a dict of them, measured after each
-            `validate_every` epochs and after the last (with the averaged weights too, under "ema/…").
+            `validate_every` epochs and after the last. "ema/…" measures the same with averaged weights in
+            place of the network's, or, where a twin predicts, the averaged network.
         checkpoint: file written after each epoch, every `checkpoint_every` steps, and at Ctrl-C.
         resume: go on from `checkpoint` if it is there. On a CPU the weights become those of an unbroken run,
             bit for bit; on a GPU too where its kernels are deterministic.
@@ -187,15 +188,12 @@ def _check(job: SimpleNamespace) -> None:
     if job.clip is not None and not job.clip > 0:
         raise ValueError(f"clip must be a positive norm, got {job.clip}")
     if isinstance(job.ablate, str):
-        raise TypeError(
-            f"ablate must be a sequence of term names, got the string {job.ablate!r}; write ({job.ablate!r},)"
-        )
-    if isinstance(job.optimizer, torch.optim.Optimizer):
-        name = type(job.optimizer).__name__
-        raise TypeError(
-            f"optimizer must be a class or function that makes an optimiser from parameters, got a {name} "
-            f"that is made already; write optimizer=partial(torch.optim.{name}, lr=…)"
-        )
+        raise TypeError(f"ablate must be a tuple, got the string {job.ablate!r}; write ({job.ablate!r},)")
+    ways = {"optimizer": "partial(torch.optim.SGD, lr=…)", "schedule": "mixlearn.train.schedules.cosine"}
+    for name, way in (ways | {"augment": "ml.augment.crop_and_flip"}).items():
+        if (given := getattr(job, name)) is not None and not callable(given):
+            what = repr(given) if isinstance(given, str) else f"a {type(given).__name__} that is made already"
+            raise TypeError(f"{name} must be a class or function to call, got {what}; write {name}={way}")
     job.optimizer, job.ablate = job.optimizer or sgd, tuple(job.ablate)
     check_ablate(job.ablate, Hooks(job.learner).term_names)
     if job.channels_last is None:
@@ -263,7 +261,8 @@ class Training:
         self.watch = Watch(self.device)
         logs = job.log if isinstance(job.log, (list, tuple)) else [] if job.log is None else [job.log]
         self.logs = logs if self.rank == 0 else []
-        self.shown: Tensor | None = None  # what the network was shown first in this epoch, for the logs
+        self.shown: Tensor | None = None  # the first images of this epoch to learn from, for the logs
+        self.settings = checkpoints.settings_of(self)  # before the learner changes
         self._check_last_batch()
 
     def train(self) -> History:
@@ -345,12 +344,10 @@ class Training:
     def gradients(self, images: Tensor, labels: Tensor | None, share: float) -> dict[str, Tensor]:
         """The terms of a batch, once their gradients are taken: of all together, or part by part where the
         learner makes them so. Processes that share their gradients do so once a step."""
-        whole, ablate, in_parts = self.job.learner, self.job.ablate, self.hooks.in_parts
-        learner = (
-            in_parts if in_parts and self.world == 1 else lambda *given, **draws: [whole(*given, **draws)]
-        )
         terms: dict[str, Tensor] = {}
-        for part in map(checked_terms, learner(self.model, images, labels, generator=self.draws)):
+        ablate, in_parts = self.job.ablate, self.hooks.in_parts if self.world == 1 else None
+        made = (in_parts or self.job.learner)(self.model, images, labels, generator=self.draws)
+        for part in map(checked_terms, made if in_parts else [made]):
             if kept := {name: term for name, term in part.items() if name not in ablate}:
                 self.fabric.backward(share * total_loss(kept, ()))
             terms |= {name: term.detach() for name, term in part.items()}
@@ -365,8 +362,9 @@ class Training:
             predicting = self.hooks.deployed(model)
             result = measure_all(predicting, sets, partial(self._logits, predicting))
             if self.average is not None:
-                averaged = partial(functional_call, model, self.average.weights, tie_weights=False)
-                measured = measure_all(model, sets, partial(self._logits, averaged))
+                predicting, weights = self.average.within(predicting, model)
+                averaged = partial(functional_call, predicting, weights, tie_weights=False)
+                measured = measure_all(predicting, sets, partial(self._logits, averaged))
                 result |= {f"ema/{name}": value for name, value in measured.items()}
         self.fabric.barrier()
         return result
@@ -427,9 +425,10 @@ class Training:
         self.shown = None
 
     def _keep(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Note the first images of an epoch that the network is shown."""
-        if self.shown is None and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() == 4:
-            self.shown = inputs[0][:64].detach().cpu()
+        """Note the first images of an epoch from which the network learns."""
+        images = inputs[0] if inputs and torch.is_grad_enabled() else None
+        if self.shown is None and isinstance(images, Tensor) and images.dim() == 4:
+            self.shown = images[:64].detach().cpu()
 
     def _check_last_batch(self) -> None:
         """Refuse before training starts what would fail at the end of an epoch."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mixlearn.core.checks import in_words
 
 _RESERVED: tuple[str, ...] = ("epoch", "loss", "rate", "seconds", "accuracy", "nll", "ece", "gap")
 _RESERVED += ("mean_average_precision", "subset_accuracy", "f1")  # of several classes at once
@@ -17,6 +20,7 @@ class Hooks:
     """What a learner may have beside its call (see `Learner`); where it has none, what stands in for it."""
 
     def __init__(self, learner: Any) -> None:
+        check_learner(learner)
         self.reads_labels: bool = getattr(learner, "reads_labels", True)
         self.compares: bool = getattr(learner, "compares", False)
         self.in_parts: Callable[..., Any] | None = current(learner, "in_parts")
@@ -25,6 +29,20 @@ class Hooks:
         self.after_step: Callable[[Any], object] = getattr(learner, "after_step", lambda model: None)
         self.deployed: Callable[[Any], Any] = getattr(learner, "deployed", lambda model: model)
         self.unused: Callable[[Any], list[nn.Module]] = getattr(learner, "unused", lambda model: [])
+
+
+def check_learner(learner: Any) -> None:
+    """Refuse what is not called as learners are: a class, a mixing function, what cannot be called."""
+    first, given = "", in_words(learner)
+    if isinstance(learner, type):
+        given = f"the class {given}; write {given}(…)"
+    elif callable(learner):
+        with suppress(ValueError):  # without a signature
+            first = next(iter(inspect.signature(learner).parameters), "")
+        if first != "images":
+            return
+        given = f"the mixing function {given}; wrap it: ml.learners.Mixing(ml.mixup, num_classes=…)"
+    raise TypeError(f"learner must be called with (model, images, labels, *, generator), got {given}")
 
 
 def current(learner: Any, name: str) -> Any:
@@ -40,9 +58,8 @@ def current(learner: Any, name: str) -> Any:
 def checked_terms(terms: Any) -> dict[str, Tensor]:
     """The terms that a learner returned, which must be scalars by name."""
     if not isinstance(terms, dict):
-        raise TypeError(
-            f"a learner must return a dict of scalar tensors, one a loss term, got {type(terms).__name__}"
-        )
+        given = type(terms).__name__
+        raise TypeError(f"a learner must return a dict of scalar tensors, one a loss term, got {given}")
     for name, term in terms.items():
         if not isinstance(term, Tensor) or term.dim():
             what = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
@@ -115,10 +132,8 @@ def check_images(good: Tensor, ids: Tensor | None, where: str) -> None:
     bad = (~good).nonzero().flatten().tolist()
     names = bad if ids is None else ids[bad].tolist()
     shown = ", ".join(str(name) for name in names[:8]) + (" …" if len(names) > 8 else "")
-    raise ValueError(
-        f"images must be finite, got NaN or infinity in {where}: image {shown} "
-        f"of the {'batch' if ids is None else 'data set'}"
-    )
+    whole = "batch" if ids is None else "data set"
+    raise ValueError(f"images must be finite, got NaN or infinity in {where}: image {shown} of the {whole}")
 
 
 @contextmanager
@@ -189,6 +204,13 @@ class WeightAverage:
             raise ValueError(f"ema must be a decay in [0, 1), got {decay}")
         self.decay = decay
         self.weights: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def within(self, whole: nn.Module, model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
+        """The average by the names that weights of `model` have in `whole`; else the model and its own."""
+        names = {id(weight): name for name, weight in model.state_dict(keep_vars=True).items()}
+        there = whole.state_dict(keep_vars=True).items()
+        found = {name: self.weights[names[id(weight)]] for name, weight in there if id(weight) in names}
+        return (whole, found) if found else (model, self.weights)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:

@@ -1,6 +1,6 @@
 """A plan itself: how it changes and moves, what it refuses, and what it says of a mixture."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -70,6 +70,23 @@ def test_only_a_move_off_the_cpu_goes_on_in_the_background(monkeypatch):
             ValueError,
             r"weights must lie in \[0, 1\], got -3 to 4",
         ),
+        (
+            lambda two: ml.MixPlan.pair(SWAP, LAM, SOFT.masks[0] + 1),
+            ValueError,
+            r"masks must lie in \[0, 1\], got 1.5 to 1.5",
+        ),
+        (lambda two: ml.MixPlan.masked(SWAP, SOFT.masks[0] - 1), ValueError, r"masks must lie in \[0, 1\]"),
+        (
+            lambda two: ml.MixPlan.pair(SWAP, LAM, lam_drawn=torch.ones(3)),
+            ValueError,
+            r"lam_drawn must be one number or 2 numbers for 2 images, got shape \(3,\)",
+        ),
+        (
+            lambda two: ml.MixPlan(two, torch.ones(2, 3, 1, 1, 1), torch.ones(2, 3), lam_drawn=LAM),
+            ValueError,
+            r"lam_drawn must have shape \(3,\), got \(2,\)",
+        ),
+        (lambda two: ml.BoxPlan(SWAP, BOX, (2, 4), lam_drawn=torch.ones(3)), ValueError, "lam_drawn must be"),
         (lambda two: ml.BoxPlan(SWAP + 1, BOX, (2, 4)), ValueError, "partner must lie in 0…1 .* got 2"),
         (
             lambda two: ml.BoxPlan(SWAP, BOX, (2, 4), -6 * LAM),
@@ -136,6 +153,30 @@ def test_other_weights_leave_the_drawn_lam_whether_it_was_read_before_or_not(pla
         plan.weights = other
     with pytest.raises(ValueError, match="weights and lam_drawn can be changed, got masks"):
         plan.changed(masks=other)
+
+
+@pytest.mark.parametrize("plan", [SOFT, BOXES, PATCHES, EachPlan([SOFT, BOXES], torch.tensor([0, 1]))])
+def test_no_attribute_of_a_plan_can_be_assigned_or_deleted(plan):
+    for name in {"masks", "corners", "new", *vars(plan)}:
+        with pytest.raises(FrozenInstanceError, match=f"'{name}'; plan.changed"):
+            setattr(plan, name, None)
+        with pytest.raises(FrozenInstanceError):
+            delattr(plan, name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lam: ml.MixPlan.pair([1, 0], lam),
+        lambda lam: ml.BoxPlan([1, 0], BOX, (2, 4), lam),
+        lambda lam: ml.BoxPlan([1, 0], BOX, (2, 4), lam, lam),
+    ],
+)
+def test_a_lam_that_is_changed_afterwards_leaves_the_plan_as_it_was(make):
+    lam = torch.tensor([0.5, 0.25])
+    plan = make(lam)
+    lam.zero_()
+    assert plan.lam.tolist() == plan.lam_drawn.tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("kind", [ml.MixPlan, ml.BoxPlan, ml.PatchPlan])

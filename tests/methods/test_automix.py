@@ -163,6 +163,14 @@ def test_adjusted_masks_have_the_mean_and_stay_masks(wanted):
 # ------------------------------------------------------------------------------------------ the mask loss
 
 
+def test_the_mask_loss_takes_lam_as_a_block_does():
+    masks = torch.rand(3, 1, 4, 4, generator=seeded())
+    for lam in (torch.tensor(0.1), torch.tensor([0.1]), torch.full((3,), 0.1)):
+        assert torch.equal(ml.mask_loss(masks, 0.1), ml.mask_loss(masks, lam))
+    with pytest.raises(ValueError, match=r"lam must be one number or \(3,\), got shape \(2,\)"):
+        ml.mask_loss(masks, torch.zeros(2))
+
+
 def test_the_mask_loss_fades_as_a_cosine_and_does_not_compound():
     net, learner = made(margin=0.0, momentum=1.0)
     held = float(learner(net, IMAGES, LABELS, generator=seeded())["mask"].detach())
@@ -370,6 +378,37 @@ def test_one_epoch_moves_every_part(name, kind, precision):
     after = [torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts]
     assert all(part.isfinite().all() and part.dtype == torch.float32 for part in after)
     assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
+def test_averaged_weights_are_measured_in_the_part_that_predicts():
+    data = Blobs(12, channels=3, size=16)
+    net, learner = made(deploy="network", deploy_head="mixed")
+    last = ml.fit(net, data, learner, epochs=1, ema=0.0, validate=data, progress=False).last
+    assert (last["nll"], last["accuracy"]) == (last["ema/nll"], last["ema/accuracy"])
+    assert last["nll"] != ml.measure.evaluate(net, data)["nll"]
+
+
+def test_the_log_shows_mixtures_although_joint_training_looks_at_images_first(monkeypatch, tmp_path):
+    net, learner = made(joint=True, plain_beyond=0.0)
+    data, shown = Blobs(12, channels=3, size=16), []
+    monkeypatch.setattr("mixlearn.train.fit.image_grid", lambda images, *scale: shown.append(images))
+    ml.fit(net, data, learner, epochs=1, log=tmp_path, progress=False)
+    assert not (shown[0][:, None] == data.images).flatten(2).all(2).any()
+
+
+def test_a_network_may_have_a_module_of_its_own_called_module():
+    net = ml.nets.resnet(8, 4, width=4, generator=seeded())
+    net.module = nn.Identity()
+    learner = AutoMix(net, stage="stage2", image_size=16)
+    assert ml.fit(net, Blobs(6, channels=3, size=16), learner, epochs=1, progress=False).epochs
+
+
+def test_settings_stand_in_the_learner_s_words_before_and_after_training():
+    net, learner = made(alpha=0.5)
+    before = repr(learner)
+    learner.advance(0.5)
+    learner.eval()
+    assert "stage='stage2', alpha=0.5, smoothing=0.0" in before and repr(learner) == before
 
 
 def test_a_twin_that_was_evaluated_trains_on_as_before():

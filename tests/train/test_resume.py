@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -191,12 +193,50 @@ def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
         ({"batch_size": 4}, "belongs to a run with batch_size = 8, this one has 4"),
         ({"model": nn.Linear(3, 3)}, "holds another network or optimiser: .*Missing key"),
         ({"data": Blobs(24)}, "belongs to a run with images = 16, this one has 24"),
+        ({"learner": ml.learners.Mixing(ml.mixup, 4)}, r"learner = 'Plain\(\)', .* has 'Mixing\(mixup\)'"),
+        (
+            {"optimizer": partial(torch.optim.SGD, lr=0.5)},
+            r"'SGD\(lr=0.1, mom.* has 'SGD\(lr=0.5\)'",
+        ),
+        ({"schedule": None}, "schedule = 'cosine', this one has 'None'"),
+        ({"augment": ml.augment.crop_and_flip}, "augment = 'None', this one has 'crop_and_flip'"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(change: dict, words: str, tmp_path: Path) -> None:
     given = {"epochs": 2, "batch_size": 8, "seed": 0, "accelerator": "cpu", "progress": False}
     given |= {"checkpoint": tmp_path / "run.pt", "resume": True}
-    ml.fit(ml.nets.mlp(64, (4,), 4), Blobs(16), ml.learners.Plain(), **given)
-    given |= {"model": ml.nets.mlp(64, (4,), 4), "data": Blobs(16), **change}
+    given |= {"model": ml.nets.mlp(64, (4,), 4), "data": Blobs(16), "learner": ml.learners.Plain()}
+    ml.fit(**given)
     with pytest.raises(CheckpointError, match=words):
-        ml.fit(given.pop("model"), given.pop("data"), ml.learners.Plain(), **given)
+        ml.fit(**given | {"model": ml.nets.mlp(64, (4,), 4)} | change)
+
+
+class Nameless:
+    """A learner whose repr holds its address, with a progress of its own."""
+
+    def __call__(self, model, images, labels, *, generator):
+        return {"labels": nn.functional.cross_entropy(model(images), labels)}
+
+
+@dataclass
+class Moving(Nameless):
+    progress: float = 0.0
+
+    def advance(self, progress: float) -> None:
+        self.progress = progress
+
+
+@pytest.mark.parametrize("kind", [Nameless, Moving])
+def test_addresses_and_progress_do_not_tell_runs_apart(kind: type, tmp_path: Path) -> None:
+    given = {"epochs": 2, "accelerator": "cpu", "progress": False, "checkpoint": tmp_path / "run.pt"}
+    learners = [kind(), kind()]
+    for learner in (*learners, learners[0]):
+        history = ml.fit(ml.nets.mlp(64, (4,), 4), Blobs(16), learner, resume=True, **given)
+        assert len(history.epochs) == 2
+    with pytest.raises(CheckpointError, match=rf"learner = '.*{kind.__name__}.*', this one has 'Plain"):
+        ml.fit(ml.nets.mlp(64, (4,), 4), Blobs(16), ml.learners.Plain(), resume=True, **given)
+    state = checkpoints.load(tmp_path / "run.pt")  # as older ones are
+    for name in ("learner", "optimizer", "schedule", "augment"):
+        del state["settings"][name]
+    checkpoints.save(tmp_path / "run.pt", state)
+    ml.fit(ml.nets.mlp(64, (4,), 4), Blobs(16), ml.learners.Plain(), resume=True, **given)
