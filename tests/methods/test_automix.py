@@ -389,7 +389,7 @@ def test_averaged_weights_are_measured_in_the_part_that_predicts():
 
 
 def test_the_log_shows_mixtures_although_joint_training_looks_at_images_first(monkeypatch, tmp_path):
-    net, learner = made(joint=True, plain_beyond=0.0)
+    net, learner = made(joint=True, fixed_points=False)
     data, shown = Blobs(12, channels=3, size=16), []
     monkeypatch.setattr("mixlearn.train.fit.image_grid", lambda images, *scale: shown.append(images))
     ml.fit(net, data, learner, epochs=1, log=tmp_path, progress=False)
