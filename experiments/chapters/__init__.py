@@ -13,6 +13,7 @@ from experiments.chapters.chapter_4 import masks
 from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import dense, mixskd
 from experiments.chapters.chapter_7 import contrast
+from experiments.chapters.judging import judging
 from experiments.chapters.pilots import pilot_cifar, pilot_offcentre
 from experiments.training import Outcome
 
@@ -24,6 +25,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "contrast": contrast,
     "dense": dense,
     "embedded": embedded,
+    "judging": judging,
     "masks": masks,
     "mixskd": mixskd,
     "pilot_cifar": pilot_cifar,
