@@ -121,7 +121,7 @@ def measured(mixed: Mixed, logits: Tensor, objects: Tensor) -> dict[str, Tensor]
 
     Returns:
         "top 2", whether the judge's two likeliest classes are the label's two largest; "kl", from the label
-        to the judge's probabilities; "own", "partner" and "background", the mean of an image's mask on its own
+        to the judge's probabilities; "own", "partner" and "background", an image's mean mask on its own
         object, on its partner's and on neither, where masks are of two images that keep their places.
     """
     assert mixed.targets is not None
