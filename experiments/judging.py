@@ -42,7 +42,7 @@ Method = Callable[..., Mixed]
 
 
 @lru_cache(maxsize=1)
-def judge(folder: str | Path = "checkpoints", images: int = 20_000, epochs: int = 40) -> nn.Module:
+def judge(folder: str | Path = "checkpoints", images: int = 12_000, epochs: int = 30) -> nn.Module:
     """The judge of Off-centre Fashion, trained on first use and kept in a folder."""
     data = loaded("offcentre")
     net = resnet(8, len(data.classes), width=16, stem=strided_stem, generator=weights(0))
@@ -177,7 +177,7 @@ def judged(
         dry: measure nothing; the outcome holds the settings alone.
     """
     known = loaded("offcentre", data)
-    words = {"judge": "ResNet-8, width 16, stride 2 at first; 20,000 images, 40 epochs", "mix": in_words(mix)}
+    words = {"judge": "ResNet-8, width 16, stride 2 at first; 12,000 images, 30 epochs", "mix": in_words(mix)}
     settings: dict[str, Any] = words | {"pairs": count, "lam": "its own" if drawn else list(LAMS)}
     if guide is not None:
         settings["guide"] = in_words(guide)
