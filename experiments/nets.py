@@ -164,3 +164,16 @@ def _positive(**numbers: int) -> None:
     for name, value in numbers.items():
         if not is_count(value):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+class Pixels(nn.Module):
+    """The control of every learned representation: features that are the pixels themselves."""
+
+    stages = ("pool",)
+
+    def __init__(self, count: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(count, num_classes)
+
+    def forward(self, images: Tensor, tap: Tap = pass_on) -> Tensor:
+        return self.head(tap("pool", images.flatten(1)))

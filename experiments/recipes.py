@@ -16,6 +16,7 @@ import torch
 from torch.optim import AdamW
 
 from experiments.examine import examine_features
+from experiments.nets import Pixels
 from experiments.published import (
     automix_cifar100,
     cifar10_paper,
@@ -174,12 +175,14 @@ def small_vit(
     return train(net, data, mix, network=network, seed=seed, **given)
 
 
-def tiny_vit(num_classes: int, colour: bool, generator: torch.Generator) -> tuple[ViT, str]:
+def tiny_vit(
+    num_classes: int, colour: bool, generator: torch.Generator, side: int | None = None
+) -> tuple[ViT, str]:
     """The transformer of the shipped sets, four layers of 64 numbers a token, and its name in words."""
-    side, channels = (32, 3) if colour else (28, 1)
+    usual, channels = (32, 3) if colour else (28, 1)
     net = vit(
         num_classes,
-        size=side,
+        size=usual if side is None else side,
         dim=64,
         depth=4,
         heads=4,
@@ -220,27 +223,32 @@ def pretrain(
         mix: a learner without labels, or a partial of one; projectors are small, twins quick and τ is 0.2, as
             far as they are not set. For comparison, None trains the same network with labels; "nothing"
             leaves it as it was drawn.
-        name: "fashion" or "emoji".
-        network: "resnet8", or "vit" (`tiny_vit`).
+        name: "fashion", "emoji", "offcentre", or "garments": those of the last on black.
+        network: "resnet8", "vit" (`tiny_vit`), or "pixels", which are not trained, as a control.
         width: channels of the ResNet's first stage, in place of 8.
         lr: learning rate.
         seed, images, epochs, batch_size, data, options: as for the other recipes. Without another `examine`
             the features are judged by `examine_features`, on the same data.
     """
-    colour, untrained = _is_emoji(name), mix == "nothing"
+    untrained = mix == "nothing"
     judged = {"data": name} if data is None else {"data": data, "images": None}
     data, first = loaded(name, data), weights(seed)
+    colour, side = len(data.mean) == 3, data.train.images.shape[-1]
     net: Any
-    if network == "vit":
+    if network == "pixels":
+        if not untrained:
+            raise ValueError('pixels learn nothing: mix must be "nothing"')
+        net, words = Pixels(len(data.mean) * side**2, len(data.classes)), "none: the pixels themselves"
+    elif network == "vit":
         if width is not None:
             raise ValueError(f"width is that of a ResNet; the transformer has one size, got {width}")
-        net, words = tiny_vit(len(data.classes), colour, first)
+        net, words = tiny_vit(len(data.classes), colour, first, side)
     elif network == "resnet8":
         width, channels = 8 if width is None else width, 3 if colour else 1
         net = resnet(8, len(data.classes), width=width, channels=channels, generator=first)
         words = f"ResNet-8, width {width}"
     else:
-        raise ValueError(f"network must be 'resnet8' or 'vit', got {network!r}")
+        raise ValueError(f"network must be 'resnet8', 'vit' or 'pixels', got {network!r}")
     if mix is not None and not untrained:
         view = partial(contrastive_view, mean=data.mean, std=data.std)
         sizes = {"hidden": 256, "outside": 64, "predictor": 256, "momentum": quick, "temperature": 0.2}
