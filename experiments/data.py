@@ -162,3 +162,11 @@ def on_black(data: Data[ImageSet]) -> Data[ImageSet]:
     tests = {name: replace(cut(part), **scaled) for name, part in data.tests.items()}
     changed = {"name": "garments", "train": replace(train, **scaled), "tests": tests} | scaled
     return replace(data, **changed)
+
+
+def with_objects(data: Data[ImageSet]) -> Data[ImageSet]:
+    """The set with the masks of the training objects as a fourth channel of the training images."""
+    assert data.train.masks is not None
+    images = torch.cat([data.train.images, data.train.masks], dim=1)  # (N, 4, H, W)
+    train = replace(data.train, images=images, mean=(*data.mean, 0.0), std=(*data.std, 1.0))
+    return replace(data, train=train)

@@ -104,12 +104,16 @@ def offcentre(
     depth: int = 8,
     batch_size: int = 64,
     augment: Any = crop_and_flip,
+    name: str = "offcentre",
     data: Any = None,
     **options: Any,
 ) -> Outcome:
-    """Off-centre Fashion on a CPU: a ResNet whose first convolution has stride 2, random crops and flips."""
+    """Off-centre Fashion on a CPU: a ResNet whose first convolution has stride 2, random crops and flips.
+
+    The set named "objects" has the true masks in a fourth channel, for learners that take them.
+    """
     options |= {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
-    return _small(loaded("offcentre", data), mix, depth, width, seed, strided=True, **options)
+    return _small(loaded(name, data), mix, depth, width, seed, strided=True, **options)
 
 
 def cifar10_small(

@@ -14,7 +14,7 @@ from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import dense, mixskd
 from experiments.chapters.chapter_7 import contrast
 from experiments.chapters.judging import judging
-from experiments.chapters.pilots import pilot_cifar, pilot_offcentre
+from experiments.chapters.pilots import pilot_cifar, pilot_masks, pilot_offcentre
 from experiments.training import Outcome
 
 Experiment = Mapping[str, Callable[..., Outcome]]
@@ -29,6 +29,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "masks": masks,
     "mixskd": mixskd,
     "pilot_cifar": pilot_cifar,
+    "pilot_masks": pilot_masks,
     "pilot_offcentre": pilot_offcentre,
     "sweep": sweep,
     "transfer": transfer,
