@@ -74,7 +74,13 @@ class Piped(nn.Module, Learner):
 
 
 def oracle(
-    images: Tensor, labels: Tensor, *, alpha: float = 2.0, generator: Draws = None, **options: Any
+    images: Tensor,
+    labels: Tensor,
+    *,
+    objects: Tensor,
+    alpha: float = 2.0,
+    generator: Draws = None,
+    **options: Any,
 ) -> Mixed:
     """`true_masks` with one λ of Beta(α, α) for the batch and random partners, as AutoMix draws them."""
     lam = sample_lam(1, alpha, generator=generator)
