@@ -42,7 +42,7 @@ serve: book
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 results: $(READY)
-	@$(BIN)/python -c 'from mixlearn import runs; print(runs.page(runs.all()))'
+	@$(BIN)/python book/_tools/results.py
 
 address: $(READY)
 	@$(BIN)/python book/_tools/address.py

@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from packing import packed_film
 
 import mixlearn as ml
 from experiments.chapters.chapter_5 import whole
 from experiments.training import weights
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.page.film import FILE, RecordedBlock, packed_film, unpacked_film
+from mixlearn.page.film import FILE, RecordedBlock, unpacked_film
 from mixlearn.page.studio_net import folded
 from mixlearn.train.fit import sgd
 from mixlearn.train.schedules import one_cycle

@@ -10,10 +10,11 @@ are folded into the convolutions and its weights rounded to half precision. The 
 import argparse
 
 import torch
+from packing import packed
 
 import mixlearn as ml
 from experiments import recipes
-from mixlearn.page.studio_net import FILE, folded, packed, studio_net, unpacked
+from mixlearn.page.studio_net import FILE, folded, studio_net, unpacked
 
 WIDTH, EPOCHS, SEED = 12, 40, 0
 

@@ -1,12 +1,10 @@
-"""The command line: train, evaluate, probe, runs, info; and how a run record is written."""
+"""The command line: train, evaluate, probe, runs, info."""
 
 from __future__ import annotations
 
 import inspect
 import os
-import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -18,9 +16,9 @@ import torch
 import typer
 from torch.utils.data import DataLoader
 
-import mixlearn
 from experiments import recipes
 from experiments.chapters import EXPERIMENTS, Experiment
+from experiments.records import environment, record
 from experiments.training import Outcome, fine_tune, loaders
 from mixlearn import data as sets
 from mixlearn.core.checks import check_alpha
@@ -31,135 +29,10 @@ from mixlearn.methods.mixup import mixup
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train import records as runs
 from mixlearn.train.finetune import linear_layer
-from mixlearn.train.records import Card, shown
+from mixlearn.train.records import shown
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 4  # processes that read pictures from files
-
-
-# ------------------------------------------------------------------------------------------- run records
-def environment(device: torch.device | str | None = None) -> dict[str, Any]:
-    """The facts that a run record keeps; nothing that names a machine or a folder.
-
-    >>> sorted(environment("cpu"))
-    ['commit', 'cuda', 'device', 'dirty', 'mixlearn', 'python', 'threads', 'torch']
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", "mixlearn", "experiments", "data", "pyproject.toml")
-    return {
-        "commit": commit,
-        "dirty": None if commit is None else bool(changed),
-        "mixlearn": mixlearn.__version__,
-        "torch": str(torch.__version__),
-        "cuda": torch.version.cuda if torch.device(device).type == "cuda" else None,
-        "python": platform.python_version(),
-        "device": device_name(torch.device(device)),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def device_name(device: torch.device) -> str:
-    """The maker's name of a device, such as "NVIDIA A100" or "AMD EPYC (CPU)"."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return device.type
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()} (CPU)"
-
-
-def _git(*words: str) -> str | None:
-    """The answer of git in the checkout, or None outside one."""
-    try:
-        done = subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def record(
-    name: str,
-    setting: Callable[..., Outcome],
-    seeds: Sequence[int],
-    *,
-    command: str,
-    where: Path | None = None,
-    again: bool = False,
-    unfinished: Path | None = None,
-    keep: bool = False,
-    **options: Any,
-) -> runs.Record:
-    """Train a setting once a seed. The record is written after each; seeds that it already holds are kept.
-
-    Args:
-        name: of the record.
-        setting: `setting(seed=…, **options)` → `Outcome`.
-        command: what to type to get the record again.
-        where: folder of the record; None takes the book's.
-        again: begin a new record in place of one that is there.
-        unfinished: folder that keeps a run which is not finished, so that the same call goes on with it.
-        keep: leave the checkpoints of finished runs there.
-    """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be one or more different whole numbers, got {list(seeds)}")
-    facts = environment("cpu" if options.get("accelerator") == "cpu" else None)
-    done: list[dict[str, Any]] = []
-    if not again and name in runs.names(where):
-        old = runs.load(name, where)
-        _check_same(old, setting(seed=seeds[0], dry=True, **options))
-        done = list(old.runs)
-    result = None
-    for seed in seeds:
-        if any(run["seed"] == seed for run in done):
-            continue
-        given: dict[str, Any] = {"progress": f"{name}, seed {seed}"} | options
-        file = None if unfinished is None else unfinished / f"{name}-{seed}.pt"
-        if file is not None:
-            given |= {"checkpoint": file, "resume": True}
-        outcome = setting(seed=seed, **given)
-        done.append(
-            {
-                "seed": seed,
-                "environment": facts,
-                "seconds": round(outcome.history.seconds, 2),
-                "peak_memory": outcome.history.peak_memory,
-                "epochs": [_rounded(epoch) for epoch in outcome.history.epochs],
-                "final": outcome.final,
-            }
-        )
-        result = runs.Record(name, command, outcome.settings, outcome.data, tuple(done))
-        if int(os.environ.get("RANK", "0")) == 0:
-            runs.write(result, where)
-            if file is not None and not keep and outcome.final:  # else the checkpoint is all there is
-                file.unlink(missing_ok=True)
-    return result or runs.load(name, where)
-
-
-def _check_same(old: runs.Record, planned: Outcome) -> None:
-    """A record goes on only with the settings and the data that it has."""
-    for what, now, then in (
-        ("settings", planned.settings, old.settings),
-        ("data", planned.data, old.data),
-    ):
-        changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
-        if changed:
-            key = changed[0]
-            raise runs.RecordError(
-                f"the record {old.name!r} has other {what}: {key} was {then.get(key)!r}, is now "
-                f"{now.get(key)!r}; give it another name, or begin it again"
-            )
-
-
-def _rounded(epoch: dict[str, float]) -> dict[str, float]:
-    return {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in epoch.items()}
 
 
 # ----------------------------------------------------------------------------------- settings, checkpoints
@@ -265,7 +138,7 @@ def train(
         options["progress"] = False
     for title, setting in _chosen(recipe, alpha, name, given).items():
         result = record(title, setting, seeds, command=_command(), **options)
-        line = ", ".join(f"{key} {value}" for key, value in Card(result).measures())
+        line = ", ".join(f"{key} {value}" for key, value in result.measures())
         typer.echo(f"{title}: {line} ({len(result.runs)} seeds)")
 
 
@@ -374,13 +247,8 @@ def _check_fits(net: torch.nn.Module, data: Any, name: str, images: int | None) 
 def show_runs(
     name: Annotated[str | None, typer.Argument(help="A record; without it, all of them.")] = None,
     where: Annotated[Path | None, typer.Option(help="Folder of the records; else the book's.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Write the results page to this Markdown file.")] = None,
 ) -> None:
     """Show the run records: one as a card, or all in a line each."""
-    if page is not None:
-        page.write_text(runs.page(runs.all(where)), encoding="utf-8")
-        typer.echo(f"wrote {page.name} from {len(runs.names(where))} run records")
-        return
     if name is not None:
         typer.echo(str(runs.load(name, where).card()))
         return

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.dense import detect, localize_scenes, segment
+from experiments.hidden import in_between, occlusion
 from experiments.training import fine_tune, loaded
 from mixlearn.core.checks import is_count
 from mixlearn.data import load, photos
@@ -25,11 +26,9 @@ from mixlearn.measure import (
     evaluate,
     features_of,
     fgsm,
-    in_between,
     knn_accuracy,
     localization,
     noise_images,
-    occlusion,
     out_of_distribution,
     pgd,
     predict,

@@ -1,18 +1,38 @@
-"""Residual networks that grow in width: wide ones, and ones of many groups."""
+"""Residual networks of published recipes: pre-activated, wide, of many groups, pyramids, torchvision's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import is_count
-from mixlearn.nets.resnet import Bottleneck, PreActivation, cifar_stem, convolution
-from mixlearn.nets.taps import Tap, initialise, pass_on, quiet_draws
+from mixlearn.core.checks import as_count, is_count
+from mixlearn.core.extras import need
+from mixlearn.nets.drops import Drop
+from mixlearn.nets.resnet import COUNTS, Bottleneck, ResNet, Staged, Stem, chained, cifar_stem, convolution
+from mixlearn.nets.taps import Tapped, initialise, quiet_draws
 
-_COUNTS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+class PreActivation(nn.Module):
+    """Normalise and rectify before each convolution, so that the shortcut is a clean sum."""
+
+    def __init__(self, inside: int, width: int, stride: int, drop: nn.Module | None = None) -> None:
+        super().__init__()
+        self.outside = width
+        self.first_norm, self.first = nn.BatchNorm2d(inside), convolution(inside, width, 3, stride)
+        self.second_norm, self.second = nn.BatchNorm2d(width), convolution(width, width)
+        same = stride == 1 and inside == width
+        self.shortcut: nn.Module = nn.Identity() if same else convolution(inside, width, 1, stride)
+        self.drop = drop or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        ready = F.relu(self.first_norm(x))
+        kept = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(ready)
+        total: Tensor = self.drop(self.second(F.relu(self.second_norm(self.first(ready))))) + kept
+        return total
 
 
 class Grouped(Bottleneck):
@@ -23,45 +43,66 @@ class Grouped(Bottleneck):
         self.first, self.first_norm = convolution(inside, inner, 1), nn.BatchNorm2d(inner)
         self.second = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, groups=groups, bias=False)
         self.second_norm = nn.BatchNorm2d(inner)
-        self.third = convolution(inner, width * self.expansion, 1)
+        self.third = convolution(inner, 4 * width, 1)
 
 
-class Staged(nn.Module):
-    """A stem, stages of blocks and a linear head, with the taps of `ResNet`; see `wide_resnet` and `resnext`.
+class PyramidBlock(nn.Module):
+    """Normalised before, between and after its convolutions, with a rectifier between them only.
 
-    Args:
-        stem: the first layers.
-        stages: the blocks of each stage, in order.
-        features: channels of the last stage.
-        num_classes: length of the logits.
-        last: normalise and rectify after the last stage, as blocks need that begin with both.
+    The shortcut has no weights: 2×2 averages where the stride is 2, then channels of zeros.
     """
 
     def __init__(
-        self,
-        stem: nn.Module,
-        stages: Sequence[Sequence[nn.Module]],
-        features: int,
-        num_classes: int,
-        last: bool = False,
+        self, inside: int, width: int, stride: int, drop: nn.Module | None = None, bottleneck: bool = True
     ) -> None:
         super().__init__()
-        self.stem = stem
-        self.groups = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
-        self.last = nn.BatchNorm2d(features) if last else nn.Identity()
-        self.head = nn.Linear(features, int(num_classes))
-        self.features = features
-        self.stages = ("input", "stem", *(f"stage{i + 1}" for i in range(len(stages))), "pool")
+        self.outside = 4 * width if bottleneck else width
+        if bottleneck:
+            shapes = [(inside, width, 1, 1), (width, width, 3, stride), (width, self.outside, 1, 1)]
+        else:
+            shapes = [(inside, width, 3, stride), (width, width, 3, 1)]
+        self.layers = nn.ModuleList(convolution(*shape) for shape in shapes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in (*(shape[0] for shape in shapes), self.outside))
+        self.stride, self.extra = stride, self.outside - inside
+        self.drop = drop or nn.Identity()
 
-    def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
-        see = tap or pass_on
-        hidden = see("stem", self.stem(see("input", images)))
-        for i, group in enumerate(self.groups):
-            hidden = see(f"stage{i + 1}", group(hidden))  # (B, C, H, W), halved from stage to stage
-        if isinstance(self.last, nn.BatchNorm2d):
-            hidden = F.relu(self.last(hidden))
-        logits: Tensor = self.head(see("pool", hidden.mean((2, 3))))  # (B, num_classes)
-        return logits
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.layers[0](self.norms[0](x))
+        for layer, norm in zip(self.layers[1:], self.norms[1:], strict=False):
+            hidden = layer(F.relu(norm(hidden)))
+        hidden = self.drop(self.norms[-1](hidden))
+        kept = F.avg_pool2d(x, 2, ceil_mode=True) if self.stride == 2 else x  # as the convolution rounds
+        total: Tensor = hidden + F.pad(kept, (0, 0, 0, 0, 0, self.extra))
+        return total
+
+
+def preact_resnet(
+    depth: int = 18,
+    num_classes: int = 10,
+    *,
+    width: int | None = None,
+    channels: int = 3,
+    stem: Stem = cifar_stem,
+    drop: Drop | None = None,
+    drop_survival: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> ResNet:
+    """A pre-activation residual network of depth 18 or 34: the network of the Mixup paper on CIFAR.
+
+    Its blocks normalise their input, so of the stem the convolution alone is taken.
+
+    Source: He, Zhang, Ren & Sun, *Identity Mappings in Deep Residual Networks*, ECCV 2016.
+    """
+    if depth not in (18, 34):
+        raise ValueError(f"depth must be 18 or 34, got {depth!r}")
+
+    def bare(channels: int, width: int) -> nn.Module:
+        first = stem(channels, width)
+        return first[0] if isinstance(first, nn.Sequential) else first
+
+    options: dict[str, Any] = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
+    options |= {"width": 64 if width is None else width, "channels": channels, "stem": bare, "last": True}
+    return ResNet(PreActivation, COUNTS[depth], num_classes, **options)
 
 
 def wide_resnet(
@@ -91,11 +132,12 @@ def wide_resnet(
     """
     if not is_count(depth, 10) or (depth - 4) % 6:
         raise ValueError(f"depth must be 6n + 4 (10, 16, 22, 28, …), got {depth!r}")
-    _positive(width=width, channels=channels, num_classes=num_classes)
-    blocks = (depth - 4) // 6
+    first = 16 * as_count(width, "width", 1)
+    widths = [[first * 2**i] * ((depth - 4) // 6) for i in range(3)]
     with quiet_draws():
-        stages = _stages(PreActivation, 16, [16 * width * 2**i for i in range(3)], [blocks] * 3, 1)
-        net = Staged(convolution(channels, 16), stages, 64 * width, num_classes, last=True)
+        stages = chained(PreActivation, 16, widths, None, 1.0)
+        stem = convolution(as_count(channels, "channels", 1), 16)
+        net = Staged(stem, stages, 4 * first, num_classes, last=True)
     initialise(net, generator)
     return net
 
@@ -108,7 +150,7 @@ def resnext(
     group_width: int = 4,
     width: int = 64,
     channels: int = 3,
-    stem: Callable[[int, int], nn.Module] = cifar_stem,
+    stem: Stem = cifar_stem,
     zero_init: bool = False,
     generator: torch.Generator | None = None,
 ) -> Staged:
@@ -126,44 +168,107 @@ def resnext(
     Source: Xie, Girshick, Dollár, Tu & He, *Aggregated Residual Transformations for Deep Neural Networks*,
     CVPR 2017, table 1.
     """
-    if depth not in _COUNTS:
+    if depth not in (50, 101):
         raise ValueError(f"depth must be 50 or 101, got {depth!r}")
-    _positive(groups=groups, group_width=group_width, width=width, channels=channels, num_classes=num_classes)
-    inner = groups * group_width
+    inner = as_count(groups, "groups", 1) * as_count(group_width, "group_width", 1)
 
-    def grouped(inside: int, outside: int, stride: int) -> nn.Module:
+    def block(inside: int, outside: int, stride: int, drop: nn.Module | None) -> nn.Module:
         return Grouped(inside, outside, stride, groups, inner * outside // width)
 
+    options: dict[str, Any] = {"channels": channels, "stem": stem, "zero_init": zero_init}
+    return ResNet(block, COUNTS[depth], num_classes, width=width, generator=generator, **options)
+
+
+class PyramidNet(Staged):
+    """Three stages of `blocks` blocks that widen step by step; other arguments as for `pyramidnet`.
+
+    The width of block k of all 3 · `blocks` is 16 + k · α / (3 · `blocks`), rounded when it is used.
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        num_classes: int,
+        *,
+        alpha: float,
+        bottleneck: bool,
+        channels: int = 3,
+        drop: Drop | None = None,
+        drop_survival: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        widths = [round(16 + alpha * (k + 1) / (3 * blocks)) for k in range(3 * blocks)]
+        block = partial(PyramidBlock, bottleneck=bottleneck)
+        with quiet_draws():
+            stem = nn.Sequential(convolution(as_count(channels, "channels", 1), 16), nn.BatchNorm2d(16))
+            parts = [widths[i : i + blocks] for i in range(0, 3 * blocks, blocks)]
+            stages = chained(block, 16, parts, drop, drop_survival)
+            super().__init__(stem, stages, stages[-1][-1].outside, num_classes, True)
+        initialise(self, generator)
+        # The published network keeps torch's own first weights of the last layer.
+        for values in (self.head.weight, self.head.bias):
+            nn.init.uniform_(values, -(self.features**-0.5), self.features**-0.5, generator=generator)
+
+
+def pyramidnet(
+    depth: int = 200,
+    num_classes: int = 100,
+    *,
+    alpha: float = 240,
+    bottleneck: bool = True,
+    channels: int = 3,
+    drop: Drop | None = None,
+    drop_survival: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> PyramidNet:
+    """A PyramidNet for small images; by default PyramidNet-200 with α = 240, the large network of CutMix.
+
+    Args:
+        depth: layers with weights, 9n + 2 with bottlenecks (200: n = 22 blocks a stage), else 6n + 2
+            (110: n = 18).
+        alpha: by how many channels the blocks widen from the first to the last, in all; at least 0.
+        bottleneck: 1×1, 3×3 and 1×1 convolutions in place of two 3×3; the output is four times the width.
+        num_classes, channels, drop, drop_survival, generator: as for `resnet`.
+
+    Source: Han, Kim & Kim, *Deep Pyramidal Residual Networks*, CVPR 2017, section 4, eq. 3 and figure 6d;
+    Yun et al., *CutMix*, ICCV 2019, section 4.2.
+
+    >>> net = pyramidnet(11, 10, alpha=6)
+    >>> net(torch.zeros(2, 3, 32, 32)).shape, net.features
+    (torch.Size([2, 10]), 88)
+    """
+    layers = 9 if bottleneck else 6
+    if not is_count(depth, layers + 2) or (depth - 2) % layers:
+        family = f"{layers}n + 2 {'with' if bottleneck else 'without'} bottlenecks"
+        raise ValueError(f"depth must be {family} ({layers + 2}, {2 * layers + 2}, …), got {depth!r}")
+    options: dict[str, Any] = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
+    shape: dict[str, Any] = {"alpha": alpha, "bottleneck": bottleneck, "channels": channels}
+    return PyramidNet((depth - 2) // layers, num_classes, **shape, **options)
+
+
+def torchvision_resnet(
+    name: str = "resnet18",
+    num_classes: int = 1000,
+    *,
+    weights: str | None = "IMAGENET1K_V1",
+    generator: torch.Generator | None = None,
+) -> Tapped:
+    """One of torchvision's residual networks, trained on ImageNet, with a new head and with taps.
+
+    Args:
+        name, weights: torchvision's, such as "resnext50_32x4d"; `weights=None` starts anew.
+        num_classes: length of the logits.
+        generator: source of the new weights; None uses torch's default one.
+    """
+    models = need("torchvision.models", "a network of torchvision")
+    seed = int(torch.randint(2**62, (), generator=generator))
     with quiet_draws():
-        widths = [width * 2**i for i in range(4)]
-        stages = _stages(grouped, width, widths, _COUNTS[depth], Grouped.expansion)
-        net = Staged(stem(channels, width), stages, Grouped.expansion * widths[-1], num_classes)
-    initialise(net, generator, zero_init)
-    return net
-
-
-def _stages(
-    block: Callable[[int, int, int], nn.Module],
-    inside: int,
-    widths: Sequence[int],
-    counts: Sequence[int],
-    expansion: int,
-) -> list[list[nn.Module]]:
-    """The blocks of each stage; the first of every stage but the first halves height and width."""
-    made = []
-    for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
-        blocks = []
-        for k in range(count):
-            blocks.append(block(inside, width, 2 if stage and not k else 1))
-            inside = expansion * width
-        made.append(blocks)
-    return made
-
-
-def _positive(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if not is_count(value):
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        torch.manual_seed(seed)
+        net = models.get_model(name, weights=weights)
+        tapped = Tapped(net)
+        net.fc = nn.Linear(tapped.features, as_count(num_classes, "num_classes", 1))
+    initialise(net.fc, generator)
+    return tapped
 
 
 class Pixels(nn.Module):
@@ -176,4 +281,5 @@ class Pixels(nn.Module):
         self.head = nn.Linear(count, num_classes)
 
     def forward(self, images: Tensor, tap: Tap = pass_on) -> Tensor:
-        return self.head(tap("pool", images.flatten(1)))
+        logits: Tensor = self.head(tap("pool", images.flatten(1)))
+        return logits

@@ -17,19 +17,18 @@ from torch import nn
 
 from experiments.data import centre_crop, random_crop
 from experiments.examine import examine_features
-from experiments.nets import resnext, wide_resnet
+from experiments.nets import preact_resnet, pyramidnet, resnext, torchvision_resnet, wide_resnet
 from experiments.rivals import SimSiam
 from experiments.training import Mix, Outcome, loaded, loaders, train, weights
 from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
 from mixlearn.methods.automix import AutoMix
-from mixlearn.methods.contrast import Contrast, SimCLR
-from mixlearn.methods.learner import Unlabelled, slow_down
+from mixlearn.methods.contrast import Contrast, SimCLR, Unlabelled
+from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
-from mixlearn.nets import imagenet_stem, pyramidnet, torchvision_resnet, vit
+from mixlearn.nets import imagenet_stem, resnet, vit
 from mixlearn.nets.drops import Drop
-from mixlearn.nets.resnet import preact_resnet, resnet
 from mixlearn.train.finetune import LayerDecay
 from mixlearn.train.fit import sgd
 from mixlearn.train.schedules import WithDecay, cosine, one_cycle, steps

@@ -18,7 +18,7 @@ from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, one_hot, soft_cross_entropy
 from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.contrast import Contrast, contrastive_loss, directions, rising
+from mixlearn.methods.contrast import Contrast, Unlabelled, contrastive_loss, directions, rising
 from mixlearn.methods.learner import (
     Buffers,
     Draws,
@@ -28,7 +28,6 @@ from mixlearn.methods.learner import (
     Plain,
     Terms,
     Twin,
-    Unlabelled,
     check_callable,
     slow_down,
 )

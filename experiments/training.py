@@ -17,16 +17,15 @@ from experiments.data import on_black, pictures, with_objects
 from mixlearn import data as sets
 from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
-from mixlearn.core.processes import torchrun
 from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
-from mixlearn.train.fit import History, Optimizer, fit
+from mixlearn.train.fit import History, Optimizer, fit, torchrun
 from mixlearn.train.loaders import measure_all
 from mixlearn.train.schedules import Schedule, Schedules, WithDecay, constant, cosine
 
-Given = TypeVar("Given", bound="Plain | Mixing")
-Mix = Callable[..., Mixed] | Mixing | Plain
+Given = TypeVar("Given", bound=Plain)
+Mix = Callable[..., Mixed] | Plain
 Examine = Callable[[nn.Module], dict[str, dict[str, float]]]
 
 
@@ -84,7 +83,7 @@ def told(learner: Given, num_classes: int, smoothing: float) -> Given:
 def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed: int) -> Any:
     """What trains. One with parts of its own, such as `partial(AutoMix, …)`, is built for the network."""
     classes = len(data.classes)
-    if isinstance(mix, (Mixing, Plain)):
+    if isinstance(mix, Plain):
         return told(mix, classes, smoothing)
     base = getattr(mix, "func", mix)
     if isinstance(base, type) and issubclass(base, nn.Module):
@@ -202,7 +201,7 @@ def train(
         dry: do not train; the outcome holds the settings alone.
         seed, epochs, batch_size, augment, optimizer, schedule, options: as for `fit`.
     """
-    if isinstance(mix, nn.Module) and not isinstance(mix, (Mixing, Plain)):
+    if isinstance(mix, nn.Module) and not isinstance(mix, Plain):
         raise TypeError(
             f"{type(mix).__name__} is built for the network to be trained: give the class, or a partial of it"
         )

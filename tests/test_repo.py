@@ -68,8 +68,7 @@ def test_pins_are_exact_and_each_once() -> None:
 
 def test_environment_yml_reads_the_pins() -> None:
     wanted = yaml.safe_load(read("environment.yml"))["dependencies"][-1]["pip"]
-    assert "-r requirements.txt" in wanted
-    assert not any("==" in line for line in wanted)
+    assert "-r requirements.txt" in wanted and not any("==" in line for line in wanted)
 
 
 def test_pins_meet_the_lower_bounds() -> None:
@@ -105,19 +104,14 @@ def needed_imports(cell: str) -> set[str]:
         for node in ast.walk(statement)
     }
     found = {
-        alias.name
-        for n in ast.walk(tree)
-        if isinstance(n, ast.Import) and n not in tried
-        for alias in n.names
+        name
+        for node in ast.walk(tree)
+        if node not in tried and isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
     }
-    found |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n not in tried}
     return {name.partition(".")[0] for name in found} - set(sys.stdlib_module_names) - {"google", ""}
-
-
-def test_needed_imports_are_found() -> None:
-    cell = "%pip list\nimport os, a.b\ntry:\n    import c\nexcept ImportError:\n    pass\n"
-    cell += "def f():\n    from d.e import g"
-    assert needed_imports(cell) == {"a", "d"}
 
 
 @pytest.mark.parametrize("path", address.notebooks(), ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -126,14 +120,11 @@ def test_what_a_notebook_imports_comes_with_the_lab_extra(path: Path) -> None:
     brought = {canonicalize_name(one.name) for one in (*extra("lab"), *extra("vision"))}
     brought |= {"torch", "mixlearn", "ipython"}
     owners = importlib.metadata.packages_distributions()
-    cells = [
-        cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
-    ]
-    for name in set().union(*(needed_imports("".join(cell["source"])) for cell in cells)):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    for name in set().union(*map(needed_imports, sources)):
         distributions = {canonicalize_name(owner) for owner in owners.get(name, [name])}
-        assert distributions & brought, (
-            f"{name} is imported, but the extra lab does not bring {distributions}"
-        )
+        assert distributions & brought, f"{name} is imported, but `lab` does not bring {distributions}"
 
 
 def test_the_lab_extra_keeps_the_torch_that_is_there() -> None:
@@ -185,20 +176,7 @@ def test_the_address_is_nowhere_else() -> None:
     slug = "/".join(address.address().split("/")[-2:])
     allowed = {ROOT / "_config.yml", *(ROOT / name for name in address.REPEATING), *address.notebooks()}
     for path in set(tracked()) - allowed:
-        if path.suffix in {
-            ".md",
-            ".py",
-            ".yml",
-            ".toml",
-            ".cff",
-            ".txt",
-            ".js",
-            ".css",
-            ".json",
-            ".html",
-            "",
-        }:
-            assert slug not in path.read_text(encoding="utf-8", errors="ignore"), path.relative_to(ROOT)
+        assert slug not in path.read_text(encoding="utf-8", errors="ignore"), path.relative_to(ROOT)
     for path in address.notebooks():
         sources = [
             "".join(cell["source"]) for cell in yaml.safe_load(path.read_text(encoding="utf-8"))["cells"]
@@ -250,8 +228,8 @@ def test_every_reference_names_author_title_year_and_place() -> None:
 
 
 def test_every_page_is_in_the_book() -> None:
-    pages = {path.stem for path in (ROOT / "book").glob("*.md")}
-    assert pages <= set(toc.pages())
+    paths = [*(ROOT / "book").glob("*.md"), *address.notebooks()]
+    assert {path.relative_to(ROOT / "book").with_suffix("").as_posix() for path in paths} <= set(toc.pages())
 
 
 def test_british_spelling() -> None:
@@ -261,11 +239,8 @@ def test_british_spelling() -> None:
         r"|regulariz\w+|visualiz\w+|summariz\w+|generaliz\w+|recogniz\w+|labeled|modeling)\b"
     )
     titles = {"regularization", "generalization", "recognition"}
-    for name in (
-        "README.md",
-        "CONTRIBUTING.md",
-        *(f"book/{path.name}" for path in (ROOT / "book").glob("*.md")),
-    ):
+    pages = [f"book/{path.name}" for path in (ROOT / "book").glob("*.md")]
+    for name in ("README.md", "CONTRIBUTING.md", *pages):
         prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", read(name), flags=re.S)
         found = [word for word in american.findall(prose) if word.lower() not in titles]
         assert not found, f"{name}: {found}"
@@ -341,18 +316,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel's content and nothing else."""
     target = tmp_path_factory.mktemp("installed")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        str(target),
-        str(wheel),
-    ]
-    subprocess.run(command, check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
     return target
 
 
@@ -360,21 +325,12 @@ def run_installed(installed: Path, folder: Path, code: str) -> str:
     """Run code in an empty folder, where `mixlearn` is the installed wheel and the home is empty too."""
     folder.mkdir(exist_ok=True)
     assert not list(folder.iterdir())
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(installed),
-        "HOME": str(folder),
-        "XDG_CACHE_HOME": str(folder),
-    }
+    home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(installed), **home}
     environment.pop("MIXLEARN_DATA", None)
     check = f"import mixlearn; assert mixlearn.__file__.startswith({str(installed)!r}), mixlearn.__file__\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code if "find_spec" in code else check + code],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", code if "find_spec" in code else check + code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -443,11 +399,8 @@ def test_importing_is_quick_in_what_it_loads() -> None:
     added = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     tops = {name.partition(".")[0] for name in added.split()} - sys.stdlib_module_names
     assert tops <= {"mixlearn"}
-    assert not [
-        name
-        for name in added.split()
-        if name.startswith(("mixlearn.train", "mixlearn.page", "mixlearn.measure", "mixlearn.data"))
-    ]
+    late = ("mixlearn.train", "mixlearn.page", "mixlearn.measure", "mixlearn.data")
+    assert not [name for name in added.split() if name.startswith(late)]
 
 
 def test_every_module_can_be_imported() -> None:

@@ -154,8 +154,7 @@ def test_several_classes_in_a_softmax_loss_give_a_warning(mix):
         learner(lambda x: x.flatten(1)[:, :3], torch.rand(4, 1, 8, 8), SEVERAL, generator=seeded())
 
 
-@pytest.mark.parametrize("smoothing", [0.1])
-def test_labels_of_one_class_give_no_warning(smoothing):
+def test_labels_of_one_class_give_no_warning():
     """Those of SnapMix neither, whose two weights may sum to more than 1."""
     labels, most = torch.arange(12) % 5, 0.0
     with warnings.catch_warnings():
@@ -165,7 +164,7 @@ def test_labels_of_one_class_give_no_warning(smoothing):
                 images = torch.rand(12, 3, 8, 8, generator=seeded(seed))
                 targets = mix(images, labels, num_classes=5, generator=seeded(seed)).targets
                 most = max(most, float(targets.sum(1).max()))
-                ml.soft_cross_entropy(torch.zeros(12, 5), ml.smooth(targets, smoothing))
+                ml.soft_cross_entropy(torch.zeros(12, 5), ml.smooth(targets, 0.1))
     assert most > 1.1
 
 
@@ -219,15 +218,12 @@ def test_class_ids_of_any_integer_type(dtype):
     assert one == other
     images, net = torch.rand(6, 3, 8, 8), ml.nets.resnet(8, 4, width=4)
     assert torch.equal(ml.gradient_saliency(net, images, narrow), ml.gradient_saliency(net, images, labels))
-    for ids in (narrow, labels):
-        assert ml.feature_attention(net, images, labels=ids).shape == (6, 1, 8, 8)
     maps = [ml.feature_attention(net, images, labels=ids) for ids in (narrow, labels)]
     assert torch.equal(*maps)
     assert ml.measure.fgsm(net, images, narrow).equal(ml.measure.fgsm(net, images, labels))
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8])
-def test_every_learner_takes_ids_of_any_integer_type(dtype):
+def test_every_learner_takes_ids_of_any_integer_type():
     images, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 3, 1, 3])
 
     def net():
@@ -246,7 +242,7 @@ def test_every_learner_takes_ids_of_any_integer_type(dtype):
     }
     for name, make in made.items():
         terms = []
-        for ids in (labels, labels.to(dtype)):
+        for ids in (labels, labels.to(torch.uint8)):
             one = net()
             terms.append(make(one)(one, images, ids, generator=seeded()))
         assert terms[0].keys() == terms[1].keys(), name
@@ -256,22 +252,10 @@ def test_every_learner_takes_ids_of_any_integer_type(dtype):
 @pytest.mark.parametrize(
     ("labels", "error", "words"),
     [
-        (
-            torch.tensor([[0], [1], [2], [0]]),
-            ValueError,
-            r"got \(4, 1\); drop the last axis: labels.squeeze\(1\)",
-        ),
-        (
-            torch.eye(4, dtype=torch.long)[:, :3],
-            TypeError,
-            r"labels.float\(\) for one-hot .* labels.argmax\(1\)",
-        ),
+        (torch.tensor([[0], [1], [2], [0]]), ValueError, r"got \(4, 1\); .*: labels.squeeze\(1\)"),
+        (torch.eye(4).long()[:, :3], TypeError, r"labels.float\(\) for one-hot .* labels.argmax\(1\)"),
         (torch.eye(4)[:, :3] > 0, TypeError, r"labels.float\(\) for one-hot or multi-hot rows"),
-        (
-            torch.zeros(4, 8, 8, dtype=torch.long),
-            ValueError,
-            r"got \(4, 8, 8\); .*like images: plan.mix\(maps\)",
-        ),
+        (torch.zeros(4, 8, 8).long(), ValueError, r"got \(4, 8, 8\); .*like images: plan.mix\(maps\)"),
         ([0, 1, 2, 0], TypeError, r"got list; convert them first, .*torch.as_tensor\(labels\)"),
         (torch.zeros(4), TypeError, r"got torch.float32; use labels.long\(\) if they are ids"),
     ],
@@ -349,9 +333,7 @@ def test_every_option_may_be_a_number_of_numpy(mix, options):
 @pytest.mark.parametrize("mix", [ml.mixup, ml.cutmix, ml.fmix, ml.comixup])
 def test_alpha_0_says_how_to_mix_nothing(mix):
     images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
-    with pytest.raises(
-        ValueError, match=r"got 0.0; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave"
-    ):
+    with pytest.raises(ValueError, match="got 0.0; to mix nothing, pass lam=1, set p=0 in a RandomMix"):
         mix(images, alpha=np.float32(0))
     off = ml.RandomMix([mix], p=0, num_classes=4)(images, labels)
     assert torch.equal(off.images, images) and torch.equal(off.targets, torch.eye(4))

@@ -33,10 +33,9 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     text = text.replace("@REPOSITORY@", app.config.html_theme_options["repository_url"])
     text = text.replace("@VERSION@", mixlearn.__version__)
     if "@RESULTS@" in text:
-        from mixlearn.train import records as results
-        from mixlearn.train import records as runs
+        import results
 
-        text = text.replace("@RESULTS@", results.page(runs.all()))
+        text = text.replace("@RESULTS@", results.page(mixlearn.runs.all()))
     if "@REFERENCE@" in text:
         import api
 

@@ -1,4 +1,4 @@
-"""What a caller hands in, checked. Errors say what came, what was expected, and the way out."""
+"""Checks of what a caller passes. Errors name what was received, what was expected, and the way out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def as_number(value: Any, name: str) -> float:
 
 
 def as_count(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number of any kind, at least `least`, as an int; one on an accelerator is waited for."""
+    """A whole number of any type, at least `least`, as an int; one on an accelerator is waited for."""
     if type(value) is not int:
         try:
             if _is_boolean(value) or getattr(value, "ndim", None):
@@ -52,6 +52,20 @@ def is_count(value: Any, least: int | None = 1) -> bool:
     return True
 
 
+def check_range(interval: str, **numbers: Any) -> None:
+    """Refuse numbers outside an interval, such as "[0, 1)" or "(0, inf)".
+
+    >>> check_range("[0, 1)", smoothing=0.1)
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    for name, value in numbers.items():
+        number = as_number(value, name)
+        above = number > low if interval[0] == "(" else number >= low
+        below = number < high if interval[-1] == ")" else number <= high
+        if not (above and below):
+            raise ValueError(f"{name} must lie in {interval}, got {value}")
+
+
 def check_positive(**numbers: Any) -> None:
     """Whether sizes, such as a network's `width` and `channels`, are positive integers."""
     for name, value in numbers.items():
@@ -69,13 +83,15 @@ def is_integer(values: Tensor) -> bool:
 
 
 def _outside(ids: Tensor, count: int) -> int | None:
-    """A value of integers that does not lie in 0…count−1, or None."""
+    """A value of integers that does not lie in 0…count−1, or None; on an accelerator nothing is read."""
+    if not readable(ids) or not ids.numel():
+        return None
     low, high = (int(value) for value in torch.aminmax(ids.long()))
     return low if low < 0 else high if high >= count else None
 
 
 def in_words(function: Any) -> str:
-    """A function, or one with options set by `partial`, as it would be written.
+    """A function, or one with options set by `partial`, as one would write it.
 
     >>> in_words(partial(map, func=partial(sum, start=0.1), mean=(0.123456789, 0.5)))
     'map(func=sum(start=0.1), mean=(0.1235, 0.5))'
@@ -97,7 +113,7 @@ def _value(value: Any) -> str:
 
 
 def takes(function: Any, name: str) -> bool:
-    """Whether a function may be called with the keyword `name`; where nobody can tell, yes."""
+    """Whether a function may be called with the keyword `name`; True for one without a signature."""
     try:
         known = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -110,9 +126,9 @@ def readable(values: Tensor) -> bool:
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def check_alpha(alpha: float) -> float:
+def check_alpha(value: Any) -> float:
     """α of a Beta distribution as a float."""
-    alpha = as_number(alpha, "alpha")
+    alpha = as_number(value, "alpha")
     if not (math.isfinite(alpha) and alpha > 0):
         off = "; to mix nothing, pass lam=1, set p=0 in a RandomMix, or leave the call out"
         raise ValueError(f"alpha must be positive and finite, got {alpha}{'' if alpha else off}")
@@ -120,7 +136,7 @@ def check_alpha(alpha: float) -> float:
 
 
 def check_generator(generator: torch.Generator | None) -> None:
-    """All draws are made on the CPU, so that one seed gives one plan on every device."""
+    """Refuse a generator elsewhere than on the CPU: one seed then gives one plan on every device."""
     if generator is None:
         return
     if not hasattr(generator, "device"):
@@ -149,8 +165,7 @@ def _to_stack(images: Any) -> str:
     sizes = sorted({tuple(image.shape) for image in images if isinstance(image, Tensor)})
     if len(sizes) < 2:
         return "; make one tensor of the list with torch.stack(images)"
-    some = ", ".join(map(str, sizes[:3])) + (", …" if len(sizes) > 3 else "")
-    way = "resize or crop them to one size, then torch.stack(images)"
+    some, way = ", ".join(map(str, sizes[:3])), "resize or crop them to one size, then torch.stack(images)"
     return f" of {len(images)} images of different sizes: {some}; {way}"
 
 
@@ -165,11 +180,11 @@ def check_pixels(images: Tensor) -> tuple[int, int]:
 
 
 def check_layout(images: Tensor) -> None:
-    """Whether images (B, H, W, C) were given where (B, C, H, W) is meant, so that columns are colours.
+    """Refuse images (B, H, W, C) where (B, C, H, W) is meant, so that columns are colours.
 
     Shapes alone cannot prove it. Suspicious are 1, 3 or 4 columns beside at least 16 rows and 16 channels.
-    With 3 columns, or as many rows as channels, they are refused: features of a network hardly ever have
-    such a shape. Otherwise a warning is given.
+    With 3 columns, or as many rows as channels, they are refused, else warned of: features of a network
+    hardly ever have such a shape.
     """
     if images.dim() != 4:
         return
@@ -183,12 +198,30 @@ def check_layout(images: Tensor) -> None:
     warnings.warn(f"images should have shape (B, C, H, W), {looks}", stacklevel=4)
 
 
+def check_parts(sources: Tensor, masks: Tensor, weights: Tensor) -> None:
+    """Whether the parts of a plan belong together; on the CPU also whether their values can be right."""
+    parts = tuple(sources.shape)
+    if len(parts) != 2:
+        raise ValueError(f"sources must have shape (K, B), got {parts}")
+    if weights.shape != parts:
+        raise ValueError(f"weights must have the shape of sources, {parts}, got {tuple(weights.shape)}")
+    if masks.dim() != 5 or masks.shape[:3] != (*parts, 1):
+        expected = f"{(*parts, 1, 'H', 'W')} to go with the sources"
+        raise ValueError(f"masks must have shape {expected}, got {tuple(masks.shape)}")
+    wrong = _outside(sources, parts[1])
+    if wrong is not None:
+        raise ValueError(f"sources must lie in 0…{parts[1] - 1} for {parts[1]} images, got {wrong}")
+    if readable(weights) and weights.numel():
+        low, high = (value.item() for value in torch.aminmax(weights.detach()))
+        if not (low >= -1e-4 and high <= 1.0001):  # 1 − λ is rounded
+            raise ValueError(f"weights must lie in [0, 1], got {low:g} to {high:g}")
+
+
 def check_batch(values: Tensor, batch: int, name: str) -> None:
     """Whether values (B, …) are as many as a plan is for."""
     if values.dim() == 0 or values.shape[0] != batch:
-        raise ValueError(
-            f"{name} must have shape ({batch}, …) to go with the plan, got {tuple(values.shape)}"
-        )
+        expected = f"({batch}, …) to go with the plan"
+        raise ValueError(f"{name} must have shape {expected}, got {tuple(values.shape)}")
 
 
 def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> None:
@@ -202,9 +235,8 @@ def check_size(images: Tensor, batch: int, size: Sequence[int], what: str) -> No
 def check_patch(patch: int, height: int, width: int) -> tuple[int, int]:
     """How many rows and columns of square patches an image has."""
     if patch < 1 or height % patch or width % patch:
-        raise ValueError(
-            f"patch must divide height and width, got patch {patch} for {height} × {width} pixels"
-        )
+        given = f"patch {patch} for {height} × {width} pixels"
+        raise ValueError(f"patch must divide height and width, got {given}")
     return height // patch, width // patch
 
 
@@ -228,33 +260,38 @@ def check_labels(labels: Tensor, batch: int, num_classes: int | None, ignore_ind
     if not isinstance(labels, Tensor):
         way = "convert them first, for example with torch.as_tensor(labels)"
         raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}; {way}")
-    shape, integer = tuple(labels.shape), not (labels.is_floating_point() or labels.is_complex())
+    shape, dtype = tuple(labels.shape), labels.dtype
     if len(shape) not in (1, 2) or shape[0] != batch:
         way = "; maps of labels are mixed like images: plan.mix(maps)" if len(shape) > 2 else ""
         expected = f"({batch},) or ({batch}, C) to go with {batch} images"
         raise ValueError(f"labels must have shape {expected}, got {shape}{way}")
     if num_classes is not None and not is_count(num_classes):
         raise ValueError(f"num_classes must be a positive int, got {num_classes!r}")
-    num_classes = None if num_classes is None else int(num_classes)
     if len(shape) == 2:
-        if integer and shape[1] == 1 and num_classes != 1:
+        if dtype.is_floating_point or dtype.is_complex:
+            return _columns(shape[1], num_classes, ignore_index)
+        if shape[1] == 1 and num_classes != 1:
             way = "drop the last axis: labels.squeeze(1)"
             raise ValueError(f"class ids must have shape ({batch},), got {shape}; {way}")
-        if integer:
-            way = "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
-            raise TypeError(
-                f"soft labels (B, C) must be floating point, got {labels.dtype} of {shape}; {way}"
-            )
-        if num_classes is not None and num_classes != shape[1]:
-            raise ValueError(f"soft labels have {shape[1]} columns but num_classes is {num_classes}")
-        return shape[1]
+        way = "use labels.float() for one-hot or multi-hot rows, or labels.argmax(1) for class ids"
+        raise TypeError(f"soft labels (B, C) must be floating point, got {dtype} of {shape}; {way}")
     if not is_integer(labels):
         way = "use labels.long() if they are ids; soft labels have shape (B, C)"
-        raise TypeError(f"labels of shape (B,) must be integer class ids, got {labels.dtype}; {way}")
+        raise TypeError(f"labels of shape (B,) must be integer class ids, got {dtype}; {way}")
     if num_classes is None:
         raise ValueError("num_classes is needed to turn integer class ids into soft labels, got None")
-    check_ids(labels, num_classes, ignore_index)
-    return num_classes
+    check_ids(labels, int(num_classes), ignore_index)
+    return int(num_classes)
+
+
+def _columns(columns: int, num_classes: int | None, ignore_index: int | None) -> int:
+    """The number of classes of soft labels, which `num_classes`, if given, must match."""
+    if num_classes is not None and num_classes != columns:
+        raise ValueError(f"soft labels have {columns} columns but num_classes is {int(num_classes)}")
+    if ignore_index is not None:
+        way = "give what is to be ignored a row of zeros, or mix class ids (B,)"
+        raise ValueError(f"soft labels (B, C) hold no id to ignore, got ignore_index={ignore_index}; {way}")
+    return columns
 
 
 def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None) -> None:
@@ -264,7 +301,7 @@ def check_ids(labels: Tensor, num_classes: int, ignore_index: int | None = None)
     ids = labels.long()
     if ignore_index is not None and not 0 <= ignore_index < num_classes:
         ids = ids[ids != ignore_index]
-    wrong = _outside(ids, num_classes) if ids.numel() else None
+    wrong = _outside(ids, num_classes)
     if wrong is not None:
         leave = "; plan.soften and the losses take ignore_index=, the id of what is not to count"
         way = leave if wrong in (-100, -1, 255) and wrong != ignore_index else ""
@@ -288,11 +325,10 @@ def check_predictions(logits: Tensor, labels: Tensor) -> None:
         raise TypeError(f"labels must be integer class ids, got {labels.dtype}")
     if not bool(logits.isfinite().all()):
         raise ValueError("logits must be finite, got NaN or infinity")
-    if _outside(labels, logits.shape[1]) is not None:
-        raise ValueError(
-            f"labels must lie in 0…{logits.shape[1] - 1}, got {int(labels.min())} to {int(labels.max())}; "
-            "leave out images without a label first: keep = labels >= 0"
-        )
+    low, high = (int(label) for label in torch.aminmax(labels.long()))
+    if low < 0 or high >= logits.shape[1]:
+        way = "leave out images without a label first: keep = labels >= 0"
+        raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1}, got {low} to {high}; {way}")
 
 
 def as_lam(lam: float | Sequence[float] | Tensor, batch: int) -> Tensor:
@@ -317,7 +353,7 @@ def as_partner(partner: Sequence[int] | Tensor, batch: int) -> Tensor:
         raise TypeError(f"partner must hold integer indices into the batch, got {index.dtype}")
     if index.shape != (batch,):
         raise ValueError(f"partner must have shape ({batch},) for {batch} images, got {tuple(index.shape)}")
-    wrong = _outside(index, batch) if readable(index) else None
+    wrong = _outside(index, batch)
     if wrong is not None:
         raise ValueError(f"partner must lie in 0…{batch - 1} for {batch} images, got {wrong}")
     return index.long()

@@ -12,7 +12,7 @@ from mixlearn.core.checks import as_count, as_lam, as_partner, check_alpha, chec
 
 
 def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None) -> Tensor:
-    """Draw n mixing shares λ from Beta(α, α).
+    """Draw n mixing shares λ from Beta(α, α): (n,), float32, in [0, 1].
 
     A Beta variable is G₁ / (G₁ + G₂) for two Gamma(α) variables. With small α both gammas underflow to
     zero, so the ratio is taken between logarithms, with Gamma(α) = Gamma(α + 1) · U^(1/α).
@@ -21,9 +21,6 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
         n: how many, at least 0.
         alpha: α > 0. Below 1 the draws crowd at 0 and 1, at 1 they are uniform, above 1 they crowd at ½.
         generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        Shape (n,), float32, in [0, 1].
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018, section 2.
 
@@ -47,7 +44,7 @@ def sample_lam(n: int, alpha: float, *, generator: torch.Generator | None = None
 
 
 def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Generator | None = None) -> Tensor:
-    """Draw who is mixed with whom: a random permutation of the batch.
+    """Draw the index of each image's partner, (n,) int64: a random permutation of the batch.
 
     A permutation leaves one image paired with itself on average, whatever the batch size.
 
@@ -56,9 +53,6 @@ def sample_partner(n: int, *, fixed_points: bool = True, generator: torch.Genera
         fixed_points: whether an image may be its own partner. Without, the draw is uniform over the
             permutations that move every image.
         generator: source of randomness on the CPU; None uses torch's default one.
-
-    Returns:
-        Shape (n,), int64: the index of each image's partner.
 
     >>> partner = sample_partner(6, fixed_points=False, generator=torch.Generator().manual_seed(0))
     >>> sorted(partner.tolist()), bool((partner == torch.arange(6)).any())
@@ -82,16 +76,13 @@ def given_or_drawn(
     per_image: bool,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
-    """What nearly every method starts with: partners (B,), then λ, (1,) for the batch or (B,)."""
+    """The first step of nearly every method: partners (B,), then λ, (1,) for the batch or (B,)."""
     check_generator(generator)
-    if partner is None:
-        partner = sample_partner(batch, generator=generator)
-    else:
-        partner = as_partner(partner, batch)
+    index = sample_partner(batch, generator=generator) if partner is None else as_partner(partner, batch)
     if lam is None:
-        return partner, sample_lam(batch if per_image else 1, alpha, generator=generator)
+        return index, sample_lam(batch if per_image else 1, alpha, generator=generator)
     values = torch.as_tensor(lam)
-    return partner, as_lam(values, batch if per_image or values.numel() > 1 else 1)
+    return index, as_lam(values, batch if per_image or values.numel() > 1 else 1)
 
 
 def sample_boxes(
@@ -100,8 +91,7 @@ def sample_boxes(
     """Draw the rectangle that CutMix pastes, one for each λ.
 
     The sides are √(1−λ) of the image's, rounded to whole pixels; the centre is uniform over the pixels;
-    what hangs over the border is cut off. The pasted area is therefore at most (1−λ)·H·W, up to the rounding
-    of its sides.
+    what hangs over the border is cut off. So the area is at most (1−λ)·H·W, up to the rounding.
 
     Args:
         lam: one λ or a vector of shape (n,), in [0, 1].
@@ -120,11 +110,11 @@ def sample_boxes(
     """
     check_generator(generator)
     n = lam.numel() if isinstance(lam, Tensor) else 1
-    return boxes_for(as_lam(lam, n), *_sides(height, width), generator)
+    return boxes_for(as_lam(lam, n), as_count(height, "height", 1), as_count(width, "width", 1), generator)
 
 
 def boxes_for(lam: Tensor, height: int, width: int, generator: torch.Generator | None) -> Tensor:
-    """What `sample_boxes` does, of arguments that were checked: lam (n,) → (n, 4)."""
+    """`sample_boxes` of arguments that were checked: lam (n,) → (n, 4)."""
     if len(lam) == 1:  # numbers: a dozen operations on tensors would cost more than pasting the box
         share, centre = math.sqrt(1 - lam.item()), torch.rand(2, generator=generator).tolist()
         corners = []
@@ -147,10 +137,7 @@ def sample_squares(
     Args:
         n: how many.
         size: side in pixels, at least 0.
-        height, width, generator: as for `sample_boxes`.
-
-    Returns:
-        Shape (n, 4), int64: (x0, y0, x1, y1) in pixels, half-open.
+        height, width, generator, and what is returned: as for `sample_boxes`.
 
     Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 
@@ -159,16 +146,9 @@ def sample_squares(
     True
     """
     check_generator(generator)
-    height, width = _sides(height, width)
+    sizes = torch.tensor([[as_count(width, "width", 1)], [as_count(height, "height", 1)]])
     lengths = torch.full((2, as_count(n, "n", 0)), as_count(size, "size", 0))
-    return _placed(lengths, torch.tensor([[width], [height]]), generator)
-
-
-def _sides(height: int, width: int) -> tuple[int, int]:
-    height, width = as_count(height, "height"), as_count(width, "width")
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width must be at least 1 pixel, got {height} × {width}")
-    return height, width
+    return _placed(lengths, sizes, generator)
 
 
 def _placed(lengths: Tensor, sizes: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -15,7 +15,7 @@ from mixlearn.core.plan import MixPlan
 
 
 class EachPlan(MixPlan):
-    """A plan in which image i is mixed as `plans[chosen[i]]` says; of any kinds, for the whole batch."""
+    """A plan in which image i is mixed by `plans[chosen[i]]`, plans of any kind for the whole batch."""
 
     plans: tuple[MixPlan, ...]
     chosen: Tensor
@@ -25,11 +25,11 @@ class EachPlan(MixPlan):
         if not plans or any(len(plan) != len(chosen) for plan in plans):
             sizes = [len(plan) for plan in plans]
             raise ValueError(f"plans must be one or more for {len(chosen)} images, got {sizes}")
-        vars(self).update(plans=tuple(plans), chosen=chosen, boxes=None)  # the class is frozen
+        self._set(plans=tuple(plans), chosen=chosen)
 
     def to(self, device: torch.device | str) -> EachPlan:
         """The same plan on another device."""
-        return super().to(device)._with(plans=tuple(plan.to(device) for plan in self.plans))
+        return super().to(device)._set(plans=tuple(plan.to(device) for plan in self.plans))
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -38,9 +38,8 @@ class EachPlan(MixPlan):
     def sources(self) -> Tensor:
         """(K, B), K the most parts of any plan; an image with fewer has itself in the rest, with share 0."""
         own = torch.arange(len(self), device=self.plans[0].device).expand(self._parts, -1)
-        return each(
-            [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans], self.chosen, 1
-        )
+        padded = [torch.cat([plan.sources, own[len(plan.sources) :]]) for plan in self.plans]
+        return each(padded, self.chosen, 1)
 
     @cached_property
     def weights(self) -> Tensor:
@@ -56,9 +55,9 @@ class EachPlan(MixPlan):
 
     @cached_property
     def lam_drawn(self) -> Tensor:
-        """(B,): the λ that each image's plan was asked for."""
-        asked = [plan.lam if plan.lam_drawn is None else plan.lam_drawn for plan in self.plans]
-        return each(asked, self.chosen)
+        """(B,): the λ that was drawn for each image."""
+        drawn = [plan.lam if plan.lam_drawn is None else plan.lam_drawn for plan in self.plans]
+        return each(drawn, self.chosen)
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """Each image mixed by its own plan; (B, …, H, W) of what all plans can mix."""

@@ -1,7 +1,7 @@
-"""Quick ways to what `plan.weighted_sum` says: tests hold each equal to that formula.
+"""Fast ways to compute `plan.weighted_sum`; tests hold each equal to that formula.
 
-Beside them copies between the CPU and an accelerator that make the host wait as seldom as possible: a plain
-`tensor.to("cuda")` waits until all that was asked of the GPU before is done, even for four numbers.
+Also copies between the CPU and an accelerator that seldom make the host wait: a plain `tensor.to("cuda")`
+waits until the GPU has finished all its work, even for four numbers.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ WIDE = ((16, torch.complex128), (8, torch.int64), (4, torch.int32), (2, torch.in
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """The values on a device. To a GPU they are copied in the background, so nothing waits.
-
-    What is copied to the CPU may be read at once, so that copy does wait.
-    """
+    """The values on a device. To a GPU they are copied in the background; a copy to the CPU, which may be
+    read at once, does wait."""
     return values.to(device, non_blocking=device.type not in ("cpu", "mps"))  # mps: may free them too early
 
 
@@ -42,17 +40,16 @@ def wants_graph(*tensors: Tensor) -> bool:
 
 
 def channels_last(values: Tensor) -> bool:
-    """Whether values (B, C, H, W) keep their channels together. One channel, or one pixel, is both layouts
-    at once and counts as plain: other strides for it make some convolutions of torch write out of bounds."""
+    """Whether values (B, C, H, W) have their channels together. One channel, or one pixel, is both layouts at
+    once and counts as contiguous: other strides make some convolutions of torch write out of bounds."""
     last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
     return last and not values.is_contiguous()
 
 
 def laid_out_as(images: Tensor, values: Tensor) -> Tensor:
     """values in the memory format of images: with channels together, or else contiguous."""
-    return values.contiguous(
-        memory_format=torch.channels_last if channels_last(images) else torch.contiguous_format
-    )
+    layout = torch.channels_last if channels_last(images) else torch.contiguous_format
+    return values.contiguous(memory_format=layout)
 
 
 def take(values: Tensor, source: Tensor) -> Tensor:
@@ -63,9 +60,8 @@ def take(values: Tensor, source: Tensor) -> Tensor:
 def quick_sum(values: Tensor, sources: Tensor, shares: Tensor, pair: bool = False) -> Tensor | None:
     """Σₖ shareₖ ⊙ v[sₖ] for values (B, …), sources (K, B), shares (K, B, …); None where the formula is best.
 
-    Shares that are constant over an image: an embedding bag is this very sum, each row read once, each result
-    written once. It has no second derivative, so it is not for gradients. A `pair` whose shares sum to 1 is
-    one interpolation.
+    With shares that are constant over an image an embedding bag is this sum; it has no second derivative, so
+    it is not for gradients. A `pair`, whose shares sum to 1, is one interpolation.
     """
     graph = wants_graph(values, shares)
     if not graph and shares.numel() == sources.numel():
@@ -85,10 +81,9 @@ def quick_sum(values: Tensor, sources: Tensor, shares: Tensor, pair: bool = Fals
 def pick(values: Tensor, sources: Tensor, masks: Tensor, fill: Fill = 0) -> Tensor:
     """Σₖ Mₖ ⊙ v[sₖ] for integer maps, which cannot be averaged: v[sₖ] where Mₖ is 1, `fill` where none is."""
     if not bool((((masks == 0) | (masks == 1)) & (masks.sum(0) <= 1)).all()):
-        raise TypeError(
-            f"values of type {values.dtype} cannot be averaged under masks between 0 and 1 or masks that "
-            "overlap; expected floating point (for class ids: one-hot them first)"
-        )
+        under = "under masks between 0 and 1 or masks that overlap"
+        way = "expected floating point (for class ids: one-hot them first)"
+        raise TypeError(f"values of type {values.dtype} cannot be averaged {under}; {way}")
     integers = BITS[values.element_size()]  # some versions of torch choose among signed types alone
     bits, out = values.view(integers), as_fill(fill, values).view(integers)
     for source, mask in zip(sources, masks, strict=True):
@@ -114,10 +109,11 @@ def as_fill(fill: Fill, values: Tensor) -> Tensor:
     if made.dim() == 1 and values.dim() > 3 and len(made) == values.shape[-3]:
         made = made.view(-1, 1, 1)
     elif made.dim():
-        shapes = f"{tuple(made.shape)} for {tuple(values.shape)}"
-        raise ValueError(
-            f"fill must be one number, or one for each channel of (B, C, H, W), got shape {shapes}"
+        expected, shapes = (
+            "one for each channel of (B, C, H, W)",
+            f"{tuple(made.shape)} for {tuple(values.shape)}",
         )
+        raise ValueError(f"fill must be one number, or {expected}, got shape {shapes}")
     return made.to(values.device, non_blocking=True)
 
 
@@ -138,8 +134,8 @@ def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
 def paste(values: Tensor, partner: Tensor, boxes: Tensor, corners: Sequence[int] | None) -> Tensor:
     """values (B, …, H, W) with each one's box (B, 4) taken from its partner; `corners`: all share this box.
 
-    Where the corners can be read without waiting for an accelerator, the values are copied and the boxes
-    alone are pasted over. Elsewhere, and where the boxes of small images differ, comparisons make a mask.
+    Where the corners can be read without a wait, the values are copied and the boxes alone are pasted over.
+    Elsewhere, and where the boxes of small images differ, comparisons make a mask.
     """
     plain = values.device.type == boxes.device.type == "cpu" and not wants_graph(values)
     if corners is not None:
@@ -169,10 +165,7 @@ def paste(values: Tensor, partner: Tensor, boxes: Tensor, corners: Sequence[int]
 
 
 def shift_patches(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
-    """Each pixel from the image g further on in the batch, counted round; `groups` (H, W) holds g < parts.
-
-    Groups are constant over patches. Pixels are copied bit by bit, those that are not finite too.
-    """
+    """Each pixel from image (i + g) mod B; `groups` (H, W) holds g < parts and is constant over patches."""
     plain = images.contiguous()
     on_cpu = plain.device.type == "cpu" and not wants_graph(plain)
     way = _lay_over if on_cpu and parts <= FEW and len(images) > 1 else _gather
@@ -191,10 +184,10 @@ def _gather(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
 
 
 def _lay_over(images: Tensor, groups: Tensor, patch: int, parts: int) -> Tensor:
-    """Group by group: an image g further on is laid over the others in the places of group g.
+    """Group by group: the image g further on is laid over the others in the places of group g.
 
-    Neighbouring pixels of a patch go together, read as one number of up to 16 bytes: nothing is computed
-    of them, and a few wide numbers are chosen between more quickly than many narrow ones.
+    Neighbouring pixels of a patch are read as one number of up to 16 bytes, since a few wide numbers are
+    chosen between more quickly than many narrow ones.
     """
     piece, batch = images.element_size() * patch, len(images)
     width, wide = next((width, wide) for width, wide in WIDE if piece % width == 0)

@@ -1,4 +1,4 @@
-"""Labels and losses: one-hot, smoothed and soft labels, and what the losses make of them."""
+"""One-hot, smoothed and soft labels, their losses, and accuracy on mixed images."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def one_hot(
             [0., 0., 0.]])
     """
     if not is_integer(labels):
-        raise TypeError(
-            f"labels must be integer class ids, got {labels.dtype}; use labels.long() if they are"
-        )
+        way = "use labels.long() if they are"
+        raise TypeError(f"labels must be integer class ids, got {labels.dtype}; {way}")
     classes, ids = as_count(num_classes, "num_classes", 1), labels.long()[:, None]  # (B, 1, …)
     check_ids(ids, classes, ignore_index)
     kept = torch.ones_like(ids, dtype=torch.bool) if ignore_index is None else ids != ignore_index
@@ -67,8 +66,9 @@ def smooth(targets: Tensor, epsilon: float) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """torch's cross-entropy of labels that were not mixed, for ids of any integer type or soft labels."""
     if logits.dim() == 2:
-        check_labels(labels, len(logits), logits.shape[1], -100)
-        if labels.dim() == 2:
+        soft = getattr(labels, "ndim", 1) == 2
+        check_labels(labels, len(logits), logits.shape[1], None if soft else -100)
+        if soft:
             _warn_of_multi_hot(labels)
     return F.cross_entropy(logits, as_ids(labels), label_smoothing=smoothing)
 
@@ -78,19 +78,18 @@ def soft_cross_entropy(
 ) -> Tensor:
     """Cross-entropy against soft labels, −Σ_c ỹ_c log softmax(z)_c, averaged over the batch.
 
-    With class weights v it is the weighted mean Σ_ic v_c ỹ_ic (−log p_ic) / Σ_ic v_c ỹ_ic, summed over
-    images i and classes c: each class in each label counts by its share and its weight. For one-hot labels
-    this is `F.cross_entropy(logits, ids, weight=v)`. (Where rows do not sum to 1, as SnapMix's, it is
-    multiplied by their mean sum, so that equal weights change nothing.)
+    With class weights v it is the weighted mean Σ_ic v_c ỹ_ic (−log p_ic) / Σ_ic v_c ỹ_ic over images i and
+    classes c; for one-hot labels this is `F.cross_entropy(logits, ids, weight=v)`. (Where rows do not sum to
+    1, as SnapMix's, it is multiplied by their mean sum, so that equal weights change nothing.)
 
     Args:
-        logits: (B, C), or (B, C, H, W) for maps, before the softmax, any float type; the sum is made in
-            float32 at least.
+        logits: (B, C), or (B, C, H, W) for maps, before the softmax, any float type; computed in float32 at
+            least.
         targets: of the same shape, each row, or pixel, summing to 1 over C.
         weight: (C,) class weights v ≥ 0; None counts all alike.
-        ignore_index: a class whose share of each label does not count, in the sum or in the denominator.
-            An id outside 0…C−1, such as −100 or 255, has no share: name it where `plan.soften` or `one_hot`
-            has left it out, so that rows count by what remains of them, and rows of zeros not at all.
+        ignore_index: a class whose share of each label does not count, in the sum or in the denominator. Give
+            an id outside 0…C−1, such as −100, too if `plan.soften` or `one_hot` has left it out: rows then
+            count by what remains of them, and rows of zeros not at all.
 
     Returns:
         A scalar in nats; NaN where nothing counts, as in torch.
@@ -113,8 +112,8 @@ def soft_bce(
 ) -> Tensor:
     """Binary cross-entropy with one sigmoid a class, averaged over images and classes.
 
-    The form that takes several labels at once. It is linear in the target too, so it may be mixed. Some
-    recipes binarise first, `(targets > 0.2).float()`, so that each class with some share counts as present.
+    It takes several labels at once, and is linear in the target, so it may be mixed. Some recipes binarise
+    first, `(targets > 0.2).float()`, so that each class with some share counts as present.
 
     Args:
         logits: (B, C), or (B, C, H, W) for maps, before the sigmoid.
@@ -129,10 +128,8 @@ def soft_bce(
     if readable(targets):
         low, high = (float(v) for v in torch.aminmax(targets.detach()))
         if not (low >= -1e-4 and high <= 1.0001):
-            raise ValueError(
-                f"targets must lie in [0, 1], got {low:g} to {high:g}; a mark for what is unknown, such as "
-                "−1, cannot be mixed, and labels weighed by SnapMix want clamp(max=1)"
-            )
+            way = "a mark for unknown such as −1 cannot be mixed, and SnapMix's labels need clamp(max=1)"
+            raise ValueError(f"targets must lie in [0, 1], got {low:g} to {high:g}; {way}")
     each = None if weight is None else _class_weights(weight, None, logits)
     positive = None if pos_weight is None else _class_weights(pos_weight, None, logits)
     return F.binary_cross_entropy_with_logits(logits, targets, each, pos_weight=positive)
@@ -144,9 +141,8 @@ def pair_cross_entropy(
     """The same loss without soft labels: Σₖ wₖ · CE(z, y[sₖ]), averaged over the batch.
 
     Equal to `soft_cross_entropy(logits, plan.soften(labels))`, since cross-entropy is linear in its target.
-    With class weights v, and with labels that are ignored, it is the weighted mean over all parts of all
-    images: Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with y = y[sₖᵢ], over the parts whose label counts. (Where a
-    plan's weights do not sum to 1, as SnapMix's, it is multiplied by their mean sum.)
+    With class weights v, and with labels that are ignored, it is Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with
+    y = y[sₖᵢ], over parts whose label counts, times the mean sum of the plan's weights (1 but in SnapMix).
 
     Args:
         logits: (B, C). labels: (B,) ids of any integer type. plan: the plan that mixed the batch.
@@ -164,10 +160,9 @@ def pair_cross_entropy(
     True
     """
     if logits.dim() != 2 or labels.is_floating_point():
-        raise ValueError(
-            f"expected logits (B, C) and class ids (B,), got {tuple(logits.shape)} and {labels.dtype} "
-            f"{tuple(labels.shape)}; for soft labels use soft_cross_entropy(logits, plan.soften(labels))"
-        )
+        given = f"{tuple(logits.shape)} and {labels.dtype} {tuple(labels.shape)}"
+        way = "for soft labels use soft_cross_entropy(logits, plan.soften(labels))"
+        raise ValueError(f"expected logits (B, C) and class ids (B,), got {given}; {way}")
     check_batch(logits, len(plan), "logits")
     check_labels(labels, len(plan), logits.shape[1], ignore_index)
     logits, ids = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels.long()
@@ -187,8 +182,7 @@ def mixed_accuracy(
 ) -> Tensor:
     """Accuracy on mixed images: the share of all labels, by their weight, that equal the prediction.
 
-    Even a perfect network cannot reach 1 here: it names one class, and the other keeps its share.
-    Its ceiling is the mean of the largest share.
+    A perfect network reaches the mean of the largest share, not 1: it names one class of each mixture.
 
     Args:
         logits: (B, C), or (B, C, H, W) with soft targets of maps.
@@ -207,18 +201,15 @@ def mixed_accuracy(
     """
     if plan is None:
         if labels.dim() != logits.dim():
-            raise ValueError(
-                f"labels {tuple(labels.shape)} are class ids, which need the plan that mixed the batch: "
-                "mixed_accuracy(logits, labels, plan); expected soft targets of the shape of the logits, "
-                f"{tuple(logits.shape)}"
-            )
+            way = f"expected soft targets {tuple(logits.shape)} or mixed_accuracy(logits, labels, plan)"
+            given = f"labels {tuple(labels.shape)} are class ids, which need the plan that mixed the batch"
+            raise ValueError(f"{given}; {way}")
         logits, shares = _promoted(logits, labels)
         return shares.gather(1, logits.argmax(1, keepdim=True)).sum() / shares.sum()
     if labels.dim() > 1 and labels.is_floating_point():
-        raise ValueError(
-            f"with a plan, labels must be class ids (B,) from before mixing, got {tuple(labels.shape)} "
-            f"{labels.dtype}; soft targets that are mixed already go alone: mixed_accuracy(logits, targets)"
-        )
+        given = f"got {tuple(labels.shape)} {labels.dtype}"
+        way = "soft targets that are mixed already go alone: mixed_accuracy(logits, targets)"
+        raise ValueError(f"with a plan, labels must be class ids (B,) from before mixing, {given}; {way}")
     check_batch(logits, len(plan), "logits")
     check_labels(labels, len(plan), logits.shape[1], ignore_index)
     weights = plan.weights * (labels != ignore_index)[plan.sources]  # (K, B)
@@ -240,8 +231,7 @@ def _promoted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def _warn_of_multi_hot(targets: Tensor) -> None:
     """Warn where rows name several classes in full: a softmax shares one unit of probability among all.
 
-    The sum of a row alone does not tell. The two weights of SnapMix may sum to more than 1 too; but of its
-    two classes neither has all of the label beside the other, and there are only two.
+    SnapMix's two weights may sum to more than 1 too, but only of two classes, neither of which has all.
     """
     over = targets.detach().sum(1) > 1.01 if readable(targets) else torch.tensor(False)
     if not bool(over.any()):
@@ -252,20 +242,16 @@ def _warn_of_multi_hot(targets: Tensor) -> None:
     several = (rows > 1e-3).sum(1)
     if bool(((several > 2) | ((several == 2) & (rows.amax(1) > 0.999))).any()):
         most = float(targets.detach().sum(1).max())
-        warnings.warn(
-            f"targets of a softmax loss should sum to 1 in each row, got up to {most:g}, as labels of "
-            "several classes do; use soft_bce, in a learner Mixing(mix, loss=ml.soft_bce), or divide "
-            "each row by its sum",
-            stacklevel=3,
-        )
+        given = f"should sum to 1 in each row, got up to {most:g}, as labels of several classes do"
+        way = "use soft_bce, in a learner Mixing(mix, loss=ml.soft_bce), or divide each row by its sum"
+        warnings.warn(f"targets of a softmax loss {given}; {way}", stacklevel=3)
 
 
 def _class_weights(weight: Weights, ignore_index: int | None, logits: Tensor) -> Tensor:
     """How much each class counts, (C,) shaped to multiply logits (B, C, …); 0 for a class that is ignored."""
     classes = logits.shape[1]
-    if weight is None:
-        each = logits.new_ones(classes)
-    else:
+    each = logits.new_ones(classes)
+    if weight is not None:
         each = sent(torch.as_tensor(weight), logits.device).to(logits.dtype)
     if tuple(each.shape) != (classes,):
         shape = tuple(each.shape)

@@ -2,25 +2,50 @@
 
 A `MixPlan` says who (sources s), where (masks M) and how much (weights w). Random draws make a plan; a
 plan applied to images, labels, features or logits is deterministic. `BoxPlan` and `PatchPlan` keep a box or
-the patches in place of masks. Plans do not change; what follows from one, such as its masks, is computed on
-first use.
+the patches in place of masks. A plan does not change after it is made; what follows from it, such as its
+masks, is computed on first use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_batch, check_boxes, check_labels, check_patch, check_size
+from mixlearn.core.checks import (
+    as_lam,
+    as_partner,
+    check_batch,
+    check_boxes,
+    check_labels,
+    check_parts,
+    check_patch,
+    check_size,
+)
 from mixlearn.core.fast import Fill, filled, inside_boxes, paste, pick, quick_sum, sent, shift_patches, take
 
 Plan = TypeVar("Plan", bound="MixPlan")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_old_name(function: Function) -> Function:
+    """The function takes `lam_drawn` by its old name, `lam_asked`, too, with a DeprecationWarning."""
+
+    @wraps(function)
+    def either(*args: Any, **options: Any) -> Any:
+        if "lam_asked" in options:
+            warnings.warn("lam_asked is now lam_drawn", DeprecationWarning, stacklevel=2)
+            options["lam_drawn"] = options.pop("lam_asked")
+        return function(*args, **options)
+
+    vars(either)["old_names"] = ("lam_asked",)
+    return either  # type: ignore[return-value]
 
 
 def weighted_sum(values: Tensor, sources: Tensor, shares: Tensor) -> Tensor:
@@ -40,9 +65,13 @@ class MixPlan:
         sources: (K, B) int64. Image i is built from the images sources[:, i], usually itself first.
         masks: (K, B, 1, H, W) in [0, 1], or (K, B, 1, 1, 1) where the share is the same at every pixel.
             They sum to 1 over K, less where pixels are erased.
-        weights: (K, B), the shares of the labels. They sum to 1 over K, save where a method says otherwise.
+        weights: (K, B) in [0, 1], the shares of the labels. They sum to 1 over K, except in SnapMix.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
         lam_drawn: (B,), the λ that was drawn or given, before any rounding to pixels; else None.
+
+    Raises:
+        ValueError: shapes that do not belong together; on the CPU also sources outside the batch and weights
+            outside [0, 1]. Elsewhere values are not looked at, which would make the host wait.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
     >>> plan.mix(torch.tensor([[0.], [8.]]))
@@ -61,16 +90,15 @@ class MixPlan:
     _stay: ClassVar[tuple[str, ...]] = ()  # tensors that `to` leaves on their device
 
     def __post_init__(self) -> None:
-        parts, weights, masks = (tuple(part.shape) for part in (self.sources, self.weights, self.masks))
-        if len(parts) != 2:
-            raise ValueError(f"sources must have shape (K, B), got {parts}")
-        if weights != parts:
-            raise ValueError(f"weights must have the shape of sources, {parts}, got {weights}")
-        if len(masks) != 5 or masks[:3] != (*parts, 1):
-            expected = (*parts, 1, "H", "W")
-            raise ValueError(f"masks must have shape {expected} to go with the sources, got {masks}")
+        check_parts(self.sources, self.masks, self.weights)
+
+    def _set(self: Plan, **attributes: Any) -> Plan:
+        """Set attributes of a plan that is being made, by a constructor or as a copy: the only way to."""
+        vars(self).update(attributes)
+        return self
 
     @classmethod
+    @with_old_name
     def pair(
         cls,
         partner: Tensor,
@@ -80,7 +108,7 @@ class MixPlan:
         boxes: Tensor | None = None,
         lam_drawn: Tensor | None = None,
     ) -> MixPlan:
-        """A plan of two parts: the image itself and its partner.
+        """A `MixPlan` of two parts: the image itself and its partner.
 
         Args:
             partner: (B,) int64, the partner of each image.
@@ -90,11 +118,12 @@ class MixPlan:
         """
         weights = torch.stack([lam, 1 - lam])  # (2, B)
         both = weights[:, :, None, None, None] if masks is None else torch.stack([masks, 1 - masks])
-        return cls._of_two(partner, both, weights, boxes, lam if lam_drawn is None else lam_drawn)
+        return _of_two(partner, both, weights, boxes, lam if lam_drawn is None else lam_drawn)
 
     @classmethod
+    @with_old_name
     def masked(cls, partner: Tensor, masks: Tensor, lam_drawn: Tensor | None = None) -> MixPlan:
-        """A plan of two parts whose label follows the mask: λ is the mean of each image's own share.
+        """A `MixPlan` of two parts whose label follows the mask: λ is the mean of each image's own share.
 
         Args:
             partner: (B,) int64, the partner of each image.
@@ -104,20 +133,13 @@ class MixPlan:
         batch, lam = partner.shape[0], masks.mean((1, 2, 3))
         weights = torch.stack([lam, 1 - lam]).expand(2, batch)
         both = torch.stack([masks, 1 - masks]).expand(2, batch, *masks.shape[1:])  # (2, B, 1, H, W)
-        asked = weights[0] if lam_drawn is None else lam_drawn.expand(batch)
-        return cls._of_two(partner, both, weights, None, asked)
-
-    @classmethod
-    def _of_two(cls, partner: Tensor, masks: Tensor, weights: Tensor, *rest: Tensor | None) -> MixPlan:
-        own = torch.arange(partner.shape[0], device=partner.device)
-        plan = cls(torch.stack([own, partner]), masks, weights, *rest)
-        vars(plan)["_pair"] = True  # the class is frozen
-        return plan
+        drawn = weights[0] if lam_drawn is None else lam_drawn.expand(batch)
+        return _of_two(partner, both, weights, None, drawn)
 
     @classmethod
     def identity(cls, n: int) -> MixPlan:
-        """The plan that changes nothing: each of n images paired with itself at λ = 1."""
-        return cls.pair(torch.arange(n), torch.ones(n))
+        """The `MixPlan` that changes nothing: each of n images paired with itself at λ = 1."""
+        return MixPlan.pair(torch.arange(n), torch.ones(n))
 
     def __len__(self) -> int:
         return self.sources.shape[1]
@@ -134,25 +156,30 @@ class MixPlan:
 
     @property
     def partner(self) -> Tensor:
-        """(B,): whom each image is mixed with first; itself in a plan of one part."""
+        """(B,): the image that each is mixed with first; itself in a plan of one part."""
         return self.sources[min(1, len(self.sources) - 1)]
+
+    @property
+    def lam_asked(self) -> Tensor | None:
+        """The old name of `lam_drawn`."""
+        warnings.warn("lam_asked is now lam_drawn", DeprecationWarning, stacklevel=2)
+        return self.lam_drawn
 
     def to(self: Plan, device: torch.device | str) -> Plan:
         """The same plan on another device, with all that its kind of plan keeps."""
-        away = torch.device(device).type != "cpu"  # what is copied to the CPU may be read at once
         kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
-        return self._with(**{k: v.to(device, non_blocking=away) for k, v in kept.items()})
+        return copy(self)._set(**{name: sent(value, torch.device(device)) for name, value in kept.items()})
 
+    @with_old_name
     def changed(self: Plan, **tensors: Tensor) -> Plan:
-        """A plan of the same kind with other `weights` or `lam_drawn`, which are not checked."""
+        """A plan of the same kind with other `weights` or `lam_drawn`, which are not checked.
+
+        Other weights leave `lam_drawn` as it was.
+        """
         if not tensors.keys() <= {"weights", "lam_drawn"}:
             raise ValueError(f"weights and lam_drawn can be changed, got {', '.join(tensors)}")
-        return self._with(**tensors, _pair=self._pair and "weights" not in tensors)
-
-    def _with(self: Plan, **attributes: Any) -> Plan:
-        plan = copy(self)
-        vars(plan).update(attributes)  # the class is frozen
-        return plan
+        pair = self._pair and "weights" not in tensors
+        return copy(self)._set(**{"lam_drawn": self.lam_drawn, "_pair": pair} | tensors)
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """x̃ = Σₖ Mₖ ⊙ x[sₖ]: the mixed images.
@@ -196,10 +223,13 @@ class MixPlan:
             labels: (B,) integer class ids, or (B, C) labels that are already soft.
             num_classes: C; needed for ids.
             ignore_index: an id that says nothing, such as −100. A mixture keeps what remains of its label;
-                of two such images it is a row of zeros. Tell `soft_cross_entropy` of it too.
+                of two such images it is a row of zeros. Give it to `soft_cross_entropy` too.
 
         Returns:
             (B, C) float. Rows sum to 1 for ids, less what is ignored and where weights sum to 1.
+
+        Raises:
+            ValueError: `ignore_index` beside soft labels, which mark what is ignored by rows of zeros.
         """
         classes = check_labels(labels, len(self), num_classes, ignore_index)
         if labels.dim() == 2:
@@ -243,6 +273,14 @@ class MixPlan:
             check_size(images, len(self), self.masks.shape[-2:], "masks")
 
 
+MixPlan.__init__ = with_old_name(MixPlan.__init__)  # type: ignore[method-assign]
+
+
+def _of_two(partner: Tensor, masks: Tensor, weights: Tensor, *rest: Tensor | None) -> MixPlan:
+    own = torch.arange(partner.shape[0], device=partner.device)
+    return MixPlan(torch.stack([own, partner]), masks, weights, *rest)._set(_pair=True)
+
+
 class Mixed(NamedTuple):
     """What a mixing method returns: the mixed images, their soft labels, and the plan that made both."""
 
@@ -262,7 +300,7 @@ class BoxPlan(MixPlan):
     """A plan of two parts whose masks are a box: the partner inside it, the image itself outside.
 
     Args:
-        partner: (B,) int64, whom each image takes its box from.
+        partner: (B,) int64, the image that each takes its box from.
         boxes: (B, 4) int64 as (x0, y0, x1, y1), half-open, inside the image; (1, 4) is one for all. They
             stay on the device where they are.
         size: (H, W) of the images, in pixels.
@@ -278,11 +316,12 @@ class BoxPlan(MixPlan):
     size: tuple[int, int]
     corners: tuple[int, int, int, int] | None  # of the box that all images share
     _partner: Tensor
-    _given: Tensor  # the boxes; of λ, where it was given, `_lam` and `_asked`
+    _given: Tensor  # the boxes; of λ, where it was given, `_lam` and `_drawn`
     _lam: Tensor | None
-    _asked: Tensor | None
+    _drawn: Tensor | None
     _stay: ClassVar[tuple[str, ...]] = ("boxes", "_given")
 
+    @with_old_name
     def __init__(
         self,
         partner: Tensor,
@@ -293,14 +332,14 @@ class BoxPlan(MixPlan):
     ) -> None:
         if len(boxes) not in (1, len(partner)):
             raise ValueError(f"boxes must be one or {len(partner)}, one for each image, got {len(boxes)}")
-        boxes = check_boxes(boxes, *size)
+        boxes, partner = check_boxes(boxes, *size), as_partner(partner, len(partner))
+        lam = None if lam is None else as_lam(lam, len(partner))
         corners = tuple(boxes.tolist()[0]) if len(boxes) == 1 and boxes.device.type == "cpu" else None
-        known = {"_partner": partner, "_given": boxes, "_lam": lam, "_asked": lam_drawn}
-        vars(self).update(known, size=size, corners=corners)  # the class is frozen
+        self._set(_partner=partner, _given=boxes, _lam=lam, _drawn=lam_drawn, size=size, corners=corners)
 
     @property
     def partner(self) -> Tensor:
-        """(B,): whom each image takes its box from."""
+        """(B,): the image that each takes its box from."""
         return self._partner
 
     @cached_property
@@ -321,16 +360,16 @@ class BoxPlan(MixPlan):
             x0, y0, x1, y1 = self.corners
             own = 1 - (x1 - x0) * (y1 - y0) / pixels
             return sent(torch.tensor([[own], [1 - own]]), device).expand(2, len(self))
-        share = (
-            1 - (self._given[:, 2:] - self._given[:, :2]).prod(1) / pixels if self._lam is None else self._lam
-        )
+        share = self._lam
+        if share is None:
+            share = 1 - (self._given[:, 2:] - self._given[:, :2]).prod(1) / pixels
         share = sent(share, device)
         return torch.stack([share, 1 - share]).expand(2, len(self))
 
     @cached_property
     def lam_drawn(self) -> Tensor:
         """(B,): the λ that was drawn or given, before clipping and rounding."""
-        return self.lam if self._asked is None else sent(self._asked, self.partner.device).expand(len(self))
+        return self.lam if self._drawn is None else sent(self._drawn, self.partner.device).expand(len(self))
 
     @cached_property
     def masks(self) -> Tensor:
@@ -343,11 +382,8 @@ class BoxPlan(MixPlan):
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with their boxes pasted; (B, …, H, W) of any type: images, class ids, depth maps."""
-        self._check_pixels(images)
-        return paste(images, self.partner, self.boxes, self.corners)
-
-    def _check_pixels(self, images: Tensor) -> None:
         check_size(images, len(self), self.size, "boxes")
+        return paste(images, self.partner, self.boxes, self.corners)
 
 
 class PatchPlan(MixPlan):
@@ -386,11 +422,11 @@ class PatchPlan(MixPlan):
         if low < 0 or high >= parts:
             raise ValueError(f"groups must lie in 0…{parts - 1}, got {low} to {high}")
         known = {"patch": patch, "size": size, "groups": groups, "parts": parts}
-        vars(self).update(known, _batch=batch, _device=groups.device, boxes=None)  # the class is frozen
+        self._set(**known, _batch=batch, _device=groups.device)
 
     def to(self, device: torch.device | str) -> PatchPlan:
         """The same plan for images on another device."""
-        return super().to(device)._with(_device=torch.device(device))
+        return super().to(device)._set(_device=torch.device(device))
 
     @property
     def device(self) -> torch.device:

@@ -1,15 +1,13 @@
 """Several processes that together do what one would do on the same batch.
 
-Every process holds the whole batch and makes the same draws from the same generator, so the plan that
-mixes the batch is one plan. Only the network's work is shared: each process sends its slice of the batch
-through the network, the outputs are gathered, and every process computes the same loss from all of them.
-The gradients, averaged over processes, are those of one process on the whole batch. Batch normalisation
-is the exception: its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
+Every process holds the whole batch and draws the same plan from the same generator. Each sends its slice of
+the batch through the network; the outputs are gathered, and all compute the same loss. The gradients,
+averaged over processes, are those of one process on the whole batch. Batch normalisation is the exception:
+its statistics are those of the slice, unless the network uses `nn.SyncBatchNorm`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,16 +27,12 @@ class Shared:
         self.module, self.rank, self.world = module, rank, world
 
     def __call__(self, images: Tensor, *args: Any, tap: Callable[[str, Tensor], Tensor] | None = None) -> Any:
+        check_share(len(images), self.world)
         parts = images.tensor_split(self.world)
         sizes = [len(part) for part in parts]
-        if min(sizes) == 0:
-            raise ValueError(
-                f"a batch must hold an image for each of {self.world} processes, got {len(images)}"
-            )
 
         def whole(features: Tensor) -> Tensor:
-            gathered: Tensor = _Gather.apply(features, sizes, self.rank)
-            return gathered
+            return _Gather.apply(features, sizes, self.rank)
 
         def shared_tap(name: str, features: Tensor) -> Tensor:
             if tap is None or name not in getattr(tap, "only", (name,)):  # it looks at another stage
@@ -56,16 +50,22 @@ class Shared:
         return getattr(self.module, name)
 
 
+def check_share(images: int, world: int) -> None:
+    """Whether a batch has an image for each process."""
+    if images < world:
+        raise ValueError(
+            f"a batch must hold an image for each of {world} processes, got {images}; "
+            "choose another batch_size, or give a DataLoader with drop_last=True"
+        )
+
+
 class _Gather(torch.autograd.Function):
     """Rows of all processes in order. Backward: each process gets the sum of what all ask of its rows."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, sizes: list[int], rank: int) -> Tensor:
         ctx.sizes, ctx.rank = sizes, rank
-        padded = part.new_zeros((max(sizes), *part.shape[1:]))
-        padded[: len(part)] = part
-        every = stack_all(padded, len(sizes))
-        return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
+        return joined(part, sizes)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -89,9 +89,12 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value.item())
 
 
-def gather_rows(rows: Tensor, world: int) -> Tensor:
-    """Rows that a distributed sampler dealt out in turn, back in the order of one process."""
-    return stack_all(rows, world).transpose(0, 1).flatten(0, 1)
+def joined(part: Tensor, sizes: list[int]) -> Tensor:
+    """The rows of all processes, of which this one has `part`, in order."""
+    padded = part.new_zeros((max(sizes), *part.shape[1:]))
+    padded[: len(part)] = part
+    every = stack_all(padded, len(sizes))
+    return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
 
 
 def stack_all(value: Tensor, world: int) -> Tensor:
@@ -99,12 +102,3 @@ def stack_all(value: Tensor, world: int) -> Tensor:
     parts = [torch.empty_like(value) for _ in range(world)]
     dist.all_gather(parts, value.contiguous())
     return torch.stack(parts)
-
-
-def torchrun() -> tuple[int, int] | None:
-    """(processes here, machines) if `torchrun` started this process among several, otherwise None."""
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    if world == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
-        return None
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    return here, world // here

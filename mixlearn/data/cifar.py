@@ -77,12 +77,8 @@ def _unpack(cifar: Any, folder: Path, mirror: str | None, download: bool) -> Non
     if not archive.is_file() and download:
         url = cifar.url if mirror is None else f"{mirror.rstrip('/')}/{cifar.filename}"
         fetch(url, archive, cifar.tgz_md5)
-    verify(
-        archive,
-        cifar.tgz_md5,
-        f"Remove it and load again. {by_hand}" if archive.is_file() else by_hand,
-        "md5",
-    )
+    remedy = f"Remove it and load again. {by_hand}" if archive.is_file() else by_hand
+    verify(archive, cifar.tgz_md5, remedy, "md5")
     with tarfile.open(archive) as tar:
         safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         tar.extractall(folder, **safely)
@@ -125,10 +121,9 @@ def _read(folder: Path, path: str) -> bytes:
 
 
 def _images(paths: Iterable[str]) -> list[str]:
-    """Those that are pictures, in their order."""
-    return sorted(
-        p for p in paths if p.lower().endswith(ENDINGS) and not PurePosixPath(p).name.startswith(".")
-    )
+    """The paths of pictures, sorted."""
+    seen = (PurePosixPath(path) for path in paths)
+    return sorted(str(p) for p in seen if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
 
 
 def load_by_class(name: str, source: Source, classes: int) -> Data[ImageSet]:
@@ -185,9 +180,8 @@ def _listed(source: Source, classes: int) -> dict[str, list[tuple[str, str]]]:
 
 def _pixels(source: Source, path: str) -> bytes:
     """One image as bytes, (3, 32, 32)."""
-    numpy: Any = need("numpy", "reading images")
     name = f"{path} in {source.where}"
     picture = decode(io.BytesIO(source.read(path)), "RGB", name=name)
     if picture.size != (SIZE, SIZE):
         raise DamagedFile(f"{name} has {picture.width} × {picture.height} pixels, expected {SIZE} × {SIZE}")
-    return bytes(numpy.asarray(picture).transpose(2, 0, 1).tobytes())
+    return b"".join(channel.tobytes() for channel in picture.split())

@@ -1,5 +1,8 @@
-"""How good is a network? Accuracy and calibration, foreign images, corrupted, hidden and mixed ones."""
+"""How good is a network? Accuracy and calibration, out-of-distribution, corrupted and mixed images."""
 
+from typing import Any
+
+from mixlearn.core.extras import moved
 from mixlearn.measure.attacks import attacked, fgsm, pgd
 from mixlearn.measure.between import Between, between
 from mixlearn.measure.corruptions import (
@@ -31,7 +34,6 @@ from mixlearn.measure.evaluate import (
     robustness,
 )
 from mixlearn.measure.features import Nearest, Plane, features_of, knn_accuracy, nearest, principal_plane
-from mixlearn.measure.hidden import hide, in_between, middle, occlusion
 from mixlearn.measure.localize import Localization, activations, localization, spread_boxes
 from mixlearn.measure.metrics import (
     Calibration,
@@ -50,9 +52,13 @@ __all__ = [
     "Localization", "Multilabel", "Nearest", "Plane", "Prediction", "Quality", "Robustness",
     "activations", "attacked", "between", "brightness", "calibration", "common_mistakes", "confidence",
     "contrast", "corrupt", "corrupted", "defocus_blur", "detection", "elastic_transform", "evaluate",
-    "features_of", "fog", "frost", "fgsm", "gaussian_noise", "glass_blur", "hide", "impulse_noise",
-    "in_between", "jpeg_compression", "knn_accuracy", "label_noise", "localization", "middle",
-    "motion_blur", "multilabel", "nearest", "noise_images", "occlusion", "out_of_distribution", "pgd",
-    "pixelate", "predict", "prediction_quality", "principal_plane", "probe", "robustness", "shot_noise",
-    "snow", "spread_boxes", "visible", "zoom_blur",
+    "features_of", "fgsm", "fog", "frost", "gaussian_noise", "glass_blur", "impulse_noise",
+    "jpeg_compression", "knn_accuracy", "label_noise", "localization", "motion_blur", "multilabel",
+    "nearest", "noise_images", "out_of_distribution", "pgd", "pixelate", "predict", "prediction_quality",
+    "principal_plane", "probe", "robustness", "shot_noise", "snow", "spread_boxes", "visible", "zoom_blur",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    gone = ("hide", "in_between", "middle", "occlusion")
+    return moved(name, __name__, dict.fromkeys(gone, "experiments.hidden"))

@@ -134,7 +134,7 @@ def attacked(model: Any, data: Any, attack: Attack = fgsm, *, batch_size: int = 
     device = device_of(model)
     right = count = 0
     for images, labels in batches(data, batch_size):
-        images, labels = images.to(device), torch.as_tensor(labels).to(device)
+        images, labels = images.to(device), labels.to(device)
         changed = attack(model, images, labels, **known)
         with evaluation(model), torch.no_grad():
             right += int((model(changed).argmax(1) == labels).sum())

@@ -1,4 +1,4 @@
-"""From one image to another in a straight line: what a network says on the way, and how straight that is."""
+"""On the line from one image to another: what a network answers, and how far from linear it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixlearn.methods.mixup import mixup
 
 
 class Between(NamedTuple):
-    """What `between` found: means over pairs, each (steps,) float64, one a value of λ from 0 to 1.
+    """Means over pairs, each (steps,) float64: one for each value of λ from 0 to 1.
 
     Args:
         lam: λ, the share of the first image.

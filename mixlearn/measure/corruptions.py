@@ -1,4 +1,4 @@
-"""The fifteen common corruptions of Hendrycks and Dietterich, for whole batches, and the accuracy on them."""
+"""The fifteen common corruptions of Hendrycks and Dietterich, for whole batches."""
 
 from __future__ import annotations
 
@@ -409,7 +409,7 @@ def corrupt(
 
     Args:
         images, severity, generator: as for `gaussian_noise`; grey or colour.
-        corruption: one of `COMMON`, or a function of its kind.
+        corruption: one of `COMMON`, or a function with their signature.
 
     Returns:
         (B, C, H, W) in [0, 1], multiples of 1/255 (fractions cut off, as published).

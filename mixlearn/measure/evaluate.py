@@ -31,7 +31,7 @@ class InMemory(Protocol):
 
 
 class Prediction(NamedTuple):
-    """What a network said of N images: logits (N, C), and the true labels (N,). Both on the CPU."""
+    """The logits (N, C) of N images and their true labels (N,), both on the CPU."""
 
     logits: Tensor
     labels: Tensor
@@ -68,7 +68,7 @@ def predict(
     with evaluation(model), torch.inference_mode():
         for images, labels in batches(data, batch_size):
             logits.append(model(sent(images, place)).float())
-            truth.append(torch.as_tensor(labels).cpu())
+            truth.append(labels.cpu())
     if not logits:
         raise ValueError("data must hold at least one image, got none")
     return Prediction(torch.cat(logits).cpu().clone(), torch.cat(truth).clone())
@@ -108,11 +108,12 @@ def evaluate(
 
 def batches(data: InMemory | Iterable[Any], size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches (images, labels) of a test set; those of an iterable as they come."""
+    parts: Any = data
     if isinstance(data, InMemory):
-        for start in range(0, len(data), size):
-            yield data.batch(torch.arange(start, min(start + size, len(data))))
-    else:
-        yield from data
+        starts = range(0, len(data), size)
+        parts = (data.batch(torch.arange(start, min(start + size, len(data)))) for start in starts)
+    for images, labels in parts:
+        yield images, torch.as_tensor(labels)
 
 
 def device_of(model: Any) -> torch.device:
@@ -123,12 +124,7 @@ def device_of(model: Any) -> torch.device:
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """What `robustness` found.
-
-    Args:
-        accuracy: (corruptions, severities), in [0, 1].
-        names, severities: of its rows and columns.
-    """
+    """The accuracy (corruptions, severities) in [0, 1]; `names` and `severities` are its rows and columns."""
 
     accuracy: Tensor
     names: tuple[str, ...]
@@ -187,9 +183,7 @@ class CorruptedSets:
         self.names, self.severities = tuple(each.__name__ for each in corruptions), tuple(severities)
         self.sets = [[corrupted(self.clean, each, k, seed=seed) for k in severities] for each in corruptions]
 
-    def robustness(
-        self, model: nn.Module | Callable[[Tensor], Tensor], device: torch.device | str | None = None
-    ) -> Robustness:
+    def robustness(self, model: Model, device: torch.device | str | None = None) -> Robustness:
         """The accuracy of a network under each corruption at each severity."""
         rows = [[predict(model, data, device=device).accuracy for data in row] for row in self.sets]
         return Robustness(torch.tensor(rows, dtype=torch.float64), self.names, self.severities)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import is_count
+from mixlearn.core.checks import as_count, is_count, is_integer
 from mixlearn.measure.evaluate import predict
 from mixlearn.methods.mixskd import as_map
 from mixlearn.nets.taps import Only
@@ -202,27 +202,22 @@ def knn_accuracy(
     """
     given: Any = k
     single = is_count(given, least=None)
-    counts = [given] if single else list(given)
+    counts = [as_count(count, "k", 1) for count in ([given] if single else given)]
     if not counts:
         raise ValueError("k must hold at least one number of neighbours, got none")
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
     known = _labels(train_labels, len(train_features), "train_labels")
     truth = _labels(labels, len(features), "labels")
-    if not len(features):
-        raise ValueError("features must hold at least one image, got none")
-    for count in counts:
-        if not is_count(count) or count > len(train_features):
-            raise ValueError(f"k must lie in 1…{len(train_features)}, the training images, got {count!r}")
-    indices, similarities = nearest(train_features, features, int(max(counts)))
+    indices, similarities = nearest(train_features, features, max(counts))
     classes, near = known[indices.cpu()], similarities.cpu().double()  # (M, k)
     weights = ((near - near[:, :1]) / temperature).exp()  # of the nearest: 1
     result = {}
-    for count in map(int, counts):
+    for count in counts:
         votes = weights.new_zeros(len(classes), int(known.max()) + 1)  # (M, classes)
         votes.scatter_add_(1, classes[:, :count], weights[:, :count])
         result[count] = float((votes.argmax(1) == truth).double().mean())
-    return result[int(given)] if single else result
+    return result[counts[0]] if single else result
 
 
 def _directions(features: Tensor, name: str) -> Tensor:
@@ -251,11 +246,11 @@ def _top(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _labels(labels: Tensor, count: int, name: str) -> Tensor:
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    """Class ids (N,), N ≥ 1, as int64 on the CPU."""
+    if not is_integer(labels):
         raise TypeError(f"{name} must be integer class ids, got {labels.dtype}")
-    if labels.shape != (count,):
+    if labels.shape != (count,) or not count:
         raise ValueError(f"{name} must be one for each of {count} images, got {tuple(labels.shape)}")
-    values = labels.detach().cpu().long()
-    if count and int(values.min()) < 0:
-        raise ValueError(f"{name} must be 0 or more, got {int(values.min())}")
-    return values
+    if int(labels.min()) < 0:
+        raise ValueError(f"{name} must be 0 or more, got {int(labels.min())}")
+    return labels.detach().cpu().long()

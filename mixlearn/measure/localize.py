@@ -45,12 +45,10 @@ def activations(model: Any, data: Any, stage: str = "stage3", batch_size: int = 
     >>> activations(ml.nets.resnet(8, 4, width=4), [batch, batch]).shape
     torch.Size([4, 1, 16, 16])
     """
-    device = device_of(model)
-    parts = (
-        (images.to(device), torch.as_tensor(labels).to(device))
-        for images, labels in batches(data, batch_size)
-    )
-    return torch.cat([feature_attention(model, images, stage, labels).cpu() for images, labels in parts])
+    device, maps = device_of(model), []
+    for images, labels in batches(data, batch_size):
+        maps.append(feature_attention(model, images.to(device), stage, labels.to(device)).cpu())
+    return torch.cat(maps)
 
 
 def spread_boxes(maps: Tensor, threshold: float) -> Tensor:

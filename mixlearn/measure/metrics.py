@@ -1,4 +1,4 @@
-"""What predictions are worth: calibration, measures for several classes, and how wrong mistakes are."""
+"""Quality of predictions: calibration, multi-label measures, and how confident mistakes are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_count, check_predictions
+from mixlearn.core.checks import as_count, check_predictions, is_integer
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What `calibration` found. Fractions are in [0, 1].
+    """The result of `calibration`; fractions are in [0, 1].
 
     Args:
         ece: expected calibration error, Σ_b (n_b / n) · |accuracy_b − confidence_b|.
@@ -64,7 +64,7 @@ def calibration(logits: Tensor, labels: Tensor, bins: int = 15) -> Calibration:
 
 
 class Multilabel(NamedTuple):
-    """What `multilabel` found; all in [0, 1].
+    """The result of `multilabel`, in [0, 1].
 
     Args:
         mean_average_precision: mean of `average_precision` over the classes that some image has.
@@ -135,7 +135,7 @@ def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
 
 
 class Quality(NamedTuple):
-    """What `prediction_quality` found. Without a mistake all but `true` and `mistakes` are NaN.
+    """The result of `prediction_quality`. Without a mistake all but `true` and `mistakes` are NaN.
 
     Args:
         true: mean probability of the true class, over all images.
@@ -154,7 +154,7 @@ class Quality(NamedTuple):
 
 
 def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = None) -> Quality:
-    """How probable a network finds the true class, and what it says where it is wrong.
+    """The probability of the true class, and the confidence of a network where it is wrong.
 
     The network with fewer mistakes is left with the harder images. To compare networks, look at the images
     that all of them get wrong: `common_mistakes`.
@@ -181,7 +181,14 @@ def prediction_quality(logits: Tensor, labels: Tensor, among: Tensor | None = No
     named = logits.argmax(1)
     of_true, of_named = (log_p.gather(1, ids[:, None])[:, 0] for ids in (labels, named))
     wrong = named != labels
-    which = wrong.nonzero()[:, 0] if among is None else _chosen(among, wrong)
+    if among is not None and not is_integer(among):
+        raise TypeError(f"among must hold integer indices, got {among.dtype}")
+    which = wrong.nonzero()[:, 0] if among is None else among.cpu().long()
+    if right := which[~wrong[which]].tolist():
+        raise ValueError(
+            f"among must be images that the network gets wrong, got {len(right)} that it gets right, such as "
+            f"{right[0]}"
+        )
     log_said, log_missed = of_named[which], of_true[which]  # without a mistake their means are NaN
     return Quality(
         true=float(of_true.exp().mean()),
@@ -215,23 +222,3 @@ def common_mistakes(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
         check_predictions(one, labels)
     wrong = torch.stack([one.detach().cpu().argmax(1) != labels.cpu() for one in logits]).all(0)
     return wrong.nonzero()[:, 0]
-
-
-def _chosen(among: Tensor, wrong: Tensor) -> Tensor:
-    """The indices that were given, where the network is indeed wrong."""
-    if among.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"among must hold integer indices, got {among.dtype}")
-    which = among.detach().cpu().long()
-    if which.dim() != 1:
-        raise ValueError(f"among must have shape (M,), got {tuple(which.shape)}")
-    if len(which) and not 0 <= int(which.min()) <= int(which.max()) < len(wrong):
-        raise ValueError(
-            f"among must lie in 0…{len(wrong) - 1}, got {int(which.min())} to {int(which.max())}"
-        )
-    right = which[~wrong[which]]
-    if len(right):
-        raise ValueError(
-            f"among must be images that the network gets wrong, got {len(right)} that it gets right, such as "
-            f"{int(right[0])}"
-        )
-    return which

@@ -121,7 +121,7 @@ def label_noise(
 
 
 class Behaviour(NamedTuple):
-    """What `probe` saw.
+    """What a library's mixing does, by `probe`.
 
     Args:
         lam_weighs: whose share of the pixels the reported λ is, "own", "partner" or "neither"; "unknown" if
@@ -231,7 +231,7 @@ def _rule(seen: list[set[int]]) -> str:
 
 
 def _states() -> tuple[Any, ...]:
-    """Where the random generators of the process stand; numpy's only if something has loaded it."""
+    """The states of the process's random generators; NumPy's only if something has imported it."""
     theirs = None
     if "numpy" in sys.modules:
         _, words, place, *_ = sys.modules["numpy"].random.get_state()

@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: is a network less sure of images that belong to none of its classes?"""
+"""Out-of-distribution detection: is a network less confident on images of none of its classes?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mixlearn.measure.evaluate import predict
 
 
 class Detection(NamedTuple):
-    """How well a score tells known images from foreign ones; each in [0, 1], 1 is best.
+    """How well a score separates known from out-of-distribution images; each in [0, 1], 1 is best.
 
     Args:
-        auroc: probability that a known image scores above a foreign one (ties count half).
-        tnr: share of foreign images turned away by the threshold that keeps 95 % of the known ones.
+        auroc: probability that a known image scores above an out-of-distribution one (ties count half).
+        tnr: share of out-of-distribution images rejected at the threshold that keeps 95 % of the known.
         accuracy: the best mean of both rates that any threshold reaches.
     """
 
@@ -25,7 +25,7 @@ class Detection(NamedTuple):
 
 
 def detection(known: Tensor, foreign: Tensor) -> Detection:
-    """Compare scores of known images (N,) and foreign ones (M,), higher meaning more surely known.
+    """Compare scores of known images (N,) and of foreign ones (M,); higher means more surely known.
 
     Raises:
         ValueError: no scores, another shape, or scores that are not finite.
@@ -64,7 +64,7 @@ def confidence(logits: Tensor) -> Tensor:
 
 
 def out_of_distribution(model: Any, known: Any, foreign: dict[str, Any]) -> dict[str, Detection]:
-    """How a network tells its own test images from foreign ones by its confidence.
+    """How well a network's confidence separates its own test images from others.
 
     Args:
         model: images (B, C, H, W) → logits (B, classes).

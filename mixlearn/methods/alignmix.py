@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_batch, check_pixels
+from mixlearn.core.checks import check_batch, check_pixels, check_range
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, laid_out_as
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
@@ -58,8 +58,8 @@ def alignmix(
 ) -> Mixed:
     """Mix features after an optimal transport plan has brought the partner's to where they fit.
 
-    Pixels of two photographs have nothing to do with each other; their features may. A position of one may
-    get features from all over the other, whichever are near. Geometry is kept from one, appearance from both.
+    Each position of one gets similar features from all over the other: geometry from one, appearance from
+    both.
 
     Args:
         features: (B, C, H, W) float, such as a network's last; `MixingInside` applies it there.
@@ -98,13 +98,12 @@ def alignmix(
 def sinkhorn(cost: Tensor, epsilon: float, steps: int = 100) -> Tensor:
     """The entropic transport plan between even masses for costs (B, r, r), scaled so that its rows sum to 1.
 
-    It stops where the potentials, logarithms so that nothing underflows, change by less than a tenth of ε on
-    average. An accelerator does all steps, so that the host need not wait; later ones change nothing. The
-    code of AlignMixup goes on longer, until the changes *sum* to less than 0.1 over the positions, in units
-    of the cost, and scales columns last. (Cuturi, *Sinkhorn Distances*, NeurIPS 2013.)
+    It stops where the log potentials change by less than a tenth of ε on average. An accelerator does all
+    steps, so that the host need not wait; later ones change nothing. The code of AlignMixup goes on until the
+    changes *sum* to less than 0.1 over the positions, in units of the cost, and scales columns last. (Cuturi,
+    *Sinkhorn Distances*, NeurIPS 2013.)
     """
-    if not epsilon > 0:
-        raise ValueError(f"epsilon must be positive, got {epsilon}")
+    check_range("(0, inf)", epsilon=epsilon)
     kernel = -cost / epsilon
     right = kernel.new_zeros(kernel.shape[0], 1, kernel.shape[2])
     reads = kernel.device.type == "cpu" or torch.compiler.is_compiling()

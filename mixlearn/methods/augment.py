@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_generator, check_images
+from mixlearn.core.checks import as_count, check_generator, check_images, check_range
 from mixlearn.core.fast import sent
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
@@ -30,7 +30,7 @@ def contrastive_view(
     solarise: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """A view of each image in which it can still be recognised, and little else is as it was.
+    """A strongly augmented view of each image, as SimCLR and MoCo take.
 
     In this order: a random crop; a mirror, for half of them; a change of brightness, contrast, saturation
     and hue; grey; a blur; solarisation. Images of one channel have no saturation, hue and grey.
@@ -59,9 +59,7 @@ def contrastive_view(
         raise ValueError(
             f"mean and std must have {images.shape[1]} numbers, one a channel, got {mean} and {std}"
         )
-    for name, chance in {"colour": colour, "grey": grey, "blur": blur, "solarise": solarise}.items():
-        if not 0 <= chance <= 1:
-            raise ValueError(f"{name} must be a probability in [0, 1], got {chance}")
+    check_range("[0, 1]", colour=colour, grey=grey, blur=blur, solarise=solarise)
     middle, scale = (sent(torch.tensor(list(v)), images.device).view(-1, 1, 1) for v in (mean, std))
     pixels = images.float() * scale + middle
     pixels = random_resized_crop(pixels, least=least, most=most, size=size, generator=generator)
@@ -82,7 +80,7 @@ def random_resized_crop(
     size: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """A random part of each image, brought to its size, or another, by bilinear interpolation.
+    """A random part of each image, resized bilinearly.
 
     Args:
         images: (B, C, H, W), float. Not changed.
@@ -98,8 +96,7 @@ def random_resized_crop(
     """
     if not 0 < least <= most <= 1:
         raise ValueError(f"0 < least ≤ most ≤ 1 is needed, got least {least} and most {most}")
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    size = None if size is None else as_count(size, "size", 1)
     area, ratio, x, y = torch.rand(4, len(images), generator=generator, dtype=torch.float64)
     root = (least + (most - least) * area).sqrt()
     slant = ((2 * ratio - 1) * (-root.log()).clamp(max=math.log(4 / 3) / 2)).exp()
@@ -170,8 +167,7 @@ def random_crop(
     torch.Size([2, 1, 4, 4])
     """
     _check(images)
-    if padding < 0:
-        raise ValueError(f"padding must be 0 or more pixels, got {padding}")
+    padding = as_count(padding, "padding", 0)
     batch, _, height, width = images.shape
     place = sent(torch.randint(2 * padding + 1, (2, batch), generator=generator), images.device)
     padded = F.pad(images, (padding,) * 4, mode=mode)
@@ -186,8 +182,7 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
     tensor([[[[2., 1.]]]])
     """
     _check(images)
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must lie in [0, 1], got {p}")
+    check_range("[0, 1]", p=p)
     turned = torch.rand(len(images), generator=generator) < p
     return torch.where(sent(turned, images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
@@ -195,11 +190,7 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
 def crop_and_flip(
     images: Tensor, *, padding: int = 4, mode: str = "constant", generator: torch.Generator | None = None
 ) -> Tensor:
-    """The ordinary augmentation of CIFAR: `random_flip` after `random_crop`, of the same arguments.
-
-    Args:
-        images, padding, mode, generator: as for `random_crop`.
-    """
+    """The usual augmentation of CIFAR: `random_crop`, which has the same arguments, then `random_flip`."""
     cropped = random_crop(images, padding=padding, mode=mode, generator=generator)
     return random_flip(cropped, generator=generator)
 

@@ -10,36 +10,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import as_lam, as_partner, check_alpha
+from mixlearn.core.checks import as_lam, as_partner, check_alpha, check_range
 from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.learner import Buffers, Draws, Learner, Momentum, Terms, Twin, slow_down
-from mixlearn.nets.taps import WithHead, headed, stage_channels, staged
+from mixlearn.nets.taps import WithHead, headed, logits_of, stage_channels, staged
 
 
 class MixBlock(nn.Module):
     """Masks from features, by attention of each image to its partner.
 
-    With λ written beside the image's features z, and 1 − λ beside its partner's z′, one linear map makes
-    queries of the first and keys of the second, another one value for each place of the second:
+    With λ appended to the image's features z, and 1 − λ to its partner's z′, one linear map makes queries of
+    the first and keys of the second, another makes one value for each place of the second:
 
         P = softmax(Q Kᵀ / √d),   s = P V,   mask of the partner = sigmoid(s, enlarged).
 
-    The image's own mask is what that leaves. Small first weights make masks of ½ everywhere; with too small
-    ones attention stays even for long, and what is learnt then is plain Mixup.
+    The image's own mask is the rest. Small first weights make masks of ½ everywhere; if they are too small,
+    attention stays even for long, and the block learns plain Mixup.
 
     Args:
         channels: C of the features.
         reduction: queries and keys have C / reduction numbers.
-        embed: write λ beside the features. The published CIFAR settings of the released code leave it out,
-            and then masks do not depend on λ.
+        embed: append λ to the features. The released code's CIFAR settings do not, so that masks do not
+            depend on λ.
         attend: attention to the partner; without it each place has the partner's value at the same place.
         symmetric: the mean of both orders, so that (i, j, λ) and (j, i, 1 − λ) give masks that sum to 1.
         mode: how the scores are enlarged, "nearest" or "bilinear".
-        std: standard deviation of the queries' and keys' initial weights. The published 0.01 suits 256
-            channels and long training; a block of few channels needs more.
+        std: standard deviation of the queries' and keys' first weights. The published 0.01 suits 256 channels
+            and long training; a block of few channels needs more.
         generator: source of the initial weights; None uses torch's default one.
 
     Source: Liu et al., *AutoMix*, ECCV 2022; the details from the authors' code (OpenMixup).
@@ -67,16 +67,15 @@ class MixBlock(nn.Module):
             raise ValueError(f"channels must be at least reduction ≥ 1, got {channels} and {reduction}")
         if mode not in ("nearest", "bilinear"):
             raise ValueError(f"mode must be 'nearest' or 'bilinear', got {mode!r}")
-        if not std > 0:
-            raise ValueError(f"std must be positive, got {std}")
+        check_range("(0, inf)", std=std)
         self.channels, self.embed, self.attend = channels, embed, attend
         self.symmetric, self.mode = symmetric, mode
         width = channels + int(embed)
         with torch.random.fork_rng(devices=[]):
             self.look = nn.Linear(width, channels // reduction)  # queries and keys: the same map
             self.value = nn.Linear(width, 1)
-        for layer, spread in ((self.look, std), (self.value, 0.01)):
-            nn.init.normal_(layer.weight, std=spread, generator=generator)
+        for layer, scale in ((self.look, std), (self.value, 0.01)):
+            nn.init.normal_(layer.weight, std=scale, generator=generator)
             nn.init.zeros_(layer.bias)
 
     def forward(
@@ -100,25 +99,25 @@ class MixBlock(nn.Module):
                 f"the features' {h} × {w} places must divide the image, got {size[0]} × {size[1]}"
             )
         dtype = torch.promote_types(features.dtype, torch.float32)
-        share = sent(as_lam(lam, batch), features.device).to(dtype)  # (B,)
+        lam = sent(as_lam(lam, batch), features.device).to(dtype)  # (B,)
         partner = sent(as_partner(partner, batch), features.device)
         with torch.autocast(features.device.type, enabled=False):
             tokens = features.to(dtype).flatten(2).mT  # (B, h·w, C)
-            other = self._mask(self._scores(tokens, share, partner), (h, w), size)
+            other = self._mask(self._scores(tokens, lam, partner), (h, w), size)
             if self.symmetric:
-                own = self._mask(self._scores(tokens, share, partner, swapped=True), (h, w), size)
+                own = self._mask(self._scores(tokens, lam, partner, swapped=True), (h, w), size)
                 return 1 - (other + 1 - own) / 2
             return 1 - other
 
-    def _scores(self, tokens: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
-        """s (B, h·w): what the first image of a pair finds in the second; `swapped`: the partner is first."""
+    def _scores(self, tokens: Tensor, lam: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
+        """s (B, h·w) of the first image of each pair for the second; `swapped`: the partner is first."""
         maps = (self.look, self.value)
         look, value = (F.linear(tokens, one.weight[:, : self.channels], one.bias) for one in maps)
         first, second, values = look, look[partner], value[partner]  # (B, h·w, d), the same, (B, h·w, 1)
         if swapped:
             first, second, values = second, first, value
         if self.embed:  # λ is one more channel, the same at every place: its column times λ
-            own, other = (1 - share, share) if swapped else (share, 1 - share)
+            own, other = (1 - lam, lam) if swapped else (lam, 1 - lam)
             for_look, for_value = (one.weight[:, self.channels] for one in maps)
             first = first + own[:, None, None] * for_look
             second = second + other[:, None, None] * for_look
@@ -140,26 +139,21 @@ def mask_loss(masks: Tensor, lam: Tensor, *, margin: float = 0.1, batch_mean: bo
         masks: (B, 1, H, W), each image's own share of each pixel.
         lam: (B,) or (1,), the shares that the masks should have.
         margin: what is allowed.
-        batch_mean: one mean over all masks and one over all λ, as the released code has it: single masks may
-            then be far off. For study.
+        batch_mean: one mean over all masks and one over all λ, as in the released code. For study.
 
-    Returns:
-        A scalar.
-
-    Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
+    Returns a scalar. Source: Liu et al., *AutoMix*, ECCV 2022; the margin of 0.1 from the authors' code.
 
     >>> masks = torch.tensor([0.9, 0.1]).view(2, 1, 1, 1)
     >>> mask_loss(masks, torch.tensor([0.5])), mask_loss(masks, torch.tensor([0.5]), batch_mean=True)
     (tensor(0.3000), tensor(0.))
     """
-    own = masks.mean((1, 2, 3))  # (B,)
-    if margin < 0 or lam.dim() != 1 or len(lam) not in (1, len(own)):
-        raise ValueError(
-            f"expected margin ≥ 0 and lam of shape (1,) or ({len(own)},), got {margin} and {tuple(lam.shape)}"
-        )
-    lam = sent(lam, own.device).to(own.dtype)
-    apart = (own.mean() - lam.mean()).abs() if batch_mean else (own - lam).abs()
-    return F.relu(apart - margin).mean()
+    check_range("[0, inf)", margin=margin)
+    means = masks.mean((1, 2, 3))  # (B,)
+    if lam.dim() != 1 or len(lam) not in (1, len(means)):
+        raise ValueError(f"lam must have shape (1,) or ({len(means)},), got {tuple(lam.shape)}")
+    lam = sent(lam, means.device).to(means.dtype)
+    difference = (means.mean() - lam.mean()).abs() if batch_mean else (means - lam).abs()
+    return F.relu(difference - margin).mean()
 
 
 class AutoMix(nn.Module, Learner):
@@ -167,8 +161,7 @@ class AutoMix(nn.Module, Learner):
 
     The network learns from mixtures under masks that it cannot change; the Mix Block makes masks under which
     a slow twin of the network classifies best. Four terms: "clean" and "mixed" train the network, "generator"
-    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`; to go on
-    training the twin, take `mixlearn.train.finetune.with_new_head` of it.
+    and "mask" the Mix Block. Mixtures have a head of their own. To predict, take `deployed(model)`.
 
     Args:
         net: the network that is to be trained: with taps, and a linear `head`. Only looked at and copied.
@@ -179,10 +172,9 @@ class AutoMix(nn.Module, Learner):
         mask_weight: weight of the mask loss at the start. With `fade` it falls to 0 along half a cosine; the
             released CIFAR settings keep it constant.
         margin, batch_mean: of the mask loss, see `mask_loss`.
-        variance: weight of a reward for decided masks: `variance` times each mask's variance is subtracted
-            from the mask loss before `mask_weight` is applied; with `batch_mean`, the variance of all masks
-            together. Released for birds, with a ResNeXt: 2.
-        fixed_points: whether an image may be its own partner. As released for birds and aircraft: not.
+        variance: times each mask's variance, subtracted from the mask loss before `mask_weight` is applied;
+            with `batch_mean`, the variance of all masks together. Released for birds, with a ResNeXt: 2.
+        fixed_points: whether an image may be its own partner. As released for birds and aircraft: False.
         plain_beyond: λ of the network's mixtures nearer to 0 or 1 than this makes a plain Mixup.
         deploy, deploy_head: which of the two predicts, "twin" or "network", and by which of its heads,
             "clean" or "mixed".
@@ -202,6 +194,7 @@ class AutoMix(nn.Module, Learner):
     """
 
     block_type: ClassVar[type[MixBlock]] = MixBlock
+    term_names: tuple[str, ...] = ("clean", "mixed", "generator", "mask")
 
     def __init__(
         self,
@@ -233,15 +226,14 @@ class AutoMix(nn.Module, Learner):
         if deploy_head not in ("clean", "mixed"):
             raise ValueError(f"deploy_head must be 'clean' or 'mixed', got {deploy_head!r}")
         check_alpha(alpha)
-        if margin < 0 or mask_weight < 0 or not 0 <= plain_beyond <= 0.5 or not 0 <= smoothing < 1:
-            raise ValueError(
-                "expected margin ≥ 0, mask_weight ≥ 0, plain_beyond in [0, ½] and smoothing in [0, 1), got "
-                f"{margin}, {mask_weight}, {plain_beyond} and {smoothing}"
-            )
+        check_range("[0, inf)", mask_weight=mask_weight, margin=margin, variance=variance)
+        check_range("[0, 0.5]", plain_beyond=plain_beyond)
+        check_range("[0, 1)", smoothing=smoothing)
         self.stage, self.alpha, self.smoothing, self.fixed_points = stage, alpha, smoothing, fixed_points
         self.mask_weight, self.margin, self.batch_mean = mask_weight, margin, batch_mean
         self.variance, self.fade, self.plain_beyond = variance, fade, plain_beyond
         self.plainly, self.deploy, self.deploy_head = plainly, deploy, deploy_head
+        self.compares = not fixed_points  # an image alone has no partner
         self.progress = 0.0
         channels = stage_channels(net, stage, image_size)
         self.block = self.block_type(channels, generator=generator, **(block or {}))
@@ -250,6 +242,8 @@ class AutoMix(nn.Module, Learner):
         nn.init.normal_(self.mix_head.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.mix_head.bias)
         self.twin = None if joint else Twin(self._followed(net), momentum, buffers)
+        if joint:
+            self.term_names = ("clean", "mixed", "mask")
 
     def advance(self, progress: float) -> None:
         self.progress = progress
@@ -261,7 +255,7 @@ class AutoMix(nn.Module, Learner):
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
     def deployed(self, model: Any) -> Any:
-        """The network that predicts, as `deploy` and `deploy_head` declared it beforehand."""
+        """The network that predicts, by `deploy` and `deploy_head`; see `Learner.deployed` to train it on."""
         net, head = model, self.mix_head
         if self.twin is not None and self.deploy == "twin":
             net, head = self.twin["net"], self.twin["mix_head"]
@@ -271,17 +265,16 @@ class AutoMix(nn.Module, Learner):
         terms: Terms = {}
         for part in self.in_parts(model, images, labels, generator=generator):
             terms |= part
-        return {name: terms[name] for name in ("clean", "mixed", "generator", "mask") if name in terms}
+        return {name: terms[name] for name in AutoMix.term_names if name in terms}
 
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
     ) -> Iterator[Terms]:
-        """The same terms. Parts have separate graphs, so that one process holds one pass at a time."""
-        # λ and partners twice: for mixtures that judge the Mix Block, and for those that teach the network
+        """The same terms as several dicts with separate graphs, so that memory holds one pass at a time."""
         for_block, for_net = (self._drawn(len(images), generator) for _ in range(2))
         size = (images.shape[-2], images.shape[-1])
         net, head = (model, self.mix_head) if self.twin is None else (self.twin["net"], self.twin["mix_head"])
-        # layers after the stage must see the batch too where running means of their own depend on it
+        # where running means are the twin's own, layers after the stage must see the batch too
         whole = self.plainly or self.twin is None or self.twin.buffers_rule == "own"
         with torch.no_grad(), self.autocast():
             features = staged(net, images, self.stage, whole=whole)  # (B, C, h, w)
@@ -290,25 +283,25 @@ class AutoMix(nn.Module, Learner):
         mask_term = self._mask_term(masks, for_block[0])
         del masks
         if self.twin is None:
-            clean = cross_entropy(model(images), labels, self.smoothing)
+            clean = cross_entropy(logits_of(model(images)), labels, self.smoothing)
             yield {"clean": clean, "mixed": judged, "mask": mask_term}
             return
         yield {"generator": judged, "mask": mask_term}
         del judged, mask_term
-        masks = self._taught(features, *for_net, size)
+        masks = self._net_masks(features, *for_net, size)
         yield {"mixed": self._mixed(model, self.mix_head, for_net, masks, images, labels)}
-        yield {"clean": cross_entropy(model(images), labels, self.smoothing)}
+        yield {"clean": cross_entropy(logits_of(model(images)), labels, self.smoothing)}
 
     def _drawn(self, batch: int, generator: Draws) -> tuple[Tensor, Tensor]:
         """λ (1,) and partners (B,)."""
         lam = sample_lam(1, self.alpha, generator=generator)
         return lam, sample_partner(batch, fixed_points=self.fixed_points, generator=generator)
 
-    def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks for the network, which no gradient leaves: (B, 1, H, W)."""
-        share = float(lam)
-        if min(share, 1 - share) <= self.plain_beyond:
-            return torch.full((len(features), 1, *size), share, device=features.device)
+    def _net_masks(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks for the network's mixtures, without a gradient: (B, 1, H, W)."""
+        value = float(lam)
+        if min(value, 1 - value) <= self.plain_beyond:
+            return torch.full((len(features), 1, *size), value, device=features.device)
         with torch.set_grad_enabled(self.plainly):
             return self.block(features, lam, partner, size).detach()
 
@@ -332,8 +325,8 @@ class AutoMix(nn.Module, Learner):
     def _mask_term(self, masks: Tensor, lam: Tensor) -> Tensor:
         loss = mask_loss(masks, lam, margin=self.margin, batch_mean=self.batch_mean)
         if self.variance:
-            spread = masks.flatten(0 if self.batch_mean else 1).var(-1, correction=0)
-            loss = loss - self.variance * spread.mean()
+            variance = masks.flatten(0 if self.batch_mean else 1).var(-1, correction=0)
+            loss = loss - self.variance * variance.mean()
         return self.mask_weight * loss * ((1 + math.cos(math.pi * self.progress)) / 2 if self.fade else 1)
 
     def _followed(self, net: nn.Module) -> dict[str, nn.Module]:

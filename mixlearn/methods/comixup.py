@@ -66,11 +66,10 @@ def choose_cells(
 ) -> Tensor:
     """Cells of low energy: from random ones, one mixture after the other chooses its cells again.
 
-    While one mixture chooses, the others stay, and the penalty becomes a cost for each source: 2γ times what
-    the others show of it. A choice that is good for one mixture can raise the total until the others have
-    chosen too, since the penalty jumps at τ. So every choice is accepted, and the best cells after a whole
-    sweep are returned. In algorithm 1 of the paper each choice is a graph cut; here it is an exact choice of
-    whole rows and whole columns, which ends at lower energies. Costs and cells are (P, k, n, m).
+    While one mixture chooses, the penalty is a cost for each source: 2γ times what the others show of it. As
+    it jumps at τ, a good choice can raise the total until the others have chosen too. So every choice is
+    accepted, and the best cells after a whole sweep are returned. Algorithm 1 of the paper cuts a graph; here
+    whole rows and columns are chosen exactly, which ends at lower energies. Costs and cells are (P, k, n, m).
     """
     count, n, m = cost.shape[1:]
     cells = sent(torch.randint(count, cost.shape, generator=generator), cost.device)  # (P, k, n, m)
@@ -119,16 +118,15 @@ def _best_rows(cost: Tensor, border: float) -> Tensor:
 class CellPlan(MixPlan):
     """A plan that keeps, for each cell (B, n, m) of a coarse grid, which image of the batch it shows.
 
-    How many sources a mixture has depends on the cells, so `sources`, `weights` and `masks` are made when
-    they are read. Mixing images and labels needs none of them, and so no wait for an accelerator. `size` is
-    (H, W) of the images, in pixels; n and m divide them.
+    `sources`, `weights` and `masks` are made when they are read: how many there are depends on the cells, and
+    an accelerator would have to wait. `size` is (H, W) of the images, in pixels; n and m divide them.
     """
 
     cells: Tensor
     size: tuple[int, int]
 
     def __init__(self, cells: Tensor, size: tuple[int, int]) -> None:
-        vars(self).update(cells=cells, size=size, boxes=None, lam_drawn=None)  # the class is frozen
+        self._set(cells=cells, size=size)
 
     def __len__(self) -> int:
         return self.cells.shape[0]
@@ -239,11 +237,9 @@ def comixup(
     height, width = check_pixels(images)
     check_generator(generator)
     alpha = check_alpha(alpha)
-    grid, part, sweeps = as_count(grid, "grid"), as_count(part, "part"), as_count(sweeps, "sweeps")
-    if grid < 1 or height % grid or width % grid:
+    grid, part, sweeps = as_count(grid, "grid", 1), as_count(part, "part", 1), as_count(sweeps, "sweeps", 1)
+    if height % grid or width % grid:
         raise ValueError(f"grid must divide {height} × {width} pixels, got {grid}")
-    if part < 1 or sweeps < 1:
-        raise ValueError(f"part and sweeps must be at least 1, got {part} and {sweeps}")
     whole = len(images) // part * part
     energy = CoEnergy(beta, gamma, threshold)
     with torch.no_grad():

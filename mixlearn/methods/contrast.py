@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -10,10 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import is_count, readable
+from mixlearn.core.checks import check_positive, check_range, readable
 from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.learner import Draws, Momentum, Terms, Twin, Unlabelled, dealt, interleaved, slow_down
+from mixlearn.methods.learner import (
+    Draws,
+    Learner,
+    Momentum,
+    Terms,
+    Twin,
+    check_callable,
+    dealt,
+    interleaved,
+    slow_down,
+)
 from mixlearn.nets.taps import pooled
 
 rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of MoCo v3 and PatchMix
@@ -22,15 +33,12 @@ rising = partial(slow_down, start=0.996, end=1.0, hold=0.0)  # the momentum of M
 def contrastive_loss(
     queries: Tensor, keys: Tensor, targets: Tensor | None = None, *, temperature: float = 0.2
 ) -> Tensor:
-    """Soft cross-entropy over cosine similarities: which keys belong to each query, and in what share?
-
-    Both are brought to length 1 here. No gradient reaches the keys unless they carry one.
+    """Soft cross-entropy over cosine similarities: which keys belong to each query, and in what shares?
 
     Args:
         queries: (B, D).
         keys: (K, D); those of all processes, where there are several.
-        targets: (B, K), rows that sum to 1: shares of the keys that are to be found. None: key i for query
-            i, alone, as in InfoNCE.
+        targets: (B, K), shares of the keys, rows that sum to 1. None: key i for query i, as in InfoNCE.
         temperature: τ, above 0, by which similarities are divided.
 
     Returns:
@@ -50,7 +58,7 @@ def contrastive_loss(
             f"queries (B, D) and keys (K, D) must be equally long, got {tuple(queries.shape)} and "
             f"{tuple(keys.shape)}"
         )
-    _check_temperature(temperature)
+    check_range("(0, inf)", temperature=temperature)
     logits = directions(queries, "queries") @ directions(keys, "keys").T / temperature  # (B, K)
     if targets is None:
         if len(queries) > len(keys):
@@ -64,16 +72,16 @@ def contrastive_loss(
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
-    """SimCLR's loss: each of 2B features is to find that of its image's other view among the 2B − 1 others.
+    """SimCLR's loss for features (B, D) of two views: each finds its image's other view among 2B − 1 others.
 
-    `first` and `second` are (B, D), of two views of the same images; τ divides cosine similarities.
+    Cosine similarities are divided by `temperature`.
 
     >>> nt_xent(torch.eye(3), torch.eye(3), temperature=1.0)  # log(1 + 4 / e)
     tensor(0.9048)
     """
     if first.shape != second.shape or first.dim() != 2:
         raise ValueError(f"both views must be (B, D), got {tuple(first.shape)} and {tuple(second.shape)}")
-    _check_temperature(temperature)
+    check_range("(0, inf)", temperature=temperature)
     both = directions(torch.cat([first, second]), "features")  # (2B, D)
     logits = both @ both.T / temperature  # (2B, 2B)
     alone = torch.eye(len(both), dtype=torch.bool, device=both.device)
@@ -84,13 +92,13 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
 def moco_loss(
     queries: Sequence[Tensor], keys: Sequence[Tensor], *, temperature: float = 0.2, scaled: bool = True
 ) -> Tensor:
-    """MoCo v3's loss: each query is to find the key of its image's other view, both ways added.
+    """MoCo v3's loss: each query finds the key of its image's other view; the sum over both views.
 
-    `queries` are two (B, D) and `keys` two (K, D), one of each view. `scaled` is times 2τ, as published, so
-    that τ changes the size of gradients less.
+    `queries` are two (B, D) and `keys` two (K, D), one of each view. `scaled` multiplies by 2τ, as published,
+    so that the size of gradients depends less on τ.
     """
-    forth = contrastive_loss(queries[0], keys[1], temperature=temperature)
-    total = forth + contrastive_loss(queries[1], keys[0], temperature=temperature)
+    find = partial(contrastive_loss, temperature=temperature)
+    total = find(queries[0], keys[1]) + find(queries[1], keys[0])
     return 2 * temperature * total if scaled else total
 
 
@@ -103,22 +111,15 @@ def directions(features: Tensor, name: str) -> Tensor:
     return features / length
 
 
-def _check_temperature(temperature: float) -> None:
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-
-
 def perceptron(sizes: Sequence[int], *, last_norm: bool = True, generator: Draws = None) -> nn.Sequential:
-    """Linear layers of these sizes, with batch normalisation and rectification between them.
+    """Linear layers of these sizes, with batch normalisation and ReLU between them.
 
-    What is normalised has no bias. `last_norm` normalises the output too, without scale and shift.
+    Normalised layers have no bias. `last_norm` normalises the output too, without scale and shift.
 
     >>> [type(layer).__name__ for layer in perceptron((8, 16, 4))]
     ['Linear', 'BatchNorm1d', 'ReLU', 'Linear', 'BatchNorm1d']
     """
-    for size in sizes:
-        if not is_count(size):
-            raise ValueError(f"the sizes of layers must be positive integers, got {size!r}")
+    check_positive(**{f"size {i} of the layers": size for i, size in enumerate(sizes)})
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         for i, (inside, outside) in enumerate(zip(sizes, sizes[1:], strict=False)):
@@ -134,24 +135,58 @@ def perceptron(sizes: Sequence[int], *, last_norm: bool = True, generator: Draws
     return nn.Sequential(*layers)
 
 
-class Contrast(Unlabelled):
-    """The skeleton of learners that compare views of images, and never read a label.
+class Unlabelled(nn.Module, Learner):
+    """A learner that reads no labels. A subclass writes `terms`, the loss terms of a batch of images.
 
-    What the network's head would be given goes through a projector of three layers; what asks goes through a
-    predictor besides. All that asks goes through the network in one call, and all keys in another, without
-    gradients: through the slow twin where there is one, else through the network, where a view that asks too
-    is not sent again. Projector and predictor normalise each view on its own, over all processes.
+    It needs a network with `features`, a `head` and a tap "pool", and `augment(images, generator=…)`, which
+    makes a view.
+    """
+
+    reads_labels = False
+
+    def __init__(self, net: Any, augment: Callable[..., Tensor], smoothing: float) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not hasattr(net, "features") or "pool" not in getattr(net, "stages", ()):
+            raise TypeError(
+                f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}; "
+                "networks made elsewhere get them by ml.nets.Tapped(net)"
+            )
+        check_callable("augment", augment, "images, *, generator")
+        if smoothing:
+            raise ValueError(f"{name} reads no labels; smoothing must be 0, got {smoothing}")
+        self.augment = augment
+
+    def forward(self, model: Any, images: Tensor, labels: Any = None, *, generator: Draws = None) -> Terms:
+        return self.terms(model, images, generator)
+
+    @abstractmethod
+    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
+        """The loss terms of a batch (B, C, H, W)."""
+
+    def unused(self, model: Any) -> list[nn.Module]:
+        """The network's head."""
+        return [getattr(model, "module", model).head]
+
+
+class Contrast(Unlabelled):
+    """The skeleton of learners that compare views of images, without labels.
+
+    Pooled features go through a projector of three layers, and those of queries through a predictor too. All
+    queries go through the network in one call, and all keys in another, without gradients: through the slow
+    twin where there is one, else through the network, which keys that are also queries do not enter again.
+    Projector and predictor normalise each view on its own, over all processes.
 
     Args:
         net: the network that is to be trained: with a tap "pool", `features` and a `head`.
         augment: `augment(images, generator=…)` makes a view, and is called twice. Give it here, and none to
-            `fit`. Contrastive learning asks for more than the crops and flips that stand here for a start.
+            `fit`. Contrastive learning needs stronger views than the default's crops and flips.
         hidden: numbers in the projector's inner layers. Published: 4096.
         outside: numbers in a query or key. Published: 256.
-        predictor: numbers in the predictor's inner layer; None goes without, in which case projections ask.
-        predictor_norm: normalise what the predictor says.
+        predictor: numbers in the predictor's inner layer; None goes without one.
+        predictor_norm: normalise the predictor's output.
         momentum: of the twin, a number or a function of progress; None goes without a twin.
-        deploy: "twin" or "network": which of the two is handed on after training.
+        deploy: "twin" or "network": which of the two `deployed` returns.
         temperature: τ, by which similarities are divided, where the loss has one.
         image_size: not needed, kept so that it is built as `AutoMix` is.
         smoothing: must be 0: there are no labels.
@@ -181,7 +216,7 @@ class Contrast(Unlabelled):
         super().__init__(net, augment, smoothing)
         if deploy not in ("twin", "network"):
             raise ValueError(f"deploy must be 'twin' or 'network', got {deploy!r}")
-        _check_temperature(temperature)
+        check_range("(0, inf)", temperature=temperature)
         self.temperature, self.deploy = temperature, deploy
         self.projector = perceptron((net.features, hidden, hidden, outside), generator=generator)
         self.predictor: nn.Module | None = None
@@ -200,14 +235,11 @@ class Contrast(Unlabelled):
             self.twin.follow(self._followed(getattr(model, "module", model)))
 
     def deployed(self, model: Any) -> Any:
-        """The network that is handed on, as `deploy` declared it beforehand, its head as it was.
-
-        To train the twin on, copy it and call `requires_grad_()`.
-        """
+        """The pretrained network, by `deploy`, its head untrained; see `Learner.deployed` to train it on."""
         return model if self.twin is None or self.deploy == "network" else self.twin["net"]
 
     def views(self, images: Tensor, generator: Draws) -> tuple[Tensor, Tensor]:
-        """Two views of a batch of two images at least, since each is told from the others."""
+        """Two views of a batch of at least two images."""
         if len(images) < 2:
             raise ValueError(f"{type(self).__name__} compares the images of a batch, got {len(images)}")
         return self.augment(images, generator=generator), self.augment(images, generator=generator)
@@ -215,14 +247,10 @@ class Contrast(Unlabelled):
     def encoded(
         self, model: Any, queries: Sequence[Tensor], keys: Sequence[Tensor] = ()
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """What is said of batches (B, C, H, W) that ask, and of those that answer: (B, outside) each.
-
-        No gradient reaches the latter. One batch may be among both.
-        """
+        """Queries and keys (B, outside) of batches (B, C, H, W). No gradient reaches the keys."""
         with self.autocast():
-            features = _at_once(model, queries)
-            projected = [self.projector(self._fitting(one)) for one in features]
-            asking = [one if self.predictor is None else self.predictor(one) for one in projected]
+            projected = [self.projector(self._fitting(one)) for one in _at_once(model, queries)]
+            predicted = [one if self.predictor is None else self.predictor(one) for one in projected]
         with torch.no_grad(), self.autocast():
             if self.twin is None:
                 encoder, projector = model, self.projector
@@ -235,7 +263,7 @@ class Contrast(Unlabelled):
             if rest:
                 for view, one in zip(rest, _at_once(encoder, rest), strict=True):
                     known[id(view)] = projector(self._fitting(one))
-        return asking, [known[id(view)] for view in keys]
+        return predicted, [known[id(view)] for view in keys]
 
     def _fitting(self, features: Tensor) -> Tensor:
         """Features in the precision of the projector."""
@@ -251,7 +279,7 @@ def _at_once(encoder: Any, batches: Sequence[Tensor]) -> list[Tensor]:
 
 
 class SimCLR(Contrast):
-    """Each view is to find the other view of its image among all views of the batch. Its term: "contrast".
+    """Each view finds the other view of its image among all views of the batch. Its term: "contrast".
 
     No twin and no predictor; both views carry gradients.
 
@@ -269,6 +297,8 @@ class SimCLR(Contrast):
     ['contrast']
     """
 
+    term_names = ("contrast",)
+
     def __init__(self, net: Any, *, temperature: float = 0.5, **parts: Any) -> None:
         super().__init__(net, temperature=temperature, **parts)
 
@@ -278,26 +308,28 @@ class SimCLR(Contrast):
 
 
 class MoCo(Contrast):
-    """Each query is to find the key that a slow twin makes of its image's other view. Its term: "contrast".
+    """Each query finds the key that a slow twin makes of its image's other view. Its term: "contrast".
 
     This is MoCo v3, whose negatives are the other images of the batch.
 
     Args:
         net: the network that is to be trained.
-        scaled: times 2τ, as published.
+        scaled: see `moco_loss`.
         predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
             itself.
         parts: all else, as for `Contrast`.
 
     Source: Chen, Xie & He, *An Empirical Study of Training Self-Supervised Vision Transformers*, ICCV 2021.
-    The paper holds a transformer's patch embedding as drawn; here all is trained. The twin follows after a
-    step and not before the next, which is the same, save that its momentum is that of one step before.
+    The paper keeps a transformer's patch embedding as it was drawn; here all is trained. The twin follows
+    after a step, not before the next one, so its momentum is that of one step before.
 
     >>> import mixlearn as ml
     >>> net = ml.nets.resnet(8, 4, width=4)
     >>> list(MoCo(net, hidden=8, outside=4, predictor=8)(net, torch.rand(3, 3, 8, 8)))
     ['contrast']
     """
+
+    term_names = ("contrast",)
 
     def __init__(
         self,
@@ -312,6 +344,6 @@ class MoCo(Contrast):
         self.scaled = scaled
 
     def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
-        both = self.views(images, generator)
-        queries, keys = self.encoded(model, both, both)
+        views = self.views(images, generator)
+        queries, keys = self.encoded(model, views, views)
         return {"contrast": moco_loss(queries, keys, temperature=self.temperature, scaled=self.scaled)}

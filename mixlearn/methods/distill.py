@@ -1,23 +1,24 @@
-"""DDGSD: two augmentations of each image learn from each other's answers."""
+"""DDGSD: the predictions of two augmentations of each image are distilled from each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from mixlearn.core.checks import check_range
 from mixlearn.core.labels import cross_entropy
 from mixlearn.methods.learner import Draws, Plain, Terms, check_callable, dealt, interleaved
 from mixlearn.methods.mixskd import both_ways, distillation
-from mixlearn.nets.taps import check_taps, read
+from mixlearn.nets.taps import check_taps, logits_of, read
 
 __all__ = ["DDGSD", "ddgsd_terms", "distillation"]
 
 
 def ddgsd_terms(
-    logits: tuple[Tensor, Tensor],
-    features: tuple[Tensor, Tensor],
+    logits: Sequence[Tensor],
+    features: Sequence[Tensor],
     labels: Tensor,
     *,
     temperature: float = 4.0,
@@ -28,12 +29,11 @@ def ddgsd_terms(
     """The terms of data-distortion guided self-distillation for one batch, float32 scalars.
 
     - "labels": cross-entropy, the mean over both augmentations.
-    - "answers": each answer learns from the other, which is held fixed.
+    - "answers": each augmentation's logits are distilled from the other's, without a gradient to the latter.
     - "features": `weight` times the squared distance of the two mean feature vectors; gradients reach both.
 
     Args:
-        logits: two answers (B, classes), one to each augmentation.
-        features: two (B, C), what the head was given.
+        logits, features: two (B, classes) and two pooled (B, C), one of each augmentation.
         labels: (B,) class ids, of both.
         temperature: T of the distillation.
         weight: of "features".
@@ -41,19 +41,14 @@ def ddgsd_terms(
         released: as Self-KD-Lib has it, the code published with MixSKD: "features" compares two numbers, each
             the mean over batch and channels, and "labels" counts half.
     """
-    if len(logits) != 2 or len(features) != 2:
-        raise ValueError(
-            "logits and features must be two each, one of each augmentation, got "
-            f"{len(logits)} and {len(features)}"
-        )
-    answers = both_ways(*logits, temperature)
+    answers = both_ways(logits[0], logits[1], temperature)
     losses = [cross_entropy(one.float(), labels, smoothing) for one in logits]
-    first, second = (part.float() for part in features)
-    apart = (first.mean() - second.mean()) if released else (first.mean(0) - second.mean(0))  # (C,)
+    first, second = (one.float() for one in features)
+    difference = (first.mean() - second.mean()) if released else (first.mean(0) - second.mean(0))  # (C,)
     return {
         "labels": (losses[0] + losses[1]) / (4 if released else 2),
         "answers": answers,
-        "features": weight * apart.square().sum(),  # the linear maximum mean discrepancy
+        "features": weight * difference.square().sum(),  # the linear maximum mean discrepancy
     }
 
 
@@ -75,6 +70,7 @@ class DDGSD(Plain):
     ['labels', 'answers', 'features']
     """
 
+    term_names = ("labels", "answers", "features")
     shown: ClassVar[tuple[str, ...]] = ("augment", "temperature", "weight", "released")
 
     def __init__(
@@ -89,6 +85,8 @@ class DDGSD(Plain):
     ) -> None:
         super().__init__(num_classes, smoothing)
         check_callable("augment", augment, "images, *, generator")
+        check_range("(0, inf)", temperature=temperature)
+        check_range("[0, inf)", weight=weight)
         self.augment, self.temperature, self.weight = augment, temperature, weight
         self.released = released
 
@@ -98,9 +96,5 @@ class DDGSD(Plain):
         logits, features = read(model, both, "pool")
         if not features:
             raise ValueError("DDGSD compares what the head is given, and the network has no tap 'pool'")
-        one, other = dealt(logits, 2)
-        first, second = dealt(features["pool"], 2)
-        names = ("temperature", "weight", "smoothing", "released")
-        return ddgsd_terms(
-            (one, other), (first, second), labels, **{key: getattr(self, key) for key in names}
-        )
+        options = {name: getattr(self, name) for name in ("temperature", "weight", "smoothing", "released")}
+        return ddgsd_terms(dealt(logits_of(logits), 2), dealt(features["pool"], 2), labels, **options)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_pixels
+from mixlearn.core.checks import check_pixels, check_range
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
@@ -43,8 +43,7 @@ def fmix(
     (16.0, [0.25, 0.25, 0.25, 0.25])
     """
     height, width = check_pixels(images)
-    if not 0 <= soft <= 0.5:
-        raise ValueError(f"soft must lie in [0, 0.5], got {soft}")
+    check_range("[0, 0.5]", soft=soft)
     if spectrum not in ("even", "released"):
         raise ValueError(f"spectrum must be 'even' or 'released', got {spectrum!r}")
     partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
@@ -70,8 +69,8 @@ def released_clouds(
 ) -> Tensor:
     """The fields that the published code makes, (n, 1, H, W), for study.
 
-    It draws real and imaginary parts on a last axis, then takes its rows 0 and 1 for them. The inverse
-    transform fills the rest with zeros: two frequencies across, and down only half of them.
+    It takes rows 0 and 1 for the real and imaginary parts, which are drawn on the last axis. What is left
+    are two frequencies across, and half of those down.
     """
     amplitude = _amplitude(height, width, decay)
     drawn = torch.randn(n, *amplitude.shape, 2, generator=generator) * amplitude[:, :, None]
@@ -104,8 +103,7 @@ def highest(
 
 def _amplitude(height: int, width: int, decay: float) -> Tensor:
     """f^−decay on the half plane of frequencies of a real image: (H, W/2 + 1)."""
-    if decay < 0:
-        raise ValueError(f"decay must be at least 0, got {decay}")
+    check_range("[0, inf)", decay=decay)
     down, across = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
     frequency = (down[:, None].square() + across.square()).sqrt()
     return frequency.clamp_min(1 / max(height, width)).pow(-decay)

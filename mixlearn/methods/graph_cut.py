@@ -4,13 +4,12 @@ A mask z gives each block of an n × m grid the share 0, ½ or 1. Its energy is
 
     E(z) = Σ_p u_p(z_p) + Σ_{p~q} c_pq (z_p − z_q)²,
 
-what each block costs at each label, and what neighbours pay that differ: `unary` (B, 3, n, m) holds u at 0, ½
-and 1; `down` (B, n − 1, m) and `across` (B, n, m − 1) hold c of each block and the one below or to its right.
-The costs u_p that PuzzleMix has are convex in the label, and so is the second term. Straight lines between
-the three labels then make a convex function on [0, 1]^{n×m} whose least value is reached where every z_p is a
-label again: no graph is needed, and no rounding is lost (Murota, *Discrete Convex Analysis*, 2003). Steps
-that all blocks take at the same time find it (Chambolle & Pock, *A First-Order Primal-Dual Algorithm for
-Convex Problems*, 2011), which is what a batch on an accelerator wants.
+where `unary` (B, 3, n, m) holds u at 0, ½ and 1, `down` (B, n − 1, m) and `across` (B, n, m − 1) hold c of
+each block and the one below or to its right. PuzzleMix's u_p are convex in the label, and so is the second
+term. Straight lines between the three labels then make a convex function on [0, 1]^{n×m} whose minimum is
+reached where every z_p is a label again, so no graph is needed (Murota, *Discrete Convex Analysis*, 2003).
+Steps that all blocks take at the same time find it, which suits a batch on an accelerator (Chambolle & Pock,
+*A First-Order Primal-Dual Algorithm for Convex Problems*, 2011).
 """
 
 from __future__ import annotations
@@ -82,10 +81,9 @@ def cuts(
 class _Blocks:
     """Blocks z (n, m, B), counted from ½, and the tension y (P, B) between each pair of neighbours.
 
-    Blocks follow their own cost and the tensions around them; each tension follows the difference of its two
-    blocks. The batch comes last, so that neighbours are whole rows of memory. All pairs lie in one tensor, so
-    that one operation does for both directions; each row and column of blocks begins and ends with a pair of
-    no strength, so that every block has two sides.
+    The batch comes last, so that neighbours are whole rows of memory. All pairs lie in one tensor, so that
+    one operation does for both directions; each row and column of blocks begins and ends with a pair of no
+    strength, so that every block has two sides.
     """
 
     def __init__(self, unary: Tensor, down: Tensor, across: Tensor) -> None:

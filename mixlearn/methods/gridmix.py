@@ -43,8 +43,10 @@ def gridmix(
     [[1, 1, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
     """
     height, width = check_pixels(images)
-    _check_range("cells", cells, 1, None)
-    _check_range("window", window, 0, 1)
+    if not 1 <= cells[0] <= cells[1]:
+        raise ValueError(f"cells must satisfy 1 ≤ least ≤ most, got {tuple(cells)}")
+    if not 0 <= window[0] <= window[1] <= 1 or not window[1]:
+        raise ValueError(f"window must satisfy 0 ≤ least ≤ most ≤ 1, most above 0, got {tuple(window)}")
     partner, share = given_or_drawn(lam, partner, len(images), alpha, per_image, generator)
     share = share.cpu()  # where masks are made, so a λ given on an accelerator is read once
     n = len(share)
@@ -68,10 +70,3 @@ def _in_holes(size: int, start: Tensor, length: Tensor, cell: Tensor, hole: Tens
     place = torch.arange(size) - start[:, None]
     inside = (place >= 0) & (place < length[:, None])
     return inside & (place % cell[:, None] < hole[:, None])
-
-
-def _check_range(name: str, given: tuple[float, float], low: float, high: float | None) -> None:
-    least, most = given
-    if not low <= least <= most or most <= 0 or (high is not None and most > high):
-        end = "" if high is None else f" ≤ {high}"
-        raise ValueError(f"{name} must satisfy {low} ≤ least ≤ most{end}, got {tuple(given)}")

@@ -12,7 +12,7 @@ from mixlearn.core.checks import in_words, takes
 from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.random_mix import RandomMix
 from mixlearn.methods.saliency import gradient_saliency
-from mixlearn.nets.taps import bare
+from mixlearn.nets.taps import bare, logits_of
 
 Guide = Callable[[Any, Tensor, Tensor], Tensor]
 
@@ -65,10 +65,10 @@ class Guided(Mixing):
 
         saliency = look if isinstance(self.mix, RandomMix) else look(images)
         mixed, targets = self.mixed(self.mix, images, labels, generator, saliency=saliency)
-        return {"mixed_labels": self.loss(model(mixed.images), self.smoothed(targets))}
+        return {"mixed_labels": self.loss(logits_of(model(mixed.images)), self.smoothed(targets))}
 
     def __repr__(self) -> str:
-        return f"Guided({in_words(self.mix)}, {in_words(self.guide)})"
+        return self._in_words(in_words(self.mix), in_words(self.guide))
 
 
 def _dtype(net: Any, images: Tensor) -> torch.dtype:

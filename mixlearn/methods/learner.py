@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import in_words
+from mixlearn.core.checks import as_count, check_range, in_words
 from mixlearn.core.labels import cross_entropy, smooth, soft_cross_entropy
 from mixlearn.core.plan import Mixed
+from mixlearn.nets.taps import logits_of
 
 Draws = torch.Generator | None  # the source of all that is drawn, on the CPU; None is torch's default one
 Terms = dict[str, Tensor]  # scalars by name
@@ -25,19 +25,19 @@ Momentum = float | Callable[[float], float]
 Buffers = Literal["averaged", "own"]
 
 
-@runtime_checkable
-class Learner(Protocol):
+class Learner:
     """How a batch becomes named loss terms, which `fit` adds up, and what else `fit` asks of a learner.
 
     To write one, inherit from `Learner` and write `__call__`; the other hooks have defaults. A learner with
     weights of its own inherits from `nn.Module` first and writes `forward`: `fit` trains and saves its
     weights too. In each step `fit` calls `advance`, then the learner, and after the optimiser's step
-    `after_step`. In one process it takes the terms from `in_parts`, in several from the call itself, so a
-    learner that has both must give the same terms. After training, `deployed` says which network predicts.
+    `after_step`. After training, `deployed` says which network predicts.
 
     Attributes:
+        term_names: the names of all terms, so that `fit` checks `ablate` before it trains; None where they
+            are not known in advance.
         reads_labels: False if the learner ignores labels.
-        compares: True where images of a batch are compared, so that a batch of one image says nothing.
+        compares: True where images of a batch are compared, so that a last batch of one image is refused.
 
     >>> class Halves(Learner):
     ...     def __call__(self, model, images, labels, *, generator=None):
@@ -46,24 +46,26 @@ class Learner(Protocol):
     {'left': 0.5, 'right': 2.5}
     """
 
+    term_names: tuple[str, ...] | None = None
     reads_labels: ClassVar[bool] = True
-    compares: ClassVar[bool] = False
+    compares: bool = False
     #: While `fit` runs, the context for the learner's own passes, in the precision of the run.
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws) -> Terms:
-        """The loss terms of a batch, their weights in.
+        """The loss terms of a batch, already weighted.
 
         Args:
             model: the network, perhaps wrapped. images: (B, C, H, W). labels: (B,) class ids, or (B, C).
             generator: source of all that the learner draws.
         """
-        ...
+        raise NotImplementedError
 
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
     ) -> Iterator[Terms]:
-        """The same terms part by part; `fit` takes each part's gradient before it asks for the next."""
+        """The same terms part by part: in one process `fit` takes the gradient of each part before it asks
+        for the next. Where a subclass has rewritten the call alone, `fit` takes that."""
         yield self(model, images, labels, generator=generator)
 
     def advance(self, progress: float) -> None:
@@ -75,7 +77,12 @@ class Learner(Protocol):
         return None
 
     def deployed(self, model: Any) -> Any:
-        """The network that predicts after training, given the one that was trained."""
+        """The network that predicts after training, given the one that was trained.
+
+        Where this is a `Twin`'s, it is frozen: its weights need no gradient, and its running means do not
+        move. `mixlearn.train.finetune.with_new_head` makes a copy that trains. To keep the head, copy the
+        network, call `requires_grad_()` and set the momentum of its batch normalisation back to 0.1.
+        """
         return model
 
     def unused(self, model: Any) -> list[nn.Module]:
@@ -89,11 +96,13 @@ def check_callable(name: str, function: Any, arguments: str) -> None:
         raise TypeError(f"{name} must be a function ({arguments}), got {type(function).__name__}")
 
 
-def tell(mix: Any, progress: float) -> None:
-    """Set `progress`, from 0 to 1, of a mix that has it, or of each in a mapping."""
-    for one in mix.values() if isinstance(mix, Mapping) else (mix,):
-        if hasattr(one, "progress"):
-            one.progress = progress
+def set_progress(mix: Any, progress: float) -> None:
+    """Set `progress`, from 0 to 1, of a mix that has it, of each in a mapping, of the mix in a `partial`."""
+    inner = mix.values() if isinstance(mix, Mapping) else [mix.func] if isinstance(mix, partial) else []
+    for one in inner:
+        set_progress(one, progress)
+    if hasattr(mix, "progress"):
+        mix.progress = progress
 
 
 class Plain(Learner):
@@ -111,22 +120,24 @@ class Plain(Learner):
     {'labels': tensor(1.3863)}
     """
 
+    term_names: tuple[str, ...] | None = ("labels",)
     smooths: ClassVar[bool] = True  # whether its labels can be smoothed
     shown: ClassVar[tuple[str, ...]] = ()  # its settings, for records
 
     def __init__(
         self, num_classes: int | None = None, smoothing: float = 0.0, loss: Loss | None = None
     ) -> None:
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing must lie in [0, 1), got {smoothing}")
+        check_range("[0, 1)", smoothing=smoothing)
         if loss is not None:
             check_callable("loss", loss, "logits, targets")
-        self.num_classes, self.smoothing, self.loss = num_classes, smoothing, loss
+        self.num_classes = None if num_classes is None else as_count(num_classes, "num_classes", 1)
+        self.smoothing, self.loss = smoothing, loss
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
+        logits = logits_of(model(images))
         if self.loss is None:
-            return {"labels": cross_entropy(model(images), labels, self.smoothing)}
-        return {"labels": self.loss(model(images), self.smoothed(labels))}
+            return {"labels": cross_entropy(logits, labels, self.smoothing)}
+        return {"labels": self.loss(logits, self.smoothed(labels))}
 
     def smoothed(self, targets: Tensor) -> Tensor:
         """Soft labels (B, C) with the learner's share of each spread over all classes."""
@@ -134,8 +145,7 @@ class Plain(Learner):
 
     def __repr__(self) -> str:
         names = (*self.shown, *(name for name in ("smoothing", "loss") if getattr(self, name)))
-        given = {name: getattr(self, name) for name in names}
-        return in_words(partial(type(self), **given)) if given else f"{type(self).__name__}()"
+        return in_words(partial(type(self), **{name: getattr(self, name) for name in names}))
 
 
 class Mixing(Plain):
@@ -156,6 +166,7 @@ class Mixing(Plain):
     """
 
     loss: Loss
+    term_names = ("mixed_labels",)
 
     def __init__(
         self, mix: Mix, num_classes: int | None = None, smoothing: float = 0.0, loss: Loss | None = None
@@ -165,12 +176,12 @@ class Mixing(Plain):
         self.mix = mix
 
     def advance(self, progress: float) -> None:
-        """Tell a mix with an attribute `progress`, such as a `RandomMix`, how far training has come."""
-        tell(self.mix, progress)
+        """Set `progress` of a mix that has it, such as a `RandomMix`."""
+        set_progress(self.mix, progress)
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         mixed, targets = self.mixed(self.mix, images, labels, generator)
-        return {"mixed_labels": self.loss(model(mixed.images), self.smoothed(targets))}
+        return {"mixed_labels": self.loss(logits_of(model(mixed.images)), self.smoothed(targets))}
 
     def mixed(
         self, mix: Mix, images: Tensor, labels: Tensor, generator: Draws, **options: Any
@@ -184,52 +195,22 @@ class Mixing(Plain):
         return mixed, mixed.targets
 
     def __repr__(self) -> str:
-        loss = "" if self.loss is soft_cross_entropy else f", loss={in_words(self.loss)}"
-        return f"{type(self).__name__}({in_words(self.mix)}{loss})"
+        return self._in_words(in_words(self.mix))
 
-
-class Unlabelled(nn.Module, Learner):
-    """A learner that never reads a label; a subclass says by `terms` what it asks of a batch.
-
-    It needs a network with `features`, a `head` and a tap "pool", and `augment(images, generator=…)`, which
-    makes a view.
-    """
-
-    reads_labels = False
-
-    def __init__(self, net: Any, augment: Callable[..., Tensor], smoothing: float) -> None:
-        super().__init__()
-        name = type(self).__name__
-        if not hasattr(net, "features") or "pool" not in getattr(net, "stages", ()):
-            raise TypeError(
-                f"{name} needs a network with `features` and a tap 'pool', got {type(net).__name__}; "
-                "networks made elsewhere get them by ml.nets.Tapped(net)"
-            )
-        check_callable("augment", augment, "images, *, generator")
-        if smoothing:
-            raise ValueError(f"{name} reads no labels; smoothing must be 0, got {smoothing}")
-        self.augment = augment
-
-    def forward(self, model: Any, images: Tensor, labels: Any = None, *, generator: Draws = None) -> Terms:
-        """The terms of a batch, whatever its labels."""
-        return self.terms(model, images, generator)
-
-    @abstractmethod
-    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
-        """What a learner of this kind asks of a batch."""
-
-    def unused(self, model: Any) -> list[nn.Module]:
-        """The network's head."""
-        return [getattr(model, "module", model).head]
+    def _in_words(self, *settings: str) -> str:
+        """These settings, then smoothing and loss where they are not the usual ones."""
+        smoothing = [f"smoothing={self.smoothing}"] if self.smoothing else []
+        loss = [] if self.loss is soft_cross_entropy else [f"loss={in_words(self.loss)}"]
+        return f"{type(self).__name__}({', '.join([*settings, *smoothing, *loss])})"
 
 
 class Twin(nn.Module):
     """Copies of modules, given by name, that follow them: θ′ ← m θ′ + (1 − m) θ after every step.
 
     The twin's weights need no gradient, but gradients pass through it to its input. In training its batch
-    normalisation uses the batch it sees, as that of the originals does. With `buffers="averaged"` running
-    means and the like follow as the weights do, and the twin's own passes leave them alone; "own" leaves them
-    to those passes, as AutoMix's released code does. `momentum` is m, or a function of progress.
+    normalisation uses the batch it sees. With `buffers="averaged"` running means follow like weights, for
+    which the batch norm's momentum is 0, in copies of the twin too; with "own" the twin's passes update them,
+    as in AutoMix's released code. `momentum` is m in [0, 1], or a function of progress.
 
     >>> layer = nn.Linear(1, 1, bias=False)
     >>> twin = Twin({"layer": layer}, momentum=0.75)
@@ -246,8 +227,7 @@ class Twin(nn.Module):
         self.schedule = momentum if callable(momentum) else None
         self.momentum = momentum(0.0) if callable(momentum) else momentum
         self.buffers_rule = buffers
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {self.momentum}")
+        check_range("[0, 1]", momentum=self.momentum)
         if buffers not in ("averaged", "own"):
             raise ValueError(f"buffers must be 'averaged' or 'own', got {buffers!r}")
         self.copies = nn.ModuleDict({name: deepcopy(module) for name, module in modules.items()})
@@ -258,22 +238,21 @@ class Twin(nn.Module):
         for module in self.copies.modules():
             if buffers == "averaged" and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 0.0  # of its running means
-        wholes = [copy for copy in self.copies.values() if copy.training]
-        self.still = tuple(
-            part for whole in wholes for part in whole.modules() if not part.training
-        )  # frozen
+        training = [copy for copy in self.copies.values() if copy.training]
+        self.frozen = [module for copy in training for module in copy.modules() if not module.training]
 
     def __getitem__(self, name: str) -> Any:
         return self.copies[name]
 
     def advance(self, progress: float) -> None:
-        """Take the momentum of this moment of training; whoever evaluated the twin may have left it so."""
+        """The momentum of this step, and training mode again, in case the twin was evaluated meanwhile."""
         if self.training:
             self.copies.train()
-            for part in self.still:
-                part.training = False
+            for module in self.frozen:
+                module.training = False
         if self.schedule is not None:
             self.momentum = self.schedule(progress)
+            check_range("[0, 1]", momentum=self.momentum)
 
     @torch.no_grad()
     def follow(self, modules: dict[str, nn.Module]) -> None:
@@ -290,9 +269,9 @@ class Twin(nn.Module):
 
 
 def slow_down(progress: float, start: float = 0.999, end: float = 0.999999, hold: float = 0.1) -> float:
-    """AutoMix's momentum: constant for the first share of training, then it rises to its end as a cosine.
+    """AutoMix's momentum: constant for the share `hold` of training, then a cosine up to `end`.
 
-    The cosine is that of the whole of training, so that m jumps a little where it sets in.
+    The cosine is that of the whole of training, so m jumps a little where it sets in.
 
     >>> [round(slow_down(progress), 6) for progress in (0, 0.05, 0.1, 0.5, 1)]
     [0.999, 0.999, 0.999024, 0.999499, 0.999999]
@@ -303,7 +282,7 @@ def slow_down(progress: float, start: float = 0.999, end: float = 0.999999, hold
 def interleaved(first: Tensor, *others: Tensor) -> Tensor:
     """Rows of n batches (B, …) in turn, (nB, …): the first of each, the second of each, and so on.
 
-    Batch normalisation in several processes, or on several devices, then sees all in each share.
+    Processes or devices that each take a slice then see all batches in it.
     """
     for other in others:
         if first.shape != other.shape:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import in_words
-from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
-from mixlearn.nets.taps import Only, bare, check_taps
+from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms, check_callable
+from mixlearn.nets.taps import Only, bare, check_taps, logits_of
 
 
 class MixingInside(Mixing):
     """Soft cross-entropy with features mixed at one stage of the network, chosen anew for each batch.
 
-    With `cutmix` this is Feature CutMix, with `mixup` Manifold Mixup. The plan is drawn at the stage, at the
-    size of its features.
+    With `cutmix` this is Feature CutMix, with `mixup` Manifold Mixup. The plan is drawn at the
+    size of the stage's features.
 
     Args:
         mix: as for `Mixing`; or for each stage a method of its own, as in
@@ -36,6 +36,8 @@ class MixingInside(Mixing):
     ['mixed_labels']
     """
 
+    mix: Any  # a dict, by stage
+
     def __init__(
         self,
         mix: Mix | Mapping[str, Mix],
@@ -50,9 +52,11 @@ class MixingInside(Mixing):
             stages = list(mix)
         if isinstance(stages, str) or not stages:
             raise ValueError(f"stages must be one or more names of taps, got {stages!r}")
-        self.ways = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
-        super().__init__(self.ways[stages[0]], num_classes, smoothing, loss)
-        self.stages = tuple(stages)
+        mixes = dict(mix) if isinstance(mix, Mapping) else dict.fromkeys(stages, mix)
+        for one in mixes.values():
+            check_callable("mix", one, "images, labels, *, generator")
+        super().__init__(mixes[stages[0]], num_classes, smoothing, loss)
+        self.mix, self.stages = mixes, tuple(stages)
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         check_taps(model, "MixingInside")
@@ -64,15 +68,14 @@ class MixingInside(Mixing):
         targets: list[Tensor] = []
 
         def tap(stage: str, features: Tensor) -> Tensor:
-            mixed, soft = self.mixed(self.ways[stage], features, labels, generator)
+            mixed, soft = self.mixed(self.mix[stage], features, labels, generator)
             targets.append(soft)
             return mixed.images
 
-        logits = model(images, tap=Only(chosen, tap))
+        logits = logits_of(model(images, tap=Only(chosen, tap)))
         if not targets:
             raise ValueError(f"the network never called its tap {chosen!r}, so nothing was mixed")
         return {"mixed_labels": self.loss(logits, self.smoothed(targets[0]))}
 
     def __repr__(self) -> str:
-        ways = ", ".join(f"{stage}: {in_words(way)}" for stage, way in self.ways.items())
-        return f"MixingInside({ways})"
+        return self._in_words(*(f"{stage}: {in_words(mix)}" for stage, mix in self.mix.items()))

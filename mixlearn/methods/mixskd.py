@@ -1,4 +1,4 @@
-"""MixSKD: what a network says of two images and what it says of their mixture learn from each other."""
+"""MixSKD: a network's interpolated predictions of two images and those of their mixture teach each other."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import as_count
+from mixlearn.core.checks import as_count, check_range
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
 from mixlearn.core.plan import MixPlan
-from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved, tell
+from mixlearn.methods.learner import Draws, Learner, Mix, Terms, dealt, interleaved, set_progress
 from mixlearn.methods.mixup import mixup
-from mixlearn.nets.taps import Tapped, check_taps, initialise, read
+from mixlearn.nets.taps import Tapped, check_taps, initialise, logits_of, read
 
 TERMS = ("labels", "mixed", "features", "critic", "branches", "teacher")
 
@@ -24,11 +24,11 @@ TERMS = ("labels", "mixed", "features", "critic", "branches", "teacher")
 def distillation(
     student: Tensor, teacher: Tensor, *, temperature: float = 4.0, scaled: bool = True
 ) -> Tensor:
-    """T² · KL(teacher ‖ student) of softened answers (B, classes), averaged over the batch.
+    """T² · KL(teacher ‖ student) of logits (B, classes) softened by T, averaged over the batch.
 
-    A temperature T above 1 evens both out, so that the small probabilities count too: they say which classes
-    look alike. Gradients of softened answers fall with 1 / T²; the factor T² (`scaled`) makes up for it. The
-    teacher is taken as it is: no gradient reaches it.
+    A temperature T above 1 makes small probabilities count, which show which classes look alike. Gradients
+    of softened predictions fall with 1 / T²; `scaled` multiplies by T² to undo that. No gradient reaches the
+    teacher.
 
     Source: Hinton, Vinyals & Dean, *Distilling the Knowledge in a Neural Network*, 2015.
     """
@@ -37,8 +37,7 @@ def distillation(
             f"student and teacher must both have shape (B, classes), got {tuple(student.shape)} and "
             f"{tuple(teacher.shape)}"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    check_range("(0, inf)", temperature=temperature)
     log_p = (student.float() / temperature).log_softmax(1)
     log_q = (teacher.detach().float() / temperature).log_softmax(1)
     divergence = F.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
@@ -46,29 +45,26 @@ def distillation(
 
 
 def both_ways(one: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """Each answer learns from the other, which is held fixed."""
-    forth = distillation(one, other, temperature=temperature)
-    return forth + distillation(other, one, temperature=temperature)
+    """Distillation of two logits (B, classes) from each other."""
+    first = distillation(one, other, temperature=temperature)
+    return first + distillation(other, one, temperature=temperature)
 
 
 class Views(NamedTuple):
-    """What K branches say of a batch; the last branch is the network itself.
-
-    `maps` holds K feature maps (B, C, h, w), all of one shape, and `logits` K answers (B, classes).
-    """
+    """K feature maps (B, C, h, w) and K logits (B, classes) of K branches; the last is the network itself."""
 
     maps: Sequence[Tensor]
     logits: Sequence[Tensor]
 
     def blended(self, plan: MixPlan) -> Views:
-        """The same, interpolated by the shares of a plan: λ v + (1 − λ) v[partner]."""
+        """Both interpolated by the weights of a plan: λ v + (1 − λ) v[partner]."""
         return Views([plan.blend(one) for one in self.maps], [plan.blend(one) for one in self.logits])
 
 
 class SelfTeacher(nn.Module):
-    """Answers from the feature maps of all branches together: side by side, one linear map, mean, head.
+    """Logits from the feature maps of all branches: concatenated, one linear map, mean over places, head.
 
-    Without normalisation and rectification, as the released code has it.
+    Without normalisation and ReLU, as in the released code.
     """
 
     def __init__(self, channels: int, branches: int, num_classes: int, *, generator: Draws = None) -> None:
@@ -87,9 +83,9 @@ class SelfTeacher(nn.Module):
 
 
 class Critic(nn.Module):
-    """Tells interpolated features from those of a mixture: two linear layers on the mean over places.
+    """Discriminates interpolated features from a mixture's: two linear layers on the mean over places.
 
-    The paper's answer has two numbers and here one.
+    It has one output where the paper has two.
     """
 
     def __init__(self, channels: int, hidden: int = 128, *, generator: Draws = None) -> None:
@@ -121,27 +117,26 @@ def mixskd_terms(
     - "labels": cross-entropy of every branch on the images as they are.
     - "mixed": that of every branch on mixtures, and of the self-teacher on interpolated and on mixed maps.
     - "features": squared distance of interpolated and mixed maps; gradients reach both.
-    - "critic": whether the critics tell the two apart: the mean cross-entropy over interpolated maps, plus
-      that over mixed maps. The released code takes one mean over both, which is half as much.
-    - "branches": each branch but the last learns its interpolated answer from its answer to the mixture, and
-      the other way round; the one learnt from is held fixed.
-    - "teacher": the network's interpolated answer learns from the teacher's on mixed maps, and its answer to
-      the mixture from the teacher's on interpolated maps.
+    - "critic": cross-entropy of the critics, the mean over interpolated maps plus that over mixed maps. The
+      released code takes one mean over both, which is half as much.
+    - "branches": in each branch but the last, the interpolated logits and those of the mixture are distilled
+      from each other.
+    - "teacher": the network's interpolated logits are distilled from the teacher's on mixed maps, and its
+      logits of the mixture from the teacher's on interpolated maps.
 
     Args:
-        clean, mixed: what the branches say of the images and of their mixtures.
+        clean, mixed: of the images, and of their mixtures.
         plan: of the mixtures.
         labels: (B,) class ids.
         teacher: `SelfTeacher`, or any module from maps to logits.
         critics: a `Critic` for each branch.
         temperature: T of all distillation.
         adversarial: reverse the critics' gradient, so that the maps learn to fool them. By default the maps
-            learn to be told apart, as in the released code.
+            learn to be distinguished, as in the released code.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.7, 0.4]))
     >>> views = Views([torch.rand(2, 8, 4, 4)] * 3, [torch.rand(2, 5)] * 3)
-    >>> parts = SelfTeacher(8, 3, 5), [Critic(8)] * 3
-    >>> list(mixskd_terms(views, views, plan, torch.tensor([0, 4]), *parts))
+    >>> list(mixskd_terms(views, views, plan, torch.tensor([0, 4]), SelfTeacher(8, 3, 5), [Critic(8)] * 3))
     ['labels', 'mixed', 'features', 'critic', 'branches', 'teacher']
     """
     counts = [len(part) for part in (clean.maps, clean.logits, mixed.maps, mixed.logits, critics)]
@@ -151,7 +146,8 @@ def mixskd_terms(
     targets = plan.soften(labels, clean.logits[0].shape[1])  # (B, classes)
     from_between, from_mixed = teacher(between.maps), teacher(mixed.maps)
     maps = list(zip(between.maps, mixed.maps, strict=True))
-    *branches, own = zip(between.logits, mixed.logits, strict=True)
+    *branches, last = zip(between.logits, mixed.logits, strict=True)
+    distil = partial(distillation, temperature=temperature)
     return {
         "labels": _total([cross_entropy(one.float(), labels) for one in clean.logits]),
         "mixed": _total(
@@ -159,28 +155,23 @@ def mixskd_terms(
         ),
         "features": _total([(a.float() - b.float()).square().mean() for a, b in maps]),
         "critic": _total(
-            [_told_apart(critic, *pair, adversarial) for critic, pair in zip(critics, maps, strict=True)]
+            [_critic_loss(critic, *pair, adversarial) for critic, pair in zip(critics, maps, strict=True)]
         ),
         "branches": _total([both_ways(*pair, temperature) for pair in branches]),
-        "teacher": distillation(own[0], from_mixed, temperature=temperature)
-        + distillation(own[1], from_between, temperature=temperature),
+        "teacher": distil(last[0], from_mixed) + distil(last[1], from_between),
     }
 
 
-def _told_apart(critic: nn.Module, between: Tensor, mixed: Tensor, adversarial: bool) -> Tensor:
+def _critic_loss(critic: nn.Module, between: Tensor, mixed: Tensor, adversarial: bool) -> Tensor:
     """Binary cross-entropy of a critic, interpolated maps counting as 1 and mixed ones as 0."""
     if adversarial:  # the same values, but gradients turn their sign on the way back
         between, mixed = (2 * one.detach() - one for one in (between, mixed))
-    first, second, entropy = (
-        critic(between).float(),
-        critic(mixed).float(),
-        F.binary_cross_entropy_with_logits,
-    )
-    return entropy(first, torch.ones_like(first)) + entropy(second, torch.zeros_like(second))
+    bce, first, second = F.binary_cross_entropy_with_logits, critic(between).float(), critic(mixed).float()
+    return bce(first, torch.ones_like(first)) + bce(second, torch.zeros_like(second))
 
 
-def _total(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts)).sum() if parts else torch.zeros(())
+def _total(losses: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).sum() if losses else torch.zeros(())
 
 
 def stages_of(net: Any) -> tuple[str, ...]:
@@ -197,7 +188,7 @@ def stages_of(net: Any) -> tuple[str, ...]:
 
 
 def branch_points(net: Any) -> tuple[int, ...]:
-    """After how many stages a branch leaves: all but the last, of a ViT after each quarter of its layers.
+    """After which stages branches leave: all but the last, of a ViT after each quarter of its layers.
 
     >>> import mixlearn as ml
     >>> branch_points(ml.nets.resnet(18, 4, width=4)), branch_points(ml.nets.vit(4, size=8, dim=12, depth=8))
@@ -217,10 +208,10 @@ def as_map(features: Tensor) -> Tensor:
 
 
 class Branch(nn.Module):
-    """The layers that a network has left after a stage, with first weights of their own, and a head.
+    """A network's layers after stage number `after`, with new first weights, and a head.
 
-    `branch(features)` gives a map, of the shape of the network's last stage, and logits. `branch.stage` is
-    the tap whose features it is given, that of the stage number `after`.
+    `branch(features)` takes features of the tap `branch.stage` and returns a map, of the shape of the
+    network's last stage, and logits.
     """
 
     def __init__(self, net: Any, after: int, *, generator: Draws = None) -> None:
@@ -243,20 +234,19 @@ class Branch(nn.Module):
         hidden = self.rest(features)  # (B, C, h, w), or tokens (B, N, C)
         if hidden.dim() == 3:
             return as_map(hidden), self.head(self.last(hidden)[:, 0])
-        even = hidden if isinstance(self.last, nn.Identity) else F.relu(self.last(hidden))
-        return hidden, self.head(even.mean((2, 3)))
+        last = hidden if isinstance(self.last, nn.Identity) else F.relu(self.last(hidden))
+        return hidden, self.head(last.mean((2, 3)))
 
 
 class MixSKD(nn.Module, Learner):
-    """Trains a network with side branches, a self-teacher and critics, all dropped in the end.
+    """Trains a network with side branches, a self-teacher and critics, which are not needed to predict.
 
-    Each step sends the images and their mixtures through the network together. What the branches say of the
-    images is interpolated and held against what they say of the mixtures; see `mixskd_terms`. To predict, use
-    the network itself.
+    Each step sends the images and their mixtures through the network together. The branches' maps and logits
+    of the images are interpolated and compared with those of the mixtures; see `mixskd_terms`.
 
     Args:
         net: the network that is to be trained: residual, with `groups` (`Tapped` ones of torchvision and timm
-            too), or a ViT. Only looked at and copied.
+            too), or a ViT. It is only copied here.
         mix: makes pairs; None takes Mixup.
         alpha: of Mixup where `mix` is None.
         temperature: T of all distillation.
@@ -279,6 +269,8 @@ class MixSKD(nn.Module, Learner):
     ['labels', 'mixed', 'features', 'critic', 'branches', 'teacher']
     """
 
+    term_names = TERMS
+
     def __init__(
         self,
         net: Any,
@@ -299,6 +291,8 @@ class MixSKD(nn.Module, Learner):
             raise ValueError(f"weights are of {', '.join(TERMS)}, got {', '.join(weights or {})}")
         if smoothing:
             raise ValueError(f"MixSKD's labels are its own; smoothing must be 0, got {smoothing}")
+        check_range("[0, inf)", **self.weights)
+        check_range("(0, inf)", temperature=temperature)
         self.mix = partial(mixup, alpha=alpha) if mix is None else mix
         self.temperature, self.adversarial = temperature, adversarial
         points, channels, self.num_classes = branch_points(net), net.head.in_features, net.head.out_features
@@ -311,21 +305,21 @@ class MixSKD(nn.Module, Learner):
         self.critics.requires_grad_(critics_learn)
 
     def advance(self, progress: float) -> None:
-        """Tell the mix how far training has come."""
-        tell(self.mix, progress)
+        set_progress(self.mix, progress)
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
-        """The six terms of a batch of images (B, C, H, W) with class ids (B,), each by its weight."""
         mixed = self.mix(images, labels, num_classes=self.num_classes, generator=generator)
         stages = [str(branch.stage) for branch in self.side]
         both = interleaved(images, mixed.images)  # (2B, C, H, W)
         logits, features = read(model, both, *stages, self.final)
         with self.autocast():
             pairs = [branch(features[stage]) for branch, stage in zip(self.side, stages, strict=True)]
-            pairs.append((as_map(features[self.final]), logits))  # (2B, C, h, w), (2B, classes)
-            halves = [(dealt(maps, 2), dealt(answers, 2)) for maps, answers in pairs]
-            views = [Views([maps[k] for maps, _ in halves], [said[k] for _, said in halves]) for k in (0, 1)]
-            options: dict[str, Any] = {"temperature": self.temperature, "adversarial": self.adversarial}
-            parts = self.teacher, list(self.critics)
-            terms = mixskd_terms(views[0], views[1], mixed.plan, labels, *parts, **options)
+            pairs.append((as_map(features[self.final]), logits_of(logits)))  # (2B, C, h, w), (2B, classes)
+            maps, answers = ([dealt(one, 2) for one in each] for each in zip(*pairs, strict=True))
+            clean, blended = (Views([m[k] for m in maps], [a[k] for a in answers]) for k in (0, 1))
+            terms = mixskd_terms(
+                *(clean, blended, mixed.plan, labels, self.teacher, list(self.critics)),
+                temperature=self.temperature,
+                adversarial=self.adversarial,
+            )
         return {name: self.weights[name] * term for name, term in terms.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.boxes import box_area
+from mixlearn.core.checks import check_range
 from mixlearn.core.each import EachPlan
 from mixlearn.core.plan import BoxPlan, MixPlan, PatchPlan
 from mixlearn.methods.comixup import CellPlan
@@ -17,14 +18,13 @@ from mixlearn.methods.puzzlemix import PuzzlePlan
 
 CONVERT = 'boxes as (x, y, width, height) are converted by torchvision.ops.box_convert(boxes, "xywh", "xyxy")'
 IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leave each pixel where it was
-Part = tuple[int, Tensor, Tensor]  # an image, its boxes (n, 4) as far as they are seen, and what share, (n,)
 
 
 class Objects(NamedTuple):
     """The objects of one image: `boxes` (n, 4) in pixels, `labels` (n,), and how much is `visible` (n,).
 
-    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64, so what else is known
-    of it, such as a mask or a crowd flag, can be looked up. A mask also loses what `plan.masks` covers.
+    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64, so that its mask or
+    crowd flag can be looked up. A mask also loses what `plan.masks` covers.
     """
 
     boxes: Tensor
@@ -40,21 +40,20 @@ def mix_objects(
     """The object boxes of mixed images.
 
     `visible` is the mean, over an object's box, of the masks that show its image: under CutMix the share of
-    the box that is not covered, or that came along; under Mixup λ for the image's own objects and 1 − λ for
-    its partner's, which a detector's loss may take as weights. Where whole rows or columns at the edge of a
-    box show nothing of the object, the box shrinks to what remains.
+    the box that is seen, under Mixup λ for the image's own objects and 1 − λ for its partner's. A detector's
+    loss may take it as a weight. Rows and columns at the edge of a box that show nothing are cut off.
 
     Args:
         plan: of any method that leaves pixels in place, also that of a `RandomMix` batch that was not mixed.
         boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
             integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
-            that rounding has put up to half a pixel outside the image are cut off at its edge.
+            up to half a pixel outside the image are clipped.
         labels: for each image the classes of its objects, (n,).
         least: drop an object of which less than this share is visible, in [0, 1].
 
     Returns:
-        For each image `Objects`: its own remaining objects, then those of the images mixed into it. Whole
-        pixels come back as int64, half precision as float32, in which areas cannot overflow.
+        For each image `Objects`: its own remaining objects, then those of the images mixed into it. Integer
+        boxes come back as int64, half precision as float32, in which areas cannot overflow.
 
     Raises:
         TypeError: a plan that moves pixels (ResizeMix, SnapMix, AlignMix, PuzzleMix with transport).
@@ -74,34 +73,31 @@ def mix_objects(
                 f"plan must leave pixels in place, as those of mixup, cutmix and mask methods do, got "
                 f"{type(one).__name__}, which moves or resizes them (puzzlemix: take move=None)"
             )
-    if not 0 <= least <= 1:
-        raise ValueError(f"least must lie in [0, 1], got {least}")
+    check_range("[0, 1]", least=least)
     height, width = plan.size if isinstance(plan, BoxPlan) else plan.masks.shape[-2:]
     size = None if height == width == 1 else (height, width)  # Mixup's plans fit any size
     boxes, labels = _checked(boxes, labels, len(plan), size)
     mixed = []
-    for i, parts in enumerate(_boxed(plan, boxes) if isinstance(plan, BoxPlan) else _masked(plan, boxes)):
-        seen, share = (torch.cat(each) for each in zip(*(part[1:] for part in parts), strict=True))
-        whose = labels[i].device
-        source = torch.cat([torch.full((len(boxes[j]),), j, device=whose) for j, *_ in parts])
-        row = torch.cat([torch.arange(len(boxes[j]), device=whose) for j, *_ in parts])
-        classes = torch.cat([labels[j] for j, *_ in parts])
-        kept = (share >= least) & (share > 0)
-        mixed.append(Objects(seen[kept], classes[kept], share[kept], source[kept], row[kept]))
+    for i, sources in enumerate(plan.sources.T.tolist()):
+        seen: dict[int, tuple[Tensor, Tensor]] = {}  # of each source: its boxes (n, 4), how visible (n,)
+        for j in dict.fromkeys(sources):
+            if isinstance(plan, BoxPlan):
+                hole = plan.boxes[i].to(boxes[j].device) if sources[1] != i else boxes[j].new_zeros(4)
+                seen[j] = _outside(boxes[j], hole) if j == i else _inside(boxes[j], hole)
+            else:
+                same = [k for k, other in enumerate(sources) if other == j]
+                seen[j] = _under(boxes[j], plan.masks[same, i, 0].sum(0).to(boxes[j].device))
+        corners, visible = (torch.cat(each) for each in zip(*seen.values(), strict=True))
+        device = labels[i].device
+        source = torch.cat([torch.full((len(boxes[j]),), j, device=device) for j in seen])
+        row = torch.cat([torch.arange(len(boxes[j]), device=device) for j in seen])
+        classes = torch.cat([labels[j] for j in seen])
+        kept = (visible >= least) & (visible > 0)
+        mixed.append(Objects(corners[kept], classes[kept], visible[kept], source[kept], row[kept]))
     return mixed
 
 
 # ----------------------------------------------------------------------------------------- what is still seen
-def _boxed(plan: BoxPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
-    """For each image its own objects outside the pasted box, and its partner's inside: no mask is made."""
-    for i, (hole, source) in enumerate(zip(plan.boxes, plan.partner.tolist(), strict=True)):
-        if source == i:  # its own partner: as it was
-            yield [(i, boxes[i], torch.ones(len(boxes[i]), device=boxes[i].device))]
-        else:
-            here = hole.to(boxes[i].device)
-            yield [(i, *_outside(boxes[i], here)), (source, *_inside(boxes[source], here))]
-
-
 def _inside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
     """The part of each box (n, 4) in the hole (4,), and its share of the box."""
     low = torch.maximum(boxes[:, :2], hole[:2])
@@ -124,17 +120,6 @@ def _outside(boxes: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
 def _share(area: Tensor, boxes: Tensor) -> Tensor:
     whole = box_area(boxes)
     return torch.where(whole > 0, area / torch.where(whole > 0, whole, 1), 0.0)
-
-
-def _masked(plan: MixPlan, boxes: Sequence[Tensor]) -> Iterator[list[Part]]:
-    """For each image the objects of all its sources, as far as their masks show them."""
-    for i, sources in enumerate(plan.sources.T.tolist()):
-        parts = []
-        for source in dict.fromkeys(sources):
-            same = [k for k, other in enumerate(sources) if other == source]
-            mask = plan.masks[same, i, 0].sum(0).to(boxes[source].device)  # (H, W)
-            parts.append((source, *_under(boxes[source], mask)))
-        yield parts
 
 
 def _under(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,13 +179,11 @@ def _checked(
 
 def _as_corners(given: Any, i: int, size: tuple[int, int] | None) -> Tensor:
     """A plain tensor of corners, of boxes that may say their own format and the size of their image."""
-    canvas, style = (
-        getattr(given, "canvas_size", None),
-        getattr(getattr(given, "format", None), "name", "XYXY"),
-    )
+    canvas = getattr(given, "canvas_size", None)
+    style = getattr(getattr(given, "format", None), "name", "XYXY")
     plain = given.as_subclass(Tensor)
-    roomy = torch.promote_types(plain.dtype, torch.float32) if plain.is_floating_point() else torch.int64
-    plain = plain.to(roomy)  # a type that holds areas
+    dtype = torch.promote_types(plain.dtype, torch.float32) if plain.is_floating_point() else torch.int64
+    plain = plain.to(dtype)  # a type that holds areas
     if canvas is not None and size is not None and tuple(canvas) != tuple(size):
         raise ValueError(
             f"image {i}: boxes are for an image of (H, W) = {tuple(canvas)}, the mixed images have "

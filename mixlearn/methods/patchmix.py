@@ -1,4 +1,4 @@
-"""PatchMix: mixtures of the patches of several images, and a learner that asks for all of them."""
+"""PatchMix: mixtures of patches of several images, and a contrastive learner that finds all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import as_count, check_generator, check_pixels, is_count
+from mixlearn.core.checks import as_count, check_generator, check_patch, check_pixels, check_range, is_count
 from mixlearn.core.labels import smooth
 from mixlearn.core.plan import Mixed, MixPlan, PatchPlan, apply_plan
 from mixlearn.methods.contrast import Contrast, contrastive_loss, rising
@@ -28,26 +28,18 @@ def patchmix(
 ) -> Mixed:
     """Patches of M consecutive images of the batch, each in its place: a random share 1 / M of each.
 
-    The T patches are shuffled, the same way for all images, and cut into M groups of ⌊T / M⌋. Group g of
-    mixture i comes from image i + g of the batch, counted round; with M > B an image comes again. What M
-    leaves over of T stays the image's own, and counts in its label.
+    The T patches are shuffled, the same way for all images, and split into M groups of ⌊T / M⌋. Group g of
+    mixture i comes from image (i + g) mod B. Patches left over stay the image's own, and count in its label.
 
     Args:
         images: (B, C, H, W), or any float tensor (B, …, H, W); in any units. Not changed.
-        labels, num_classes, generator: as for `mixup`. For learning without labels the targets are
-            `plan.source_matrix()`.
-        patch: height and width of a patch in pixels; those of the network's patches, usually.
-        parts: M, or several of which one is drawn for the batch.
+        labels, num_classes, generator: as for `mixup`. Without labels, targets are `plan.source_matrix()`.
+        patch: height and width of a patch in pixels, usually those of the network's patches.
+        parts: M in 1…T, or several of which one is drawn for the batch.
         order: (T,) a permutation of the patches, in place of the shuffle.
 
-    Returns:
-        `Mixed(images, targets, plan)`, the plan a `PatchPlan`.
-
-    Raises:
-        TypeError: integer images, float class ids.
-        ValueError: a patch that does not divide the image, M below 1 or above T, no permutation.
-
-    Source: Shen et al., *Inter-Instance Similarity Modeling for Contrastive Learning*, 2023.
+    Returns `Mixed(images, targets, plan)`, the plan a `PatchPlan`. Source: Shen et al., *Inter-Instance
+    Similarity Modeling for Contrastive Learning*, 2023.
 
     >>> images = torch.arange(3.).view(3, 1, 1, 1).expand(3, 1, 2, 4)
     >>> mixed = patchmix(images, patch=1, parts=3, order=range(8))
@@ -57,11 +49,8 @@ def patchmix(
     """
     height, width = check_pixels(images)
     check_generator(generator)
-    if patch < 1 or height % patch or width % patch:
-        raise ValueError(
-            f"patch must divide height and width, got patch {patch} for {height} × {width} pixels"
-        )
-    count = (height // patch) * (width // patch)  # T
+    rows, columns = check_patch(patch, height, width)
+    count = rows * columns  # T
     number = _drawn(parts, generator)  # M
     if not 1 <= number <= count:
         raise ValueError(f"parts must lie in 1…{count}, the number of patches, got {number}")
@@ -93,10 +82,7 @@ def _drawn(parts: Any, generator: Draws) -> int:
 
 
 class Encoded(NamedTuple):
-    """What was said of one view of a batch: of its images, and of its mixtures; (B, D) each.
-
-    What no term asks for may be None.
-    """
+    """Queries or keys of one view: of its images and of its mixtures, (B, D) each; unneeded ones are None."""
 
     images: Tensor | None = None
     mixed: Tensor | None = None
@@ -122,36 +108,35 @@ def patchmix_terms(
       W₂·W₁ᵀ.
 
     Args:
-        queries: of view 1 and of view 2. Asked for: images of view 1 and mixtures of view 2.
-        keys: of view 1 and of view 2. Asked for: both of view 1, and images of view 2.
+        queries: of view 1 and of view 2. Needed: images of view 1 and mixtures of view 2.
+        keys: of view 1 and of view 2. Needed: both of view 1, and images of view 2.
         plans: of the mixtures of view 1 and of view 2, which have their own patches.
         weight: of each of the last two terms.
         temperature: τ, by which cosine similarities are divided.
-        symmetric: the mean with the views exchanged, which asks for all.
-        origin_smoothing: label smoothing ε of the targets of "origin". The paper has none; the released code
-            has 0.1 there, and none in the other two terms.
+        symmetric: the mean with the views exchanged, which needs all queries and keys.
+        origin_smoothing: label smoothing ε of the targets of "origin": 0.1 in the released code.
 
     >>> plan = patchmix(torch.rand(4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).plan
     >>> view = Encoded(torch.eye(4), plan.source_matrix())
     >>> patchmix_terms((view, view), (view, view), (plan, plan))
     {'origin': tensor(0.0200), 'mix_to_origin': tensor(0.3609), 'mix_to_mix': tensor(0.7039)}
     """
+    check_range("[0, inf)", weight=weight)
     if symmetric:
-        ways = [
-            patchmix_terms(*sides, weight=weight, temperature=temperature, origin_smoothing=origin_smoothing)
-            for sides in ((queries, keys, plans), (queries[::-1], keys[::-1], plans[::-1]))
-        ]
-        return {name: (ways[0][name] + ways[1][name]) / 2 for name in ways[0]}
+        options: dict[str, Any] = {"weight": weight, "temperature": temperature}
+        options["origin_smoothing"] = origin_smoothing
+        one = patchmix_terms(queries, keys, plans, **options)
+        other = patchmix_terms(queries[::-1], keys[::-1], plans[::-1], **options)
+        return {name: (one[name] + other[name]) / 2 for name in one}
     image, mixture = _needed(queries[0].images, "queries"), _needed(queries[1].mixed, "queries")
-    other = _needed(keys[1].images, "keys")
-    own, own_mixed = _needed(keys[0].images, "keys"), _needed(keys[0].mixed, "keys")
+    key, mixed_key = _needed(keys[0].images, "keys"), _needed(keys[0].mixed, "keys")
+    other_key = _needed(keys[1].images, "keys")
     first, second = (plan.source_matrix() for plan in plans)  # W₁, W₂: (B, B)
-    itself = _smooth_eye(image, other, origin_smoothing)
     find = partial(contrastive_loss, temperature=temperature)
     return {
-        "origin": find(image, other, itself),
-        "mix_to_origin": weight * find(mixture, own, second),
-        "mix_to_mix": weight * find(mixture, own_mixed, second @ first.T),
+        "origin": find(image, other_key, _smooth_eye(image, other_key, origin_smoothing)),
+        "mix_to_origin": weight * find(mixture, key, second),
+        "mix_to_mix": weight * find(mixture, mixed_key, second @ first.T),
     }
 
 
@@ -163,20 +148,16 @@ def crop_terms(
     temperature: float = 0.2,
     origin_smoothing: float = 0.0,
 ) -> Terms:
-    """What small crops ask besides (multi-crop): each finds its image in both views, mixtures all of theirs.
+    """The terms of small crops (multi-crop): means over the sets of crops, sums over the two views.
 
-    - "crops": each crop finds the key of its image in view 1, and that in view 2.
-    - "mixed_crops": each mixture of crops finds the keys of its images in either view.
-
-    Over the sets of crops the terms are means, over the views sums.
+    - "crops": each crop finds the key of its image.
+    - "mixed_crops": each mixture of crops finds the keys of its images.
 
     Args:
-        crops: what was said of each set of crops, one crop of every image: of the crops, and of their
-            mixtures.
+        crops: queries of each set of crops, which holds one crop of every image.
         keys: (B, D) of the images of view 1, and of view 2.
         plans: of the mixtures, one for each set.
-        temperature: τ, by which cosine similarities are divided.
-        origin_smoothing: label smoothing ε of the targets of "crops"; 0.1 in the released code.
+        temperature, origin_smoothing: as for `patchmix_terms`; the latter smooths "crops".
 
     Source: the authors' code of PatchMix; crops of two sizes are from Caron et al., *SwAV*, NeurIPS 2020.
     """
@@ -186,8 +167,8 @@ def crop_terms(
     for crop, plan in zip(crops, plans, strict=True):
         image, mixture = _needed(crop.images, "crops"), _needed(crop.mixed, "crops")
         for key in keys:
-            itself = _smooth_eye(image, key, origin_smoothing)
-            alone.append(contrastive_loss(image, key, itself, temperature=temperature))
+            eye = _smooth_eye(image, key, origin_smoothing)
+            alone.append(contrastive_loss(image, key, eye, temperature=temperature))
             mixed.append(contrastive_loss(mixture, key, plan.source_matrix(), temperature=temperature))
     return {
         "crops": torch.stack(alone).sum() / len(crops),
@@ -202,23 +183,23 @@ def _smooth_eye(queries: Tensor, keys: Tensor, epsilon: float) -> Tensor | None:
 
 def _needed(features: Tensor | None, side: str) -> Tensor:
     if features is None:
-        raise ValueError(f"{side} must hold what each term asks for, see `patchmix_terms`; got None")
+        raise ValueError(f"{side} must hold what each term needs, see `patchmix_terms`; got None")
     return features
 
 
 class PatchMix(Contrast):
-    """Images find their other view; mixtures of patches find all their images, and mixtures akin to them.
+    """Images find their other view; mixtures of patches find all their images, and related mixtures.
 
-    Both views are mixed, each with patches of its own but of the same images. The terms are those of
-    `patchmix_terms`: "origin", "mix_to_origin" and "mix_to_mix"; small crops add those of `crop_terms`.
+    Both views are mixed, with different patches of the same images. The terms are those of `patchmix_terms`:
+    "origin", "mix_to_origin" and "mix_to_mix"; small crops add those of `crop_terms`.
 
     Args:
         net: the network that is to be trained.
         parts: M, how many images make a mixture, or several of which one is drawn for each batch.
         patch: of the mixtures, in pixels; None takes that of the network, or 4 where it has none.
-        symmetric: the mean with the views exchanged; asks and answers twice as much.
-        origin_smoothing: label smoothing of "origin" and "crops", which the released code has: 0.1.
-        small: `small(images, generator=…)` makes small crops that ask besides, whole and mixed (multi-crop);
+        symmetric: the mean with the views exchanged, of twice as many queries and keys.
+        origin_smoothing: label smoothing of "origin" and "crops": 0.1 in the released code.
+        small: `small(images, generator=…)` makes small crops, further queries, whole and mixed (multi-crop);
             None goes without. The network must take images of their size, as `vit(any_size=True)` does.
         crops: how many of each image.
         predictor, momentum: as for `Contrast`, here as published; momentum=None makes keys with the network
@@ -252,32 +233,30 @@ class PatchMix(Contrast):
         super().__init__(net, predictor=predictor, momentum=momentum, **others)
         if small is not None:
             check_callable("small", small, "images, *, generator")
-        if crops < 1:
-            raise ValueError(f"crops must be at least 1, got {crops}; small=None goes without")
-        self.patch: int = getattr(net, "patch", 4) if patch is None else patch
-        if self.patch < 1:
-            raise ValueError(f"patch must be at least 1 pixel, got {self.patch}")
-        if not 0 <= origin_smoothing <= 1:
-            raise ValueError(f"origin_smoothing must lie in [0, 1], got {origin_smoothing}")
+        check_range("[0, 1]", origin_smoothing=origin_smoothing)
+        self.patch = as_count(getattr(net, "patch", 4) if patch is None else patch, "patch", 1)
         self.parts, self.symmetric, self.origin_smoothing = parts, symmetric, origin_smoothing
-        self.small, self.crops = small, crops
+        self.small, self.crops = small, as_count(crops, "crops", 1)
+        self.term_names = ("origin", "mix_to_origin", "mix_to_mix")
+        if small is not None:
+            self.term_names += ("crops", "mixed_crops")
 
     def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
         one, two = self.views(images, generator)
         first = patchmix(one, patch=self.patch, parts=self.parts, generator=generator)
         number = len(first.plan.sources)  # the same M for both
         second = patchmix(two, patch=self.patch, parts=number, generator=generator)
-        asking = [one, second.images, *((two, first.images) if self.symmetric else ())]
-        answering = [one, first.images, two, *((second.images,) if self.symmetric else ())]
-        queries, keys = self.encoded(model, asking, answering)
-        back = (queries[3], queries[2], keys[3]) if self.symmetric else (None, None, None)
+        to_query = [one, second.images, *((two, first.images) if self.symmetric else ())]
+        to_key = [one, first.images, two, *((second.images,) if self.symmetric else ())]
+        queries, keys = self.encoded(model, to_query, to_key)
+        more = (queries[3], queries[2], keys[3]) if self.symmetric else (None, None, None)
+        options = {"temperature": self.temperature, "origin_smoothing": self.origin_smoothing}
         terms = patchmix_terms(
-            (Encoded(queries[0], back[0]), Encoded(back[1], queries[1])),
-            (Encoded(keys[0], keys[1]), Encoded(keys[2], back[2])),
+            (Encoded(queries[0], more[0]), Encoded(more[1], queries[1])),
+            (Encoded(keys[0], keys[1]), Encoded(keys[2], more[2])),
             (first.plan, second.plan),
-            temperature=self.temperature,
             symmetric=self.symmetric,
-            origin_smoothing=self.origin_smoothing,
+            **options,
         )
         if self.small is None:
             return terms
@@ -285,10 +264,5 @@ class PatchMix(Contrast):
         mixed = [patchmix(crop, patch=self.patch, parts=number, generator=generator) for crop in crops]
         together = [torch.cat(crops), torch.cat([one.images for one in mixed])]  # all crops in one call
         alone, mixtures = (part.chunk(self.crops) for part in self.encoded(model, together)[0])
-        return terms | crop_terms(
-            [Encoded(*pair) for pair in zip(alone, mixtures, strict=True)],
-            (keys[0], keys[2]),
-            [one.plan for one in mixed],
-            temperature=self.temperature,
-            origin_smoothing=self.origin_smoothing,
-        )
+        encoded = [Encoded(*pair) for pair in zip(alone, mixtures, strict=True)]
+        return terms | crop_terms(encoded, (keys[0], keys[2]), [one.plan for one in mixed], **options)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_batch, check_pixels
+from mixlearn.core.checks import check_batch, check_pixels, check_range
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, fetched, laid_out_as, pick, sent
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
@@ -39,10 +39,10 @@ def puzzle_energy(
 ) -> Energy:
     """The energy of masks z in {0, ½, 1} for pairs of images; z is the image's own share of a block.
 
-    Saliency (B, n, m) that is not seen costs what it is: z of the other's, 1 − z of the own. Neighbours that
-    differ cost β̂ (z_p − z_q)², with β̂ = β / 16n. A seam, of `colour_seams`, costs γβ̂ times the step in
-    colour across it. And labels are drawn to λ, (B,) or (1,), as two throws of a coin that shows λ are:
-    −η/n² · log P. (Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 4–6; the values from the authors' code.)
+    Hidden saliency (B, n, m) costs z of the other's and 1 − z of the own. Neighbours that differ cost
+    β̂ (z_p − z_q)², with β̂ = β / 16n, and γβ̂ times the step in colour across them, of `colour_seams`. The
+    prior −η/n² · log P is that of two throws of a coin that shows λ, (B,) or (1,). (Kim, Choo & Song, *Puzzle
+    Mix*, ICML 2020, eq. 4–6; the values from the authors' code.)
     """
     batch, n, m = own.shape
     scale = beta / (16 * max(n, m))
@@ -69,9 +69,9 @@ def colour_seams(own: Tensor, other: Tensor, n: int, m: int) -> tuple[Tensor, Te
     """Mean steps in colour across the borders of n × m blocks of two images (B, C, H, W).
 
     Down (B, 4, n − 1, m) and across (B, 4, n, m − 1). The four are own|own, own|other, other|own and
-    other|other for the first and the second block, in units of four standard deviations of `own`, which for
-    photographs are about the range from black to white. The released code divides by the whole range [0, 1]
-    and averages 4 × 4 pixels first, which makes steps somewhat smaller; the masks hardly change.
+    other|other for the first and the second block, in units of four standard deviations of `own`, about the
+    range of a photograph. The released code divides by the whole range [0, 1] and averages 4 × 4 pixels
+    first, so its steps are somewhat smaller; the masks hardly change.
     """
     unit = 4 * own.float().std().clamp_min(1e-6)
     return _rows(own, other, n, m) / unit, _rows(own.mT, other.mT, m, n).mT / unit
@@ -91,20 +91,19 @@ def _rows(own: Tensor, other: Tensor, n: int, m: int) -> Tensor:
 def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8) -> Tensor:
     """Move salient blocks to where they are seen: (B, n·m), for each place the block that stands there.
 
-    A block that stands at p and came from q gains its saliency s_q if p is seen, and pays `cost` · d(p, q),
-    the squared distance in units of the grid's sides. `saliency` and `seen`, above 0 where the mask shows the
-    image, are (B, n, m). It is worked out on the CPU: an accelerator would wait at each exchange.
+    A block at p that came from q gains its saliency s_q if p is seen, and pays `cost` · d(p, q), the squared
+    distance in units of the grid's sides. `saliency` and `seen`, above 0 where the mask shows the image, are
+    (B, n, m). It runs on the CPU.
 
-    This is the optimum of Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7. The released code returns no
-    permutation: a block that is displaced vanishes at no cost, so more blocks move, and hidden places end up
-    empty. At the paper's cost, 0.8, the two hardly differ where the image is seen.
+    This is the optimum of Kim, Choo & Song, *Puzzle Mix*, ICML 2020, eq. 7. In the released code a displaced
+    block vanishes at no cost, so more blocks move, and hidden places end up empty. At the paper's cost, 0.8,
+    the two hardly differ where the image is seen.
 
     >>> saliency = torch.tensor([[[0.1, 0.1, 0.8]]])
     >>> transport(saliency, torch.tensor([[[0, 1, 0]]]), cost=0.2).tolist()      # the last goes to the middle
     [[0, 2, 1]]
     """
-    if not cost >= 0:
-        raise ValueError(f"cost must be at least 0, got {cost}")
+    check_range("[0, inf)", cost=cost)
     device = saliency.device
     saliency, seen = fetched(saliency, seen)  # how many exchanges there are depends on the values
     if not bool(torch.isfinite(saliency).all()):
@@ -142,12 +141,11 @@ def grid_distance(n: int, m: int) -> Tensor:
 
 
 def assignment(profit: Tensor, prices: Tensor | None = None) -> Tensor:
-    """The block of each place, (B, N), one to one and of greatest total profit, for B tables (B, N, N).
+    """The block of each place, (B, N), one to one and of greatest total profit (B, N, N): place p, block q.
 
-    `profit` is that of place p with block q, and finite. Every place starts with its own block. Where prices
-    (B, N) can be found at which all are content, that is the optimum; each place that is not then finds the
-    cheapest chain of exchanges that makes it so. (Jonker & Volgenant, *A Shortest Augmenting Path Algorithm
-    for Dense and Sparse Linear Assignment Problems*, Computing 38, 1987.)
+    Every place starts with its own block, which is optimal where all are content at some prices (B, N) of
+    blocks. Each place that is not gets a block by the cheapest chain of exchanges. (Jonker & Volgenant, *A
+    Shortest Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems*, Computing 38, 1987.)
 
     >>> assignment(torch.tensor([[[1., 5., 0.], [0., 4., 3.], [0., 0., 0.]]])).tolist()
     [[1, 2, 0]]

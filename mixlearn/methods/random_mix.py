@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlearn.core.checks import check_generator, check_images, check_labels, in_words, takes
+from mixlearn.core.checks import check_generator, check_images, check_labels, check_range, in_words, takes
 from mixlearn.core.each import EachPlan, each
 from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.learner import set_progress
 from mixlearn.methods.saliency import Saliency
 
 Mix = Callable[..., Mixed]
@@ -26,10 +27,11 @@ class RandomMix:
         p: probability that a batch is mixed at all; otherwise it passes with one-hot labels and the
             identity plan. A function of the progress of training, from 0 to 1, makes a schedule:
             `p=lambda t: t` mixes more and more. `fit` with `Mixing`, and `MixBatches`, keep `mix.progress`
-            up to date; a `MixCollate` cannot. In a loop of your own set it before each call.
+            up to date; a `MixCollate` cannot. In a loop of your own set it before each call. Methods with an
+            attribute `progress` of their own, such as a schedule of α, get it too.
         num_classes: for integer labels.
-        per_image: each image draws whether it is mixed and by which method, instead of the batch. Each method
-            that some image drew mixes the whole batch once. The plan is one plan for all.
+        per_image: each image, not the batch, draws whether it is mixed and by which method. Each method that
+            was drawn mixes the whole batch once, and one plan holds all.
 
     >>> import mixlearn as ml
     >>> mix = RandomMix([ml.mixup, ml.cutmix], odds=[1, 3], p=0.5, num_classes=4)
@@ -57,12 +59,23 @@ class RandomMix:
             )
         if any(not math.isfinite(odd) or odd < 0 for odd in self.odds) or sum(self.odds) == 0:
             raise ValueError(f"odds must be finite, not negative, and not all 0, got {self.odds}")
-        if not callable(p) and not 0 <= p <= 1:
-            raise ValueError(f"p must lie in [0, 1], got {p}")
+        if not callable(p):
+            check_range("[0, 1]", p=p)
         self.p, self.num_classes, self.per_image, self.progress = p, num_classes, per_image, 0.0
 
+    @property
+    def progress(self) -> float:
+        """How far training has come, from 0 to 1."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: float) -> None:
+        self._progress = progress
+        for method in self.methods:
+            set_progress(method, progress)
+
     def probability(self) -> float:
-        """p now: the number, or what its schedule says at the present progress."""
+        """p now: the number, or that of its schedule at the present progress."""
         p = float(self.p(self.progress) if callable(self.p) else self.p)
         if not 0 <= p <= 1:
             raise ValueError(f"p must lie in [0, 1], its schedule gave {p} at progress {self.progress:.3f}")
@@ -77,11 +90,8 @@ class RandomMix:
         saliency: Saliency | None = None,
         generator: torch.Generator | None = None,
     ) -> Mixed:
-        """Mix a batch: images (B, C, H, W) and labels (B,) or (B, classes) → `Mixed`.
-
-        `num_classes` need not be given again; where it is, it takes the place of the one known. `saliency`
-        goes to those methods that take it.
-        """
+        """Mix images (B, C, H, W) with labels (B,) or (B, classes). `num_classes` replaces the known one,
+        `saliency` goes to those methods that take it."""
         num_classes = self.num_classes if num_classes is None else num_classes
         check_images(images)
         check_generator(generator)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.boxes import box_area
-from mixlearn.core.checks import check_pixels, readable
+from mixlearn.core.checks import check_pixels, check_size, readable
 from mixlearn.core.draw import given_or_drawn
 from mixlearn.core.fast import Fill, laid_out_as, sent, spans
-from mixlearn.core.plan import BoxPlan, Mixed, apply_plan
+from mixlearn.core.plan import BoxPlan, Mixed, apply_plan, with_old_name
 from mixlearn.methods.cutmix import as_boxes
 
 
@@ -22,6 +22,7 @@ class ResizePlan(BoxPlan):
     taken: Tensor
     _stay: ClassVar[tuple[str, ...]] = (*BoxPlan._stay, "taken")
 
+    @with_old_name
     def __init__(
         self,
         partner: Tensor,
@@ -32,7 +33,7 @@ class ResizePlan(BoxPlan):
     ) -> None:
         super().__init__(partner, boxes, size, None, lam_drawn)
         whole = torch.tensor([[0, 0, size[1], size[0]]])
-        vars(self)["taken"] = whole if taken is None else taken  # the class is frozen
+        self._set(taken=whole if taken is None else taken)
 
     @property
     def scales(self) -> Tensor:
@@ -43,7 +44,7 @@ class ResizePlan(BoxPlan):
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
         """The images with what is taken of their partners in their boxes; (B, …, H, W) of any type."""
-        self._check_pixels(images)
+        check_size(images, len(self), self.size, "boxes")
         shared = len(self._given) == len(self.taken) == 1  # the same two boxes for all
         if not (readable(self._given) and readable(self.taken) and (shared or readable(self.partner))):
             return paste_resized(images, self.partner, self.boxes, self.taken)
@@ -72,8 +73,8 @@ def resizemix(
 ) -> Mixed:
     """Paste the whole partner, shrunk by τ, at a random place; the label's shares are those of the pixels.
 
-    A box cut from a photograph may show nothing but sky. The shrunken photograph always shows its object,
-    and no part of the box is ever clipped: λ = 1 − τ², up to whole pixels.
+    A cut box may show nothing but sky; a shrunken photograph shows its object. No box is clipped: λ = 1 − τ²,
+    up to whole pixels.
 
     Args:
         images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_ids, check_pixels
-from mixlearn.nets.taps import bare, evaluation, staged
+from mixlearn.nets.taps import bare, evaluation, logits_of, staged
 
 Saliency = Tensor | Callable[[Tensor], Tensor]
 
@@ -27,8 +27,8 @@ def saliency_of(saliency: Saliency, images: Tensor) -> Tensor:
 def spectral_residual(images: Tensor, *, size: int = 64, sigma: float = 2.5) -> Tensor:
     """Saliency without a network: what is unusual in the image's own spectrum.
 
-    The logarithm of a natural image's amplitudes falls smoothly with frequency. What sticks out of its local
-    mean, the residual, belongs to what is unusual; put back with the old phases, it lights up where that is.
+    The log amplitudes of a natural image fall smoothly with frequency. Their residual from the local mean,
+    transformed back with the old phases, is large where the image is unusual.
 
     Args:
         images: (B, C, H, W) float, in any units.
@@ -86,7 +86,7 @@ def gradient_saliency(
     full = torch.autocast(device, enabled=False) if half else nullcontext()
     with evaluation(model), torch.enable_grad(), full:
         inputs = images.detach().clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(model(inputs), as_ids(labels)), inputs)
+        (slope,) = torch.autograd.grad(loss(logits_of(model(inputs)), as_ids(labels)), inputs)
     return normalised(slope.float().square().mean(1, keepdim=True).sqrt())
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import check_generator
+from mixlearn.core.checks import check_generator, check_range
 from mixlearn.core.fast import sent
 from mixlearn.methods.automix import AutoMix, MixBlock
 from mixlearn.methods.learner import Draws, Terms
@@ -23,8 +23,7 @@ def bent(lam: Tensor, k: float = 0.25) -> Tensor:
     >>> [round(v, 3) for v in bent(torch.tensor([0., 0.1, 0.5, 0.9, 1.])).tolist()]
     [0.0, 0.182, 0.5, 0.818, 1.0]
     """
-    if not k >= 0:
-        raise ValueError(f"k must be at least 0, got {k}")
+    check_range("[0, inf]", k=k)
     return (4 / 3 * lam**3 - 2 * lam**2 + (k + 1) * lam) / (k + 1 / 3)
 
 
@@ -55,13 +54,13 @@ class SAMixBlock(MixBlock):
             self.key = nn.Linear(2 * channels, inner)
             self.hidden, self.norm = nn.Linear(channels, inner), nn.BatchNorm1d(inner)
             self.value = nn.Linear(inner, 1)
-        for layer, spread in {self.look: std, self.key: std, self.hidden: 0.01, self.value: 0.01}.items():
-            nn.init.normal_(layer.weight, std=spread, generator=generator)
+        for layer, scale in {self.look: std, self.key: std, self.hidden: 0.01, self.value: 0.01}.items():
+            nn.init.normal_(layer.weight, std=scale, generator=generator)
             nn.init.zeros_(layer.bias)
 
-    def _scores(self, tokens: Tensor, share: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
-        share = (share if self.k is None else bent(share, self.k))[:, None, None]
-        own, other = tokens * (1 + share), tokens[partner] * (2 - share)  # (B, h·w, C)
+    def _scores(self, tokens: Tensor, lam: Tensor, partner: Tensor, swapped: bool = False) -> Tensor:
+        lam = (lam if self.k is None else bent(lam, self.k))[:, None, None]
+        own, other = tokens * (1 + lam), tokens[partner] * (2 - lam)  # (B, h·w, C)
         both = torch.cat([own, other], dim=2)  # (B, h·w, 2C)
         hidden = self.norm(self.hidden(other).flatten(0, 1)).view(*other.shape[:2], -1)
         queries, keys, values = self.look(both), self.key(both), self.value(F.elu(hidden))
@@ -105,10 +104,10 @@ class SAMix(AutoMix):
     """
 
     block_type: ClassVar[type[MixBlock]] = SAMixBlock
+    term_names = AutoMix.term_names  # still right, although `in_parts` is rewritten
 
     def __init__(self, net: Any, *, variance: float = 2.0, adjust: float = 0.25, **options: Any) -> None:
-        if not 0 <= adjust <= 1:
-            raise ValueError(f"adjust must lie in [0, 1], got {adjust}")
+        check_range("[0, 1]", adjust=adjust)
         super().__init__(net, variance=variance, **options)
         self.adjust, self._chance = adjust, 1.0
 
@@ -119,6 +118,6 @@ class SAMix(AutoMix):
         self._chance = torch.rand((), generator=generator).item()
         yield from super().in_parts(model, images, labels, generator=generator)
 
-    def _taught(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
-        masks = super()._taught(features, lam, partner, size)
+    def _net_masks(self, features: Tensor, lam: Tensor, partner: Tensor, size: tuple[int, int]) -> Tensor:
+        masks = super()._net_masks(features, lam, partner, size)
         return adjusted(masks, lam) if self._chance < self.adjust else masks

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlearn.core.checks import in_words
+from mixlearn.core.checks import check_range, in_words
 from mixlearn.core.plan import MixPlan
 from mixlearn.methods.learner import Draws, Loss, Mix, Mixing, Terms
 from mixlearn.methods.saliency import normalised
-from mixlearn.nets.taps import bare, read
+from mixlearn.nets.taps import bare, logits_of, read
 
 
 @torch.no_grad()
@@ -37,8 +37,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     """
     if attention.dim() != 3 or len(attention) != len(plan):
         raise ValueError(f"attention must have shape ({len(plan)}, n, m), got {tuple(attention.shape)}")
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must lie in [0, 1], got {share}")
+    check_range("[0, 1]", share=share)
     if attention.device.type == "cpu" and bool((attention < 0).any()):
         raise ValueError(f"attention must be at least 0, got {attention.min().item()}")
     parts, batch, _, height, width = plan.masks.shape
@@ -47,8 +46,7 @@ def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
     seen = F.interpolate(plan.masks.flatten(0, 1), size=attention.shape[1:], mode="nearest")
     looked = (seen.view(parts, batch, -1) * normalised(attention.float()[:, None]).flatten(1)).sum(2)
     weights = torch.lerp(plan.weights, looked.to(plan.weights), share)
-    asked = {} if plan.lam_drawn is None else {"lam_drawn": plan.lam_drawn}  # which may be made from λ
-    return plan.changed(weights=weights, **asked)
+    return plan.changed(weights=weights)
 
 
 class TransMixing(Mixing):
@@ -77,6 +75,7 @@ class TransMixing(Mixing):
         loss: Loss | None = None,
     ) -> None:
         super().__init__(mix, num_classes, smoothing, loss)
+        check_range("[0, 1]", share=share)
         self.share = share
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
@@ -90,8 +89,8 @@ class TransMixing(Mixing):
         logits, tokens = read(model, mixed.images, last)
         attention = inner.class_attention(tokens[last])  # (B, n, m)
         targets = transmix(mixed.plan, attention, self.share).soften(labels, targets.shape[1])
-        return {"mixed_labels": self.loss(logits, self.smoothed(targets))}
+        return {"mixed_labels": self.loss(logits_of(logits), self.smoothed(targets))}
 
     def __repr__(self) -> str:
-        share = "" if self.share == 0.5 else f", share={self.share}"
-        return f"TransMixing({in_words(self.mix)}{share})"
+        share = [] if self.share == 0.5 else [f"share={self.share}"]
+        return self._in_words(in_words(self.mix), *share)

@@ -8,23 +8,18 @@ from mixlearn.core.extras import moved
 from mixlearn.nets.drops import ShakeDrop, StochasticDepth
 from mixlearn.nets.mlp import MLP, mlp
 from mixlearn.nets.resnet import (
-    PyramidNet,
     ResNet,
     cifar_stem,
     imagenet_stem,
     parameter_count,
-    preact_resnet,
-    pyramidnet,
     resnet,
     strided_stem,
-    torchvision_resnet,
 )
 from mixlearn.nets.taps import Tap, Tapped
 from mixlearn.nets.vit import ViT, vit
 
 __all__ = [
     "MLP",
-    "PyramidNet",
     "ResNet",
     "ShakeDrop",
     "StochasticDepth",
@@ -35,14 +30,14 @@ __all__ = [
     "imagenet_stem",
     "mlp",
     "parameter_count",
-    "preact_resnet",
-    "pyramidnet",
     "resnet",
     "strided_stem",
-    "torchvision_resnet",
     "vit",
 ]
 
+MOVED = ["PyramidNet", "Staged", "preact_resnet", "pyramidnet"]  # to experiments
+MOVED += ["resnext", "torchvision_resnet", "wide_resnet"]
+
 
 def __getattr__(name: str) -> Any:
-    return moved(name, __name__, dict.fromkeys(("Staged", "resnext", "wide_resnet"), "experiments.nets"))
+    return moved(name, __name__, dict.fromkeys(MOVED, "experiments.nets"))

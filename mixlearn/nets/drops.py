@@ -1,7 +1,7 @@
 """Branches of a residual network switched off or shaken at random: stochastic depth and ShakeDrop.
 
-Both are modules put at the end of a block's branch, before the sum with the shortcut. `resnet` and
-`pyramidnet` make one for each block from `drop=StochasticDepth` or `drop=ShakeDrop`.
+Both are modules put at the end of a block's branch, before the sum with the shortcut. `resnet` makes one for
+each block from `drop=StochasticDepth` or `drop=ShakeDrop`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import check_generator, check_positive
+from mixlearn.core.checks import check_generator
 
 Drop = Callable[[float], nn.Module]
 
@@ -26,7 +26,6 @@ def survivals(blocks: int, last: float = 0.5) -> list[float]:
     >>> survivals(4)
     [0.875, 0.75, 0.625, 0.5]
     """
-    check_positive(blocks=blocks)
     last = _probability("the last survival", last)
     return [1 - (i + 1) / blocks * (1 - last) for i in range(blocks)]
 
@@ -34,14 +33,13 @@ def survivals(blocks: int, last: float = 0.5) -> list[float]:
 class StochasticDepth(nn.Module):
     """Drop a branch for each image with probability 1 − `survival`; at test, scale it by `survival`.
 
-    This is the published rule: training adds the branch whole or not at all, and the test's factor is
-    the share of images that had it. torchvision and timm divide by `survival` in training instead and
-    leave the branch as it is at test. The mean is the test's in both; the scale of the weights differs.
+    This is the published rule. torchvision and timm divide by `survival` in training instead and leave the
+    branch as it is at test, so the scale of the weights differs.
 
     Args:
         survival: probability p in (0, 1] that the branch stays.
-        generator: source of the draws, on the CPU, so that they are the same on every device; None draws
-            where the features lie, by torch's default one. It may be set later, as an attribute.
+        generator: source of the draws, on the CPU; None draws where the features lie, by torch's default one.
+            It may be set later, as an attribute.
 
     Source: Huang et al., *Deep Networks with Stochastic Depth*, ECCV 2016, eqs. 2 and 5.
 
@@ -56,9 +54,7 @@ class StochasticDepth(nn.Module):
         self.survival, self.generator = _probability("survival", survival), generator
 
     def forward(self, branch: Tensor) -> Tensor:
-        if not self.training:
-            return branch * self.survival
-        return self._drawn(branch)
+        return self._drawn(branch) if self.training else branch * self.survival
 
     def _drawn(self, branch: Tensor) -> Tensor:
         stays = self._uniform(branch, len(branch)) < self.survival  # (B, 1, …)
@@ -78,9 +74,8 @@ class ShakeDrop(StochasticDepth):
     """Multiply a branch by b + α − bα in training, and its gradient by b + β − bβ; at test, by `survival`.
 
     b is 1 with probability `survival`, one draw for the whole batch as in the published code; α is uniform
-    on [−1, 1] and β on [0, 1], one draw for each image, independent of each other. So a branch that
-    survives (b = 1) is used as it is, and any other goes forward by α and backward by β. The factor at
-    test is the mean of b + α − bα, which is `survival`. β is drawn in the forward pass.
+    on [−1, 1] and β on [0, 1], each drawn for each image in the forward pass. A branch that survives, b = 1,
+    is used as it is, and any other goes forward by α and backward by β.
 
     Args:
         survival: probability p in (0, 1] that b is 1.
@@ -117,6 +112,6 @@ class _Scale(torch.autograd.Function):
 
 
 def _probability(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1:
+    if not isinstance(value, Real) or not 0 < value <= 1:
         raise ValueError(f"{name} must be a probability in (0, 1], got {value!r}")
     return float(value)

@@ -1,4 +1,4 @@
-"""Taps: how the features inside a network are read and replaced, whoever made it and whatever wraps it.
+"""Taps: how the features inside a network are read and replaced, also in networks of other libraries.
 
 A network with taps has `stages`, the names of its taps, and takes `net(images, tap=tap)`. It then calls
 `features = tap(name, features)` at each stage, in order, and goes on with what comes back.
@@ -37,9 +37,8 @@ def quiet_draws() -> Iterator[None]:
 @contextmanager
 def evaluation(model: Any) -> Iterator[None]:
     """A network in evaluation mode for a while, each of its modules afterwards as it was."""
-    training = (
-        [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
-    )
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = [module for module in modules if module.training]
     try:
         if training:
             model.eval()
@@ -62,24 +61,32 @@ def initialise(net: nn.Module, generator: torch.Generator | None, zero_init: boo
 
 
 def bare(model: Any) -> Any:
-    """The network itself, without what Fabric, DistributedDataParallel or several processes put around it."""
+    """The network itself, without the wrappers of Fabric, DistributedDataParallel or several processes."""
     while isinstance(model, WRAPPERS) or type(model).__module__.startswith(WRAPPING):
         model = model.module
     return model
 
 
+def logits_of(output: Any) -> Any:
+    """The logits in what a network puts out, which may be a dict, as those of Hugging Face put out."""
+    if not isinstance(output, Mapping):
+        return output
+    for key in ("logits", "out", *(output if len(output) == 1 else ())):
+        if key in output:
+            return output[key]
+    raise TypeError(
+        f"a network that returns a dict must have 'logits' in it, got {', '.join(map(str, output))}"
+    )
+
+
 def check_taps(model: Any, who: str) -> None:
     """Refuse a network, wrapped or not, that has no taps; `who` needs them."""
     net = bare(model)
-    if isinstance(getattr(net, "stages", None), tuple):
-        return
-    if not isinstance(net, nn.Module) or takes(net.forward, "tap"):
-        return
-    raise TypeError(
-        f"{who} needs a network with taps, got {type(net).__name__}; networks made elsewhere get them by "
-        "ml.nets.Tapped(net), for torchvision's and timm's ResNets, or by "
-        "ml.nets.Tapped(net, stages={…}, head=…), which names the modules of any other network"
-    )
+    tapped = isinstance(getattr(net, "stages", None), tuple) or not isinstance(net, nn.Module)
+    if not tapped and not takes(net.forward, "tap"):
+        way = "ml.nets.Tapped(net) adds them to torchvision's and timm's ResNets, "
+        way += "ml.nets.Tapped(net, stages={…}, head=…) to any other network"
+        raise TypeError(f"{who} needs a network with taps, got {type(net).__name__}; {way}")
 
 
 class Only:
@@ -93,20 +100,18 @@ class Only:
 
 
 class _Found(Exception):
-    """Raised by a tap to end a pass whose rest nobody needs."""
+    """Raised by a tap to end a pass whose rest is not needed."""
 
 
 def read(
     model: Any, images: Tensor, *stages: str, whole: bool = True, tap: Tap | None = None
 ) -> tuple[Any, dict[str, Tensor]]:
-    """What a network puts out, and the features of some stages: the one way to read them.
+    """The output of a network with taps, and the features of some stages.
 
     Args:
-        model: a network with taps.
-        images: (B, C, H, W).
-        stages: the taps' names.
-        whole: finish the pass; else it ends when all are found, and puts out None.
-        tap: may look at the features of all stages on the way, and change them.
+        model: a network with taps. images: (B, C, H, W). stages: the taps' names.
+        whole: finish the pass; else it ends once all stages are read, and its output is None.
+        tap: may read and change the features of all stages on the way.
 
     >>> import mixlearn as ml
     >>> logits, features = read(ml.nets.resnet(8, 4, width=4), torch.zeros(2, 3, 8, 8), "stage2", "pool")
@@ -143,8 +148,6 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
     if stage not in there:
         raise ValueError(f"the network has the taps {', '.join(there)}, it has no {stage!r}")
     found = read(model, images, stage, whole=whole)[1]
-    if not found:
-        raise ValueError(f"the network never called its tap {stage!r}")
     features = found[stage]
     side = round((features.shape[1] - 1) ** 0.5)
     if features.dim() == 3 and side**2 == features.shape[1] - 1:  # a class token, then patches row by row
@@ -156,7 +159,7 @@ def staged(model: Any, images: Tensor, stage: str, whole: bool = False) -> Tenso
 
 @torch.no_grad()
 def stage_channels(net: nn.Module, stage: str, size: int) -> int:
-    """Channels of a stage's features for images of `size` × `size` pixels, found by looking at one."""
+    """Channels of a stage's features for images of `size` × `size` pixels, measured on an empty one."""
     check_taps(net, f"reading the features {stage!r}")
     first = next(p for p in net.parameters() if p.dim() == 4)
     with evaluation(net):
@@ -168,13 +171,13 @@ def stage_channels(net: nn.Module, stage: str, size: int) -> int:
 
 
 def pooled(model: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
-    """What the network's head is given, (B, features): its tap "pool"."""
-    check_taps(model, "reading what the head is given")
+    """The input of the network's head, (B, features): its tap "pool"."""
+    check_taps(model, "reading the features of its head")
     return read(model, images, "pool", tap=tap)[1]["pool"]
 
 
 def headed(model: Any, head: Any, images: Tensor, tap: Tap | None = None) -> Tensor:
-    """What another head, perhaps of another precision, says of what the network's own would be given."""
+    """The logits of another head, perhaps of another precision, in place of the network's own."""
     logits: Tensor = head(pooled(model, images, tap).to(head.weight.dtype))
     return logits
 
@@ -185,12 +188,7 @@ class WithHead(nn.Module):
     def __init__(self, net: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.net, self.head = net, head
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The network's taps."""
-        stages: tuple[str, ...] = self.net.stages  # type: ignore[assignment]
-        return stages
+        self.stages: tuple[str, ...] = net.stages  # type: ignore[assignment]
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
         return headed(self.net, self.head, images, tap)
@@ -200,13 +198,12 @@ RESNET = {"stem": "maxpool"} | {f"stage{i}": f"layer{i}" for i in range(1, 5)}
 
 
 class Tapped(nn.Module):
-    """A network made elsewhere, with taps: "input", what some of its modules put out, and "pool", what its
-    head is given.
+    """A network of another library with taps: "input", the output of some modules, "pool" before the head.
 
     Args:
         net: ends in a linear layer.
-        stages: for each tap's name the dotted name of the module whose output it shows, in the order in which
-            they run; None takes those of torchvision's and timm's ResNets, "stem" and "stage1" to "stage4".
+        stages: for each tap the dotted name of the module whose output it shows, in the order in which they
+            run; None takes those of torchvision's and timm's ResNets, "stem" and "stage1" to "stage4".
         head: dotted name of the linear layer.
 
     Raises:
@@ -241,30 +238,26 @@ class Tapped(nn.Module):
     def groups(self) -> list[nn.Module]:
         """The stages of a residual network of torchvision or timm, one after the other; others have none."""
         if self.places != RESNET:
-            raise AttributeError(
-                f"the stages of {type(self.net).__name__} are not known to follow each other"
-            )
+            name = type(self.net).__name__
+            raise AttributeError(f"the stages of {name} are not known to follow each other")
         return [self.net.get_submodule(place) for name, place in self.places.items() if name != "stem"]
 
     @property
     def last(self) -> nn.Module:
-        """What comes between the last of `groups` and the mean over places: nothing."""
+        """The layer between the last of `groups` and the mean over places: none."""
         return nn.Identity()
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:
-        places = () if tap is None else self.places.items()
-        tap = pass_on if tap is None else tap
-        hooks = [
-            self.net.get_submodule(place).register_forward_hook(partial(_after, tap, name))
-            for name, place in places
-        ]
-        hooks.append(self.head.register_forward_pre_hook(partial(_before, tap, "pool")))
+        if tap is None:
+            return self.net(images)
+        hooks = [self.head.register_forward_pre_hook(partial(_before, tap, "pool"))]
+        for name, place in self.places.items():
+            hooks.append(self.net.get_submodule(place).register_forward_hook(partial(_after, tap, name)))
         try:
-            logits: Tensor = self.net(tap("input", images))
+            return self.net(tap("input", images))
         finally:
             for hook in hooks:
                 hook.remove()
-        return logits
 
 
 def _after(tap: Tap, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -44,12 +44,9 @@ class ViT(nn.Module):
         num_classes: length of the logits.
         size, channels: height and width of the images in pixels, and their channels.
         patch: height and width of a patch in pixels; it divides `size`.
-        dim: numbers in a token.
-        depth: layers.
-        heads: attention heads; they divide `dim`.
+        dim, depth, heads: numbers in a token, layers, and attention heads, which divide `dim`.
         mlp_ratio: hidden units of the perceptron, in units of `dim`.
-        any_size: take square images of other sizes too, with positions read between the learnt ones
-            (bicubic); else they are refused.
+        any_size: take square images of other sizes too, with positions interpolated (bicubic).
         generator: source of the initial weights; None uses torch's default one.
 
     Source: Dosovitskiy et al., *An Image is Worth 16x16 Words*, ICLR 2021, eq. 1–4.
@@ -112,9 +109,8 @@ class ViT(nn.Module):
         if not self.any_size:
             raise ValueError(f"images must be {self.size} × {self.size}, got {tuple(images.shape)}")
         if height != width or height % self.patch:
-            raise ValueError(
-                f"images must be squares of whole patches of {self.patch} pixels, got {tuple(images.shape)}"
-            )
+            expected = f"squares of whole patches of {self.patch} pixels"
+            raise ValueError(f"images must be {expected}, got {tuple(images.shape)}")
         side, new = self.size // self.patch, height // self.patch
         grid = self.position[:, 1:].mT.unflatten(2, (side, side))  # (1, dim, side, side)
         grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
@@ -122,10 +118,9 @@ class ViT(nn.Module):
 
     @torch.no_grad()
     def class_attention(self, tokens: Tensor) -> Tensor:
-        """What the class token attends to in the last layer, mean over heads: (B, 1 + N, dim) → (B, n, n).
+        """Attention of the class token in the last layer, mean over heads: (B, 1 + N, dim) → (B, n, n).
 
-        Args:
-            tokens: as they enter the last layer.
+        `tokens` are those that enter the last layer.
         """
         query, key, _ = self.layers[-1].attended(tokens)  # type: ignore[operator]
         scores = query[:, :, :1] @ key.mT / query.shape[-1] ** 0.5  # (B, heads, 1, 1 + N)

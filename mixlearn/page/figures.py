@@ -1,4 +1,4 @@
-"""All figures of the book. Each takes what is to be seen and returns a `Picture` that says it in words.
+"""The book's figures. Each takes data and returns a `Picture`, whose alternative text describes them.
 
 >>> import torch, mixlearn as ml
 >>> images = torch.rand(2, 3, 32, 32)
@@ -9,40 +9,23 @@ Picture: An equation of pictures: cat times its mask plus dog times its mask is 
 from typing import Any
 
 from mixlearn.core.extras import moved
-from mixlearn.page.figures_images import batch, images, plan, retrieval
-from mixlearn.page.figures_models import between, boundary, plane, reliability
-from mixlearn.page.figures_numbers import bars, beta_family, label_lines, lam_histogram
-from mixlearn.page.figures_runs import Cell, curves, differences, frontier
+from mixlearn.page.figures_images import batch, images, plan
+from mixlearn.page.figures_models import between, boundary, reliability
+from mixlearn.page.figures_numbers import Cell, bars, curves, differences
+from mixlearn.page.figures_runs import dots
 from mixlearn.page.style import Picture, style
 from mixlearn.page.tables import gains, records, table
 from mixlearn.train.records import Table
 
 __all__ = [
-    "Cell",
-    "Picture",
-    "Table",
-    "bars",
-    "batch",
-    "beta_family",
-    "between",
-    "boundary",
-    "curves",
-    "differences",
-    "frontier",
-    "gains",
-    "images",
-    "label_lines",
-    "lam_histogram",
-    "plan",
-    "plane",
-    "records",
-    "reliability",
-    "retrieval",
-    "style",
-    "table",
-]
+    "Cell", "Picture", "Table", "bars", "batch", "between", "boundary", "curves", "dots",
+    "differences", "gains", "images", "plan", "records", "reliability", "style", "table",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    gone = {"beta_density": "beta_family", "comparison": "records", "strip": "images"}
-    return moved(name, __name__, {old: f"ml.figures.{new}" for old, new in gone.items()})
+    drawn = "ml.figures.style and matplotlib, as chapter {} of the book does"
+    gone = {"comparison": "ml.figures.records", "strip": "ml.figures.images"}
+    second = "beta_density", "beta_family", "frontier", "label_lines", "lam_histogram"
+    gone |= dict.fromkeys(second, drawn.format(2))
+    return moved(name, __name__, gone | {"plane": drawn.format(6), "retrieval": drawn.format(7)})

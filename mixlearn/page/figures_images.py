@@ -1,4 +1,4 @@
-"""Figures of images: a grid, a mixed batch, one mixture as an equation, and what a search has found."""
+"""Figures of images: a grid, a mixed batch, and one mixture as an equation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 ROW, SIGN = 0.85, 0.24  # inches: the words at the left of a batch, a sign of an equation
-NAME, COUNT, GAP, APART, HEAD = 1.15, 0.72, 0.06, 0.2, 0.3  # inches, of a search
-MOST = 20  # images found, in a row
 
 
 def pixels(
@@ -207,13 +205,12 @@ def plan(
             _tile(figure, left, top, width, height, image, colour)
             middle = left + width / 2
             look.write(figure, middle, top - 0.05, above, ha="center", va="bottom", size=10, parse_math=True)
-            look.fit(
-                look.write(figure, middle, top + height + 0.05, below, ha="center", va="top", color=colour),
-                step,
+            words = look.write(
+                figure, middle, top + height + 0.05, below, ha="center", va="top", color=colour
             )
-            look.write(
-                figure, left + width + SIGN / 2, top + height / 2, sign, ha="center", va="center", size=12
-            )
+            look.fit(words, step)
+            beside = left + width + SIGN / 2, top + height / 2
+            look.write(figure, *beside, sign, ha="center", va="center", size=12)
 
         for k, source in enumerate(sources):
             left, top = (side + 2 * k * step, 0.26) if pair else (side, 0.26 + k * line)
@@ -224,87 +221,10 @@ def plan(
         last = 0.26 + (0 if pair else (parts - 1) * line)
         term(side + (across - 1) * step, last, results[i], r"$\tilde{x}_i$", "mixture", look.INK, "")
         _share_bar(figure, side, bar, across * step - SIGN, _shares(made, i, names))
-        below = look.write(
-            figure, look.WIDTH / 2, bar + 0.14, described, ha="center", va="top", weight="bold"
-        )
-        look.fit(below, look.WIDTH - 0.2)
+        bold: dict[str, Any] = {"ha": "center", "va": "top", "weight": "bold"}
+        look.fit(look.write(figure, look.WIDTH / 2, bar + 0.14, described, **bold), look.WIDTH - 0.2)
     masks = " plus ".join(f"{word} times its mask" for word in words)
     return Picture(figure, f"An equation of pictures: {masks} is the mixture, {described}.")
-
-
-def retrieval(
-    queries: Tensor,
-    found: Tensor,
-    labels: Tensor | Sequence[int],
-    found_labels: Tensor | Sequence[Sequence[int]],
-    names: Sequence[str],
-    *,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> Picture:
-    """A row for each query: its image, then those that were found, the nearest first.
-
-    One of another class than the query's has a thick frame and a cross in its corner. At the end of a row
-    stands how many are of the query's class.
-
-    Args:
-        queries, mean, std: (Q, 1 or 3, H, W), as for `images`.
-        found: (Q, k, 1 or 3, H, W), likewise, such as `bank.images[nearest(…).indices]`; k up to 20.
-        labels: (Q,) class ids of the queries.
-        found_labels: (Q, k) class ids of what was found.
-        names: of the classes.
-
-    >>> images, near = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 3, 8, 8)
-    >>> retrieval(images, near, [0, 1], [[0, 0, 1], [1, 1, 1]], ["cat", "dog"])
-    Picture: 2 images, each with the 3 nearest found: 5 of 6 are of the same class. cat: 2 of 3, ...
-    """
-    if not (isinstance(queries, Tensor) and isinstance(found, Tensor)):
-        types = f"{type(queries).__name__} and {type(found).__name__}"
-        raise TypeError(f"queries and found must be tensors, got {types}")
-    if found.dim() != 5 or found.shape[:1] != queries.shape[:1] or found.shape[2:] != queries.shape[1:]:
-        shapes = f"{tuple(queries.shape)} and {tuple(found.shape)}"
-        raise ValueError(f"expected queries (Q, C, H, W) and found (Q, k, C, H, W), got {shapes}")
-    count, k = found.shape[:2]
-    if not 1 <= k <= MOST:
-        raise ValueError(f"found must hold 1 to {MOST} images of each query, got {k}")
-    shown = pixels(queries, mean, std, "queries")
-    near = pixels(found.flatten(0, 1), mean, std, "found")
-    own = class_ids(labels, (count,), len(names)).tolist()
-    others = class_ids(found_labels, (count, k), len(names), "found_labels").tolist()
-    width = min((look.WIDTH - 0.2 - NAME - COUNT - APART - GAP * k) / (k + 1), 0.62)
-    height = width * shown.shape[1] / shown.shape[2]
-    start = (look.WIDTH - NAME - COUNT - APART - (k + 1) * width - GAP * k) / 2 + NAME
-    lefts = [start + APART + n * (width + GAP) for n in range(1, k + 1)]
-    total, told = 0, []
-    with look.style():
-        figure = look.canvas(HEAD + count * (height + GAP) + 0.1)
-        look.fit(
-            look.write(figure, start + width / 2, 0.17, "query", ha="center", va="center", size=8),
-            width + APART,
-        )
-        look.fit(
-            look.write(figure, lefts[0], 0.17, "nearest first", va="center", size=8),
-            look.WIDTH - lefts[0] - 0.1,
-        )
-        for q, (mine, row) in enumerate(zip(own, others, strict=True)):
-            top = HEAD + q * (height + GAP)
-            middle, name = top + height / 2, names[mine]
-            look.fit(
-                look.write(figure, start - 0.1, middle, name, ha="right", va="center", size=8), NAME - 0.1
-            )
-            _tile(figure, start, top, width, height, shown[q])
-            for n, left in enumerate(lefts):
-                axes = _tile(figure, left, top, width, height, near[q * k + n])
-                if row[n] != mine:
-                    _cross(axes)
-            wrong = [names[other] for other in row if other != mine]
-            score, end = f"{k - len(wrong)} of {k}", lefts[-1] + width + 0.12
-            looks = {"color": look.INK} if wrong else {"color": look.TEAL, "weight": "bold"}
-            look.write(figure, end, middle, score, va="center", size=8, **looks)
-            total += k - len(wrong)
-            told.append(f"{name}: {score}" + (f", not {', '.join(wrong)}" if wrong else ""))
-    rows = f"{look.plural(count, 'image')}, {'each ' * (count > 1)}with the {k} nearest found"
-    return Picture(figure, f"{rows}: {total} of {count * k} are of the same class. {'; '.join(told)}.")
 
 
 def _tile(
@@ -323,15 +243,6 @@ def _tile(
         ink = look.PAPER if share > 0.5 else look.INK
         axes.text(0, 0, look.number(share), size=11, color=ink, ha="center", va="center")
     return look.framed(axes)
-
-
-def _cross(axes: Axes) -> None:
-    """Mark an image as one of another class: by its frame and by a cross, so that colour is not needed."""
-    for spine in axes.spines.values():
-        spine.set(color=look.AMBER, linewidth=1.8)
-    looks: dict[str, Any] = {"marker": "X", "markersize": 7, "color": look.AMBER, "zorder": 5}
-    looks |= {"markeredgecolor": look.PAPER, "markeredgewidth": 0.7, "scalex": False, "scaley": False}
-    axes.plot([0.84], [0.84], transform=axes.transAxes, **looks)
 
 
 def _plan(mixed: Mixed | MixPlan, images: Tensor) -> MixPlan:
@@ -357,12 +268,10 @@ def _symbols(k: int, pair: bool) -> tuple[str, str, str]:
 def _shares(plan: MixPlan, i: int, names: Sequence[str] | None) -> dict[str, tuple[int, float]]:
     """For each name in mixture i the part that brings it first, and its share of the label."""
     shares: dict[str, tuple[int, float]] = {}
-    for k, (source, weight) in enumerate(
-        zip(plan.sources[:, i].tolist(), plan.weights[:, i].tolist(), strict=True)
-    ):
+    for k, source in enumerate(plan.sources[:, i].tolist()):
         name = _name(source, names)
         part, share = shares.get(name, (k, 0.0))
-        shares[name] = part, share + weight
+        shares[name] = part, share + plan.weights[k, i].item()
     return shares
 
 

@@ -1,4 +1,4 @@
-"""Figures of networks: between two images, in a plane of features, over a plane of inputs, and how sure."""
+"""Figures of networks: between two images, over a plane of inputs, and how sure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from mixlearn.core.extras import array, need
 from mixlearn.measure.between import Between
 from mixlearn.measure.evaluate import predict
-from mixlearn.measure.features import Plane
 from mixlearn.measure.metrics import Calibration
 from mixlearn.page import style as look
 from mixlearn.page.figures_images import class_ids
@@ -73,56 +72,6 @@ def between(found: Mapping[str, Between]) -> Picture:
             axes.set_title(_TITLES[part], size=9 if len(keys) < 3 else 8.5)
         look.key(figure, panels[0].lines, 3)
     return Picture(figure, f"Between pairs of images of different classes. {'; '.join(told)}.")
-
-
-def plane(
-    coordinates: Tensor | Plane | Mapping[str, Tensor | Plane], labels: Tensor, names: Sequence[str]
-) -> Picture:
-    """Features of images as points of a plane: a colour and a mark for each class, filled for the first six.
-
-    Args:
-        coordinates: (N, 2), or the `Plane` that `ml.measure.principal_plane` returned, whose shares of the
-            variance are then written to the axes; or up to three of them by name, of the same images.
-        labels: (N,) integer class ids, 0…C−1.
-        names: of the C classes, up to twelve.
-
-    >>> points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [5.0, 0.0], [5.0, 1.0]])
-    >>> plane(points, torch.tensor([0, 0, 1, 1]), ["cat", "dog"])
-    Picture: Features in a plane: 4 images of 2 classes, cat and dog. 100 % lie nearest to the mean of ...
-    """
-    given: Any = {"": coordinates} if isinstance(coordinates, (Tensor, Plane)) else coordinates
-    if not 1 <= len(given) <= 3:
-        raise ValueError(f"coordinates must be one to three sets of points, got {len(given)}")
-    if not 1 <= len(names) <= 2 * len(look.COLOURS):
-        raise ValueError(f"names must be one to {2 * len(look.COLOURS)}, one a class, got {len(names)}")
-    top, rows = 0.34 * any(given), -(-len(names) // 5)
-    told = []
-    with look.style():
-        size = 3.6 if len(given) == 1 else 6.3 / len(given)
-        figure = look.canvas(top + size + 0.4 + ROW * rows, "compressed")
-        panels = figure.subplots(1, len(given), squeeze=False)[0]
-        for axes, (name, one) in zip(panels, given.items(), strict=True):
-            points = _points(one.coordinates if isinstance(one, Plane) else one)
-            classes = class_ids(labels, points.shape[:1], len(names))
-            axes.axhline(0, color=look.FAINT, linewidth=0.7)
-            axes.axvline(0, color=look.FAINT, linewidth=0.7)
-            for c in classes.unique().tolist():
-                mine = array(points[classes == c])
-                axes.plot(mine[:, 0], mine[:, 1], zorder=2, **_mark(c))
-            look.framed(axes).set(box_aspect=1)
-            axes.set_aspect("equal", adjustable="datalim")
-            look.fit(axes.set_title(name, weight="bold", parse_math=False), size)
-            words = f"{look.percent(_own(points, classes))} lie nearest to the mean of their class"
-            if isinstance(one, Plane):
-                across, up = (look.percent(share) for share in one.share.tolist())
-                axes.set(xlabel=f"{across} of variance", ylabel=f"{up} of variance")
-                words += f", {across} and {up} of the variance along the axes"
-            told.append((f"{name}: " if name else "") + words.replace("\u2009", " "))
-        line = need("matplotlib.lines", "A figure").Line2D
-        look.key(figure, [line([], [], label=name, **_mark(c)) for c, name in enumerate(names)], 5)
-    listed = ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
-    many = f"{look.plural(len(classes), 'image')} of {len(names)} classes"
-    return Picture(figure, f"Features in a plane: {many}, {listed}. {'; '.join(told)}.")
 
 
 def boundary(
@@ -230,15 +179,9 @@ def reliability(found: Calibration | Mapping[str, Calibration]) -> Picture:
             axes, below = panels[2 * row, column], panels[2 * row + 1, column]
             share = one.count / one.count.sum()
             _bins(axes, one)
-            below.bar(
-                array(torch.arange(len(share)) / len(share)),
-                array(share),
-                1 / len(share),
-                align="edge",
-                color=look.MUTED,
-                edgecolor=look.PAPER,
-                linewidth=0.5,
-            )
+            bars: dict[str, Any] = {"color": look.MUTED, "edgecolor": look.PAPER, "linewidth": 0.5}
+            starts = array(torch.arange(len(share)) / len(share))
+            below.bar(starts, array(share), 1 / len(share), align="edge", **bars)
             below.set(xlim=(0, 1), ylim=(0, 1.05 * tallest), xlabel="confidence", box_aspect=0.36 / size)
             below.set_yticks([0, tallest], ["0", look.percent(tallest)])
             text = f"ECE {look.percent(one.ece, 1)},  gap {look.percent(one.gap, 1, signed=True)}"
@@ -265,27 +208,6 @@ def _points(points: Tensor) -> Tensor:
     return points.detach().cpu().double()
 
 
-def _own(points: Tensor, labels: Tensor) -> float:
-    """Share of points that lie nearest to the mean of their own class."""
-    classes, index = labels.unique(return_inverse=True)
-    means = torch.stack([points[labels == c].mean(0) for c in classes])
-    return float((torch.cdist(points, means).argmin(1) == index).double().mean())
-
-
-def _mark(c: int) -> dict[str, Any]:
-    """How the points of class c look: filled, and hollow from the seventh class on."""
-    k, hollow = c % len(look.COLOURS), c >= len(look.COLOURS)
-    return {
-        "color": look.COLOURS[k],
-        "linestyle": "",
-        "marker": look.MARKERS[k],
-        "markerfacecolor": "none" if hollow else look.COLOURS[k],
-        "markeredgecolor": look.COLOURS[k] if hollow else look.PAPER,
-        "markeredgewidth": 0.8 if hollow else 0.4,
-        "markersize": 3.6 if hollow else 4.4,
-    }
-
-
 def _logits(model: Callable[[Tensor], Tensor], points: Tensor, name: str) -> Tensor:
     logits = predict(model, [(points, torch.zeros(len(points), dtype=torch.int64))]).logits
     if logits.dim() != 2 or logits.shape[0] != len(points) or logits.shape[1] < 2:
@@ -299,10 +221,8 @@ def _logits(model: Callable[[Tensor], Tensor], points: Tensor, name: str) -> Ten
 def _shade(surface: Tensor) -> Any:
     """(H, W, C) probabilities → (H, W, 3): the more a class is sure, the more of its colour, over paper."""
     rgb, count = need("matplotlib.colors", "A figure").to_rgb, surface.shape[2]
-    colours, ground = (
-        torch.tensor([rgb(colour) for colour in look.COLOURS[:count]]),
-        torch.tensor(rgb(look.PAPER)),
-    )
+    colours = torch.tensor([rgb(colour) for colour in look.COLOURS[:count]])
+    ground = torch.tensor(rgb(look.PAPER))
     lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
     return array((ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1))
 
@@ -343,9 +263,8 @@ def _bins(axes: Axes, one: Calibration) -> None:
         width = max(count[b] / max(count), 0.1) / len(count)
         over = right[b] < sure[b]
         looks: dict[str, Any] = {"color": look.AMBER if over else look.TEAL, "hatch": look.HATCHES[over]}
-        axes.bar(
-            sure[b], right[b] - sure[b], width, bottom=sure[b], edgecolor=look.PAPER, linewidth=0, **looks
-        )
+        looks |= {"edgecolor": look.PAPER, "linewidth": 0}
+        axes.bar(sure[b], right[b] - sure[b], width, bottom=sure[b], **looks)
     line: dict[str, Any] = {"color": look.INK, "linewidth": 0.9, "marker": "o", "markersize": 2.8}
     axes.plot([sure[b] for b in full], [right[b] for b in full], **line)
     words: dict[str, Any] = {"size": 7.5, "color": look.MUTED}

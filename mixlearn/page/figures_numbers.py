@@ -1,142 +1,111 @@
-"""Figures of numbers: draws of λ, densities, soft labels, and plain quantities."""
+"""Figures of numbers: how measures went in training runs, what mixing changed, plain quantities."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
-from mixlearn.core.checks import check_alpha
-from mixlearn.core.extras import array
 from mixlearn.page import style as look
 from mixlearn.page.style import Picture
+from mixlearn.train.records import Interval, Record, interval, is_share
 
 ROW = 0.22  # inches, of a bar
-OWN_SHARE = "λ, the image’s own share"
+_TITLES = {
+    "accuracy": "accuracy (%)",
+    "mixed_accuracy": "mixed accuracy (%)",
+    "nll": "negative log-likelihood",
+    "ece": "calibration error, ECE (%)",
+    "gap": "confidence − accuracy (%)",
+    "loss": "training loss",
+}
 
 
-def _density(lam: Tensor, alpha: float) -> Tensor:
-    """The density of Beta(α, α)."""
-    return torch.distributions.Beta(*torch.tensor([alpha, alpha]).double()).log_prob(lam.double()).exp()
+class Cell(NamedTuple):
+    """What mixing changed in one setting: the difference of a measure, with mixing minus without."""
+
+    images: int
+    epochs: int
+    width: int
+    mean: float
+    half: float = math.nan
 
 
-def lam_histogram(lams: Tensor | Sequence[float], alpha: float | None = None, bins: int = 20) -> Picture:
-    """A histogram of draws of λ, and over it the exact density of Beta(α, α).
+def curves(runs: Mapping[str, Any], measure: str | Sequence[str] = "accuracy") -> Picture:
+    """How measures went over the epochs: the mean over the seeds as a line, its 95 % interval as a band.
 
     Args:
-        lams: the draws, any shape, each in [0, 1].
-        alpha: of the density; None draws none (for the λ that clipped boxes realise, say).
-        bins: of equal width, at least 1.
+        runs: by name a `Record`, a `History`, one run's list of epochs, or several of these, one a seed.
+        measure: one key of the epochs, or up to three, a panel each. Epochs without it are passed over.
 
-    >>> lam_histogram([0.25, 0.5, 0.75, 1.0], alpha=1.0, bins=4)
-    Picture: Histogram of 4 draws of λ, mean 0.62, under the density of Beta(1, 1): 25 % lie ...
+    >>> seeds = [[{"epoch": 1, "accuracy": 0.5}, {"epoch": 2, "accuracy": last}] for last in (0.6, 0.8)]
+    >>> curves({"mixup": seeds})
+    Picture: Training curves, accuracy (%). mixup: from 50.0 at epoch 1 to 70.0 ± 127.1 at epoch 2, 2 seeds.
     """
-    draws = torch.as_tensor(lams, dtype=torch.float64).flatten().cpu()
-    count = draws.numel()
-    if not count or not bool(((draws >= 0) & (draws <= 1)).all()):
-        span = f"{count} from {draws.min():g} to {draws.max():g}" if count else "none"
-        raise ValueError(f"lams must be draws in [0, 1], at least one, got {span}")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    law = "" if alpha is None else f"the density of Beta({check_alpha(alpha):g}, {alpha:g})"
-    heights = torch.histc(draws, bins, 0.0, 1.0) * bins / count
-    extreme = ((draws < 0.1) | (draws > 0.9)).double().mean().item()
-    mean, top = draws.mean().item(), heights.max().item()
-    with look.style():
-        figure = look.canvas(2.7, "constrained")
-        axes = figure.subplots()
-        looks: dict[str, Any] = {"color": look.TEAL, "alpha": 0.42, "edgecolor": look.PAPER, "linewidth": 0.8}
-        axes.bar(array(torch.arange(bins) / bins), array(heights), 1 / bins, align="edge", **looks)
-        if alpha is not None:
-            inner = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
-            density = _density(inner, alpha)
-            top = max(top, min(density.max().item(), 1.6 * top))
-            axes.plot(array(inner), array(density), color=look.INK, linewidth=1.4)
-        many = f"{count:,} draws".replace(",", "\u2009")
-        axes.set_title(f"{many} (bars) and {law} (line)" if law else many)
-        axes.set_title(f"{look.percent(extreme)} lie within 0.1 of 0 or 1", loc="right", color=look.MUTED)
-        axes.axvline(mean, color=look.AMBER, linestyle=look.LINES[1], linewidth=1.2)
-        axes.set(xlim=(0, 1), ylim=(0, 1.12 * top), xlabel=OWN_SHARE, ylabel="density")
-        beside: dict[str, Any] = {**look.LABEL, "xycoords": ("data", "axes fraction"), "va": "top", "size": 8}
-        axes.annotate(f"mean {look.number(mean)}", (mean, 1), (4, -2), color=look.AMBER, **beside)
-    under = f", under {law}" if law else ""
-    share = f"{round(100 * extreme)} % lie within 0.1 of 0 or 1"
-    return Picture(figure, f"Histogram of {count} draws of λ, mean {look.number(mean)}{under}: {share}.")
-
-
-def beta_family(alphas: Sequence[float] = (0.1, 0.2, 0.4, 1.0, 2.0, 8.0)) -> Picture:
-    """The densities of Beta(α, α) for up to six α: what one number changes.
-
-    >>> beta_family([0.2, 1.0])
-    Picture: Densities of Beta(α, α) over λ: α = 0.2 is 0.32 at λ = 0.5, rising to the ends; α = 1 is ...
-    """
-    if not 1 <= len(alphas) <= len(look.COLOURS):
-        raise ValueError(f"alphas must be one to {len(look.COLOURS)} numbers, got {len(alphas)}")
-    alphas = [check_alpha(alpha) for alpha in alphas]
-    inner = torch.linspace(0.0005, 0.9995, 1999, dtype=torch.float64)
-    middle = [_density(torch.tensor(0.5), alpha).item() for alpha in alphas]
-    top = 1.18 * max(2.4, *middle)
+    measures = [measure] if isinstance(measure, str) else list(measure)
+    if not 1 <= len(measures) <= 3:
+        raise ValueError(f"measure must be one to three keys of the epochs, got {len(measures)}")
+    if not 1 <= len(runs) <= len(look.COLOURS):
+        raise ValueError(f"runs must hold one to {len(look.COLOURS)} names, got {len(runs)}")
+    seeds = {name: _seeds(value, name) for name, value in runs.items()}
     told = []
     with look.style():
-        figure = look.canvas(3.1, "constrained")
-        axes = figure.subplots()
-        axes.set(xlim=(0, 1), ylim=(0, top), xlabel=OWN_SHARE, ylabel="density")
-        for k, (alpha, height) in enumerate(zip(alphas, look.spread(middle, 0.055 * top), strict=True)):
-            axes.plot(
-                array(inner), array(_density(inner, alpha)), color=look.COLOURS[k], linestyle=look.LINES[k]
-            )
-            # the label lies on its line, as heights do on a map; above it where that would hide a peak
-            label: dict[str, Any] = {"color": look.COLOURS[k], "size": 8, "ha": "center"}
-            if alpha > 1:
-                axes.text(0.5, max(height, middle[k]) + 0.015 * top, f"α = {alpha:g}", va="bottom", **label)
-            else:
-                axes.text(0.5, height, f"α = {alpha:g}", va="center", bbox=look.GROUND, **label)
-            shape = "level" if alpha == 1 else "rising to the ends" if alpha < 1 else "gathered in the middle"
-            told.append(f"α = {alpha:g} is {look.number(middle[k])}{' at λ = 0.5' * (k == 0)}, {shape}")
-    return Picture(figure, f"Densities of Beta(α, α) over λ: {'; '.join(told)}.")
+        figure = look.canvas(2.75, "constrained")
+        panels = figure.subplots(1, len(measures), squeeze=False)[0]
+        for axes, key in zip(panels, measures, strict=True):
+            scale, lines = 100 if is_share(key) else 1, []
+            for c, (name, many) in enumerate(seeds.items()):
+                at, means = _over_epochs(many, key, name)
+                middle = [scale * mean.mean for mean in means]
+                half = [0.0 if math.isnan(mean.half) else scale * mean.half for mean in means]
+                low = [m - h for m, h in zip(middle, half, strict=True)]
+                high = [m + h for m, h in zip(middle, half, strict=True)]
+                axes.fill_between(at, low, high, color=look.COLOURS[c], alpha=0.16, linewidth=0)
+                dots: dict[str, Any] = {"marker": look.MARKERS[c], "markersize": 3.5} if len(at) <= 15 else {}
+                axes.plot(at, middle, color=look.COLOURS[c], linestyle=look.LINES[c], clip_on=False, **dots)
+                digits = 1 if scale == 100 else 3
+                first, last = (look.number(middle[k], digits) for k in (0, -1))
+                last += f" ± {look.number(half[-1], digits)}" if half[-1] else ""
+                course = f"from {first} at epoch {at[0]:g} to {last} at epoch {at[-1]:g}"
+                lines.append(f"{name}: {course}, {look.plural(len(many), 'seed')}")
+            axes.set(title=_title(key), xlabel="epoch")
+            axes.set_xlim(0, max(line.get_xdata()[-1] for line in axes.lines))
+            axes.grid(axis="y")
+            told.append(f"{_title(key)}. {'; '.join(lines)}")
+        bottom, top = axes.get_ylim()
+        heights = look.spread([line.get_ydata()[-1] for line in axes.lines], 0.075 * (top - bottom))
+        for c, (name, height) in enumerate(zip(seeds, heights, strict=True)):
+            end: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "color": look.COLOURS[c]}
+            look.fit(axes.annotate(name, (1, height), (7, 0), **end, **look.LABEL), 0.95)
+    return Picture(figure, f"Training curves, {'. '.join(told)}.")
 
 
-def label_lines(
-    epsilon: float = 0.0, num_classes: int = 10, names: tuple[str, str] = ("own class", "partner’s class")
-) -> Picture:
-    """The soft label of a pair against λ, with label smoothing and without.
+def differences(records: Sequence[Record], measure: str = "accuracy", mixed: str = "mixup") -> list[Cell]:
+    """From records in pairs, "…-plain" and "…-mixup", what mixing changed, seed by seed.
 
     Args:
-        epsilon: of label smoothing, in [0, 1); 0 draws the mixed label alone.
-        num_classes: over which smoothing spreads ε.
-        names: the classes of the image and of its partner.
+        records: those without a partner, or of which no seed was run in both, are passed over.
+        measure: of the first test set, or "set/measure".
+        mixed: how the name of the mixed record ends.
 
-    >>> label_lines(0.1, 10, ("cat", "dog"))
-    Picture: Soft label against λ: cat rises from 0.00 to 1.00, dog falls from 1.00 to 0.00; ...
+    Returns:
+        A `Cell` a pair: the mean over the seeds that both have, with its 95 % interval.
     """
-    if not 0 <= epsilon < 1:
-        raise ValueError(f"epsilon must lie in [0, 1), got {epsilon}")
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-    low, high = epsilon / num_classes, 1 - epsilon + epsilon / num_classes
-    with look.style():
-        figure = look.canvas(2.6, "constrained")
-        axes = figure.subplots()
-        if epsilon:
-            axes.plot([0, 1], [low, high], color=look.TEAL, linestyle=look.LINES[1], linewidth=1)
-            axes.plot([0, 1], [high, low], color=look.AMBER, linestyle=look.LINES[1], linewidth=1)
-            axes.axhline(low, color=look.MUTED, linestyle=look.LINES[2], linewidth=1)
-            note = f"every other class, smoothed by ε = {epsilon:g}"
-            axes.annotate(note, (0.5, low), (0, 7), size=7.5, color=look.MUTED, ha="center", **look.LABEL)
-            axes.annotate("smoothed", (1, high), (6, 0), size=7.5, color=look.TEAL, **look.LABEL)
-        axes.plot([0, 1], [0, 1], color=look.TEAL)
-        axes.plot([0, 1], [1, 0], color=look.AMBER)
-        axes.annotate(names[0], (1, 1), (6, 0), color=look.TEAL, **look.LABEL)
-        axes.annotate(names[1], (1, 0), (6, 0), color=look.AMBER, **look.LABEL)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=OWN_SHARE, ylabel="target")
-        axes.grid(axis="y", color=look.FAINT)
-    told = f"Soft label against λ: {names[0]} rises from 0.00 to 1.00, {names[1]} falls from 1.00 to 0.00"
-    if epsilon:
-        told += f"; smoothed by {epsilon:g} they run between {look.number(low)} and {look.number(high)}"
-    return Picture(figure, told + ".")
+    named = {record.name: record for record in records}
+    cells = []
+    for name, record in named.items():
+        plain = named.get(re.sub(f"{re.escape(mixed)}$", "plain", name))
+        width = re.search(r"width (\d+)", str(record.settings.get("network", "")))
+        if plain is None or plain is record or width is None:
+            continue
+        with_mixing, without = (
+            dict(zip(one.seeds, one.values(measure), strict=True)) for one in (record, plain)
+        )
+        if both := [with_mixing[seed] - without[seed] for seed in with_mixing if seed in without]:
+            images, epochs, change = record.settings["images"], record.settings["epochs"], interval(both)
+            cells.append(Cell(int(images), int(epochs), int(width[1]), change.mean, change.half))
+    return cells
 
 
 def bars(
@@ -147,7 +116,7 @@ def bars(
     Args:
         values: by name, each 0 or more, above 0 on a logarithmic axis.
         unit: what they count, written under the axis.
-        marked: names to stand out.
+        marked: names to highlight.
         logarithmic: equal steps for equal ratios. Lengths mean nothing then, so dots take the place of bars.
 
     >>> bars({"flip": 0.95, "Mixup": 1.4, "rotate": 32.0}, "time in copies of the batch", marked=["Mixup"])
@@ -172,18 +141,10 @@ def bars(
                 dot: dict[str, Any] = {"marker": "s" if strong else "o", "markeredgecolor": look.PAPER}
                 axes.plot([value], [row], color=colour, linestyle="", markersize=6.5, **dot)
             else:
-                axes.barh(
-                    row,
-                    value,
-                    0.62,
-                    color=colour,
-                    hatch=look.HATCHES[strong],
-                    edgecolor=look.PAPER,
-                    linewidth=0,
-                )
-            axes.annotate(
-                _short(value), (value, row), (6, 0), size=8, color=look.INK, bbox=look.GROUND, **look.LABEL
-            )
+                bar: dict[str, Any] = {"hatch": look.HATCHES[strong], "edgecolor": look.PAPER, "linewidth": 0}
+                axes.barh(row, value, 0.62, color=colour, **bar)
+            beside: dict[str, Any] = {**look.LABEL, "size": 8, "color": look.INK, "bbox": look.GROUND}
+            axes.annotate(_short(value), (value, row), (6, 0), **beside)
         low, high = min(values.values()), max(values.values())
         if logarithmic:
             axes.set_xscale("log")
@@ -208,3 +169,39 @@ def bars(
 def _short(value: float) -> str:
     """Two figures, as far as that goes."""
     return look.number(value, 0 if value >= 10 or value == 0 else 1 if value >= 1 else 2)
+
+
+def _title(measure: str) -> str:
+    """How the book writes a measure: "test/nll" is the negative log-likelihood on the set "test"."""
+    part, _, key = measure.rpartition("/")
+    return _TITLES.get(key, key) + (f", {part}" if part else "")
+
+
+def _seeds(value: Any, name: str) -> list[list[Mapping[str, float]]]:
+    """The epochs of each seed, from whatever holds them."""
+    if isinstance(value, Record):
+        return [run["epochs"] for run in value.runs]
+    if hasattr(value, "epochs"):
+        return [list(value.epochs)]
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        if all(isinstance(epoch, Mapping) for epoch in value):
+            return [list(value)]
+        return [seed for each in value for seed in _seeds(each, name)]
+    got = f"{type(value).__name__} {str(value)[:40]}"
+    raise TypeError(f"runs[{name!r}] must be a Record, a History or a list of epochs, got {got}")
+
+
+def _over_epochs(
+    seeds: Sequence[Sequence[Mapping[str, float]]], measure: str, name: str
+) -> tuple[list[float], list[Interval]]:
+    """The epochs at which every seed was measured, and the mean there."""
+    values: dict[float, list[float]] = {}
+    for epochs in seeds:
+        for k, epoch in enumerate(epochs):
+            if measure in epoch:
+                values.setdefault(epoch.get("epoch", k + 1), []).append(epoch[measure])
+    at = sorted(epoch for epoch, each in values.items() if len(each) == len(seeds))
+    if not at:
+        known = sorted({key for epochs in seeds for epoch in epochs for key in epoch} - {"epoch"})
+        raise ValueError(f"measure {measure!r} is in no epoch of {name!r}; there are: {', '.join(known)}")
+    return at, [interval(values[epoch]) for epoch in at]

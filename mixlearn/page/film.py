@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,26 +22,14 @@ FILE = ASSETS / "mask_film.safetensors"  # written by data/make_mask_film.py
 
 
 class RecordedBlock(nn.Module):
-    """A Mix Block with the network whose features it sees, as both were after some epoch of a run.
-
-    Args:
-        net: a ResNet-8, as `folded` gives it.
-        stages: how many of its stages the features have passed.
-        block: the Mix Block.
-    """
+    """A Mix Block with the first stages of the folded ResNet-8 whose features it sees, after some epoch."""
 
     def __init__(self, net: ResNet, stages: int, block: MixBlock) -> None:
         super().__init__()
         self.stem, self.groups, self.block = net.stem, net.groups[:stages], block
 
     def forward(self, images: Tensor, lam: float | Tensor, partner: Tensor) -> Tensor:
-        """Each image's own share of each pixel, (B, 1, H, W) in (0, 1).
-
-        Args:
-            images: (B, 3, H, W) normalised.
-            lam: (B,), or one for all: each image's share, in [0, 1].
-            partner: (B,) int64, the partner of each image.
-        """
+        """Each image's own share of each pixel, (B, 1, H, W) in (0, 1); λ is one number or (B,)."""
         features: Tensor = self.stem(images)
         for group in self.groups:
             features = group(features)  # (B, C, h, w)
@@ -50,40 +37,16 @@ class RecordedBlock(nn.Module):
         return masks
 
 
-@dataclass(frozen=True)
-class FilmFacts:
-    """What the file says of the recorded run.
+class FilmFacts(NamedTuple):
+    """The recorded run: the epochs at which weights were kept, the Mix Block's tap, and the settings."""
 
-    Attributes:
-        epochs: after how many epochs the weights were kept; 0 is before the first step.
-        stage: the tap whose features the Mix Block saw.
-        words: how the run was made, in words.
-    """
-
-    epochs: tuple[int, ...]
+    epochs: tuple[int, ...]  # 0 is before the first step
     stage: str
     words: str
 
 
-def packed_film(frames: dict[int, RecordedBlock], words: str, mean: Any, std: Any) -> bytes:
-    """A recorded run, frames by epochs done, as the bytes of a file; mean and std as for `packed`."""
-    first = next(iter(frames.values()))
-    facts = {
-        "epochs": list(frames),
-        "words": words,
-        "mean": list(mean),
-        "std": list(std),
-        "width": len(first.state_dict()["stem.0.weight"]),
-        "stages": len(first.groups),
-        "reduction": first.block.channels // first.block.look.out_features,
-        "embed": first.block.embed,
-    }
-    states = {epoch: frame.state_dict().items() for epoch, frame in frames.items()}
-    return net.written(facts, {f"{epoch}.{name}": value for epoch in states for name, value in states[epoch]})
-
-
 def unpacked_film(data: bytes) -> tuple[dict[int, RecordedBlock], FilmFacts]:
-    """What `packed_film` wrote, in evaluation mode, and what its file says of the run."""
+    """The frames, by epoch, and the facts in a file that `data/packing.py` wrote."""
     facts, tensors = net.read(data)
     width, stages = facts["width"], facts["stages"]
     frames = {}

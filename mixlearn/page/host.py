@@ -52,7 +52,7 @@ def _parts(name: str) -> list[str]:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand inside a script element: no text in it can close the element or open a comment.
+    """JSON that is safe inside a script element: no text in it can close the element or open a comment.
 
     >>> script_json("</script><b>")
     '"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e"'
@@ -113,5 +113,5 @@ def photographs(
 
 
 def picture_urls(images: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
-    """What the page is told of the photographs."""
+    """Names and data URLs of the photographs."""
     return [{"name": name, "url": picture_url(image)} for name, image in zip(names, images, strict=True)]

@@ -81,9 +81,8 @@ def _table() -> dict[str, dict[str, dict[str, list[Any]]]]:
 def arrows(*, adversarial: bool = False, critics_learn: bool = True) -> dict[str, dict[str, Arrow]]:
     """Who learns from which term of MixSKD: by autograd, on a tiny network with drawn weights.
 
-    Each place was moved a little: a term that changes depends on it. Autograd then said whether a gradient
-    comes back, and whether it is the slope that the move has shown: it is not where a part is stopped. The
-    table ships; `data/make_ledger.py` makes it.
+    `data/make_ledger.py` made the table: a term that changes when a place is moved a little depends on it;
+    autograd shows whether a gradient comes back, and whether part of it is stopped.
 
     Args:
         adversarial, critics_learn: as for `mixlearn.learners.MixSKD`.

@@ -36,7 +36,7 @@ def patch_groups(
         patch: height and width of a patch in pixels, so that an image has 2…8 of them in a row.
         order: (T,) a permutation of the patches to begin with; None draws one from `seed`.
         step: 0 images, 1 patchify, 2 shuffle, 3 group, 4 mix, 5 unshuffle.
-        released: whether the targets of the released code stand beside those of the plan.
+        released: whether to show the targets of the released code too.
         images: (N, 3, S, S) floats in [0, 1] in place of six shipped photographs of 96 × 96 pixels.
         names: one for each of `images`, or the names of other shipped ones.
         seed: of the shuffles.

@@ -39,7 +39,7 @@ def mask_studio(
     """Paint a mask on two images: λ, the label, and how well a small classifier sees it in the mixture.
 
     The score is 100 · exp(−KL(ỹ ‖ p)): ỹ is the label, λ of the image's class and 1 − λ of the partner's, p
-    what the classifier says of the mixture. Beside it stand the masks of five methods for the same pair.
+    the classifier's probabilities for the mixture. The masks of five methods for the same pair compete.
 
     Args:
         target: the λ to aim at, in [0, 1].
@@ -120,9 +120,7 @@ def shipped_methods() -> dict[str, Method]:
 def method_masks(
     images: Tensor, labels: Tensor, methods: Mapping[str, Method], shares: Sequence[float], seed: int
 ) -> Tensor:
-    """The partner's share of each pixel by each method at each λ: (methods, shares, H, W) uint8.
-
-    The images (2, 3, H, W) are normalised, an image and its partner; `seed` is that of each call's draws.
+    """The partner's share of each pixel of a normalised pair, by method and λ: (M, shares, H, W) uint8.
 
     >>> images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
     >>> method_masks(images, labels, {"Fourier": fmix}, [0.25, 1.0], 0).flatten(2).float().mean(2)
@@ -154,7 +152,7 @@ def _shipped_pair(places: tuple[int, int], seed: int) -> dict[str, Any]:
 def _told(
     part: ImageSet, places: tuple[int, int], methods: Mapping[str, Method], seed: int
 ) -> dict[str, Any]:
-    """What the page is told of a pair, with a sheet of masks."""
+    """The page's data of a pair, with a sheet of masks."""
     pixels, labels = part.images[list(places)], part.labels[list(places)]
     masks = method_masks(net.normalised(pixels).float(), labels, methods, SHARES, seed)
     sheet = torch.cat([torch.cat([*row], 1) for row in masks])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mixlearn.core.extras import array
 from mixlearn.data.sets import ImageSet
-from mixlearn.nets.resnet import Basic, ResNet, resnet
+from mixlearn.nets.resnet import ResNet, resnet
 from mixlearn.page.host import ASSETS, picture_url
 from mixlearn.page.widget import one_of
 
@@ -25,26 +24,8 @@ SIDE = 32  # pixels of an image's side
 PAIRS = ((630, 621), (792, 741), (1007, 363), (69, 902), (716, 516))  # of the test images "designers"
 
 
-def written(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
-    """Tensors in half precision as a safetensors file, with facts (JSON) in its metadata."""
-    header: dict[str, Any] = {"__metadata__": {"facts": json.dumps(facts)}}
-    end = 0
-    for name, value in tensors.items():
-        start, end = end, end + 2 * value.numel()
-        header[name] = {"dtype": "F16", "shape": list(value.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    numbers = torch.cat([value.detach().cpu().flatten() for value in tensors.values()]).half()
-    return len(text).to_bytes(8, "little") + text + array(numbers, "writing weights").astype("<f2").tobytes()
-
-
 def read(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The facts and the tensors, in single precision, that `written` wrote.
-
-    >>> facts, tensors = read(written({"width": 4}, {"weight": torch.ones(2, 3)}))
-    >>> facts["width"], tensors["weight"].shape
-    (4, torch.Size([2, 3]))
-    """
+    """The facts and the tensors, in single precision, of a safetensors file in half precision."""
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     facts = json.loads(header.pop("__metadata__")["facts"])
@@ -56,18 +37,16 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return facts, {name: numbers[a:b].view(header[name]["shape"]) for name, (a, b) in places.items()}
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the classifier's file says of it: names of the logits, and the normalisation of its images."""
+class Facts(NamedTuple):
+    """The classifier's class names, and the normalisation of its images."""
 
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    width: int
 
 
 def folded(net: ResNet) -> ResNet:
-    """The same function with each batch normalisation inside the convolution before it, in evaluation mode.
+    """A ResNet-8 with each batch normalisation folded into the convolution before it, in evaluation mode.
 
     >>> net, images = resnet(8, 3, width=4), torch.rand(1, 3, 8, 8)
     >>> torch.allclose(folded(net)(images), net.eval()(images), atol=1e-5)
@@ -75,10 +54,6 @@ def folded(net: ResNet) -> ResNet:
     """
     net = copy.deepcopy(net).eval()
     blocks: list[Any] = [block for group in net.groups for block in group.children()]
-    if not all(isinstance(block, Basic) for block in blocks):
-        raise ValueError(f"folded expects basic blocks, got {type(blocks[0]).__name__}")
-    if not (isinstance(net.stem, nn.Sequential) and len(net.stem) == 3):
-        raise ValueError("folded expects the stem for small images: convolution, normalisation, ReLU")
     pairs: list[tuple[Any, Any, Any]] = [(net.stem, "0", "1")]
     for block in blocks:
         pairs += [(block, "first", "first_norm"), (block, "second", "last_norm")]
@@ -90,20 +65,12 @@ def folded(net: ResNet) -> ResNet:
     return net.requires_grad_(False)
 
 
-def packed(net: ResNet, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """A folded network as the bytes of a file; mean and std of the training images' channels."""
-    state = net.state_dict()
-    facts = {"classes": list(classes), "mean": list(mean), "std": list(std)}
-    return written(facts | {"width": len(state["stem.0.weight"])}, state)
-
-
 def unpacked(data: bytes) -> tuple[ResNet, Facts]:
-    """The network that `packed` wrote, and what its file says of it."""
+    """The network and the facts in a file that `data/packing.py` wrote."""
     facts, state = read(data)
     net = folded(resnet(8, len(facts["classes"]), width=facts["width"]))
     net.load_state_dict(state)
-    classes, mean, std = (tuple(facts[key]) for key in ("classes", "mean", "std"))
-    return net, Facts(classes, mean, std, facts["width"])
+    return net, Facts(*(tuple(facts[key]) for key in Facts._fields))
 
 
 @cache
@@ -135,15 +102,12 @@ def studio_net() -> ResNet:
 def mask_score(logits: Tensor, targets: Tensor) -> Tensor:
     """How well a network sees the soft label in a mixture: 100 · exp(−KL(ỹ ‖ p)).
 
-    100 where the network says the label exactly; an even guess of `C` classes scores 200 / C on a label of
-    two halves.
-
     Args:
         logits: (B, C) of the mixtures.
         targets: (B, C) soft labels ỹ.
 
     Returns:
-        (B,) in (0, 100].
+        (B,) in (0, 100]; an even guess of C classes scores 200 / C on a label of two halves.
 
     >>> mask_score(torch.zeros(1, 4), torch.tensor([[0.5, 0.5, 0, 0]]))
     tensor([50.])
@@ -160,13 +124,9 @@ def normalised(pixels: Tensor) -> Tensor:
 
 
 def judged(pixels: Tensor, labels: Tensor, share: Tensor, lam: float) -> tuple[Tensor, float]:
-    """A pair under a mask, against a label by any λ: its mixture (3, H, W) in [0, 255], and the score.
+    """A pair (2, 3, H, W) in bytes under a mask (H, W), the partner's share, against a label by any λ.
 
-    Args:
-        pixels: (2, 3, H, W) uint8, the image and its partner.
-        labels: (2,) their classes.
-        share: (H, W) in [0, 1], the partner's share of each pixel.
-        lam: λ of the label.
+    Returns its mixture (3, H, W) in [0, 255], and the score.
     """
     mixture = torch.lerp(pixels[0].double(), pixels[1].double(), share.double())
     targets = torch.zeros(1, len(studio_facts().classes), dtype=torch.float64)
@@ -207,7 +167,7 @@ def checked_pairs(part: ImageSet, pairs: Sequence[tuple[int, int]]) -> list[tupl
 
 
 def told_pair(part: ImageSet, places: tuple[int, int]) -> dict[str, Any]:
-    """What the page is told of a pair: words, classes, places, and both pictures side by side."""
+    """The page's data of a pair: words, classes, places, and both pictures side by side."""
     words = [str(place) if part.names is None else part.names[place] for place in places]
     return {
         "name": " + ".join(words),

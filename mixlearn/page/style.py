@@ -22,7 +22,7 @@ SHORTEST = 20  # characters of alternative text
 
 PAPER, INK, MUTED, FAINT = "#fdfcf7", "#21262c", "#62625e", "#dedacd"
 TEAL, AMBER, INDIGO, VIOLET, BROWN = "#0f766e", "#bd5508", "#2f3192", "#9a4be0", "#5f3209"
-COLOURS = (TEAL, AMBER, INDIGO, VIOLET, BROWN, INK)  # apart for every kind of colour vision
+COLOURS = (TEAL, AMBER, INDIGO, VIOLET, BROWN, INK)  # distinct for all types of colour vision
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = (
     "-",

@@ -36,7 +36,7 @@ def positive(_: Any, value: float) -> str | None:
 
 
 class Shared:
-    """What both kinds of widget do; `widget` says what the names with an underscore hold."""
+    """What live and standalone widgets share; `widget` sets the attributes with an underscore."""
 
     alt: str
     _name: str
@@ -46,7 +46,7 @@ class Shared:
     _follows: Mapping[str, str]
 
     def html(self) -> str:
-        """The widget as it stands, as HTML that needs no kernel and no network."""
+        """The widget in its current state, as HTML that needs no kernel and no network."""
         return standalone(self._name, {key: getattr(self, key) for key in self._keys}, self._still, self.alt)
 
     def _problem(self, trait: str, value: Any, from_page: bool = False) -> str | None:
@@ -94,15 +94,8 @@ def widget(
 ) -> Any:
     """A widget of a kernel and a page where anywidget is installed, else of the page alone.
 
-    Args:
-        name: of its module in assets.
-        state: its traits, and what they hold.
-        still: a picture (data URL) shown where scripts do not run.
-        alt: the picture in words.
-        rules: what traits must do, by name.
-        follows: traits that the page works out, by name what they follow.
-        alone: the class without anywidget.
-        extended: makes the live class of the one that it is given.
+    `name` is that of its module in assets, `state` holds its traits, `still` (a data URL) is shown where
+    scripts do not run, `follows` names what the page works out and from what.
     """
     facts: dict[str, Any] = {"_name": name, "_keys": tuple(state), "_still": still, "alt": alt}
     facts |= {"_rules": rules or {}, "_follows": follows or {}}

@@ -1,4 +1,4 @@
-"""Going on after any end: files written whole or not at all, random states, Ctrl-C between two steps."""
+"""Going on after any end: what a checkpoint holds, files written whole, random states, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -59,6 +59,58 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{target} is no checkpoint of mixlearn: its format is {given!r}, expected {FORMAT!r}"
         )
     return dict(state)
+
+
+def state_of(run: Any) -> dict[str, Any]:
+    """How far a `Training` has come, but for the random states of its processes."""
+    average = None if run.average is None else run.average.weights
+    state: dict[str, Any] = {"learner": None} | {
+        name: part.state_dict() for name, part in _parts(run).items()
+    }
+    state |= {"settings": _settings(run), "draws": run.draws.get_state(), "average": average}
+    state["watch"] = {"sums": run.watch.sums, "images": run.watch.images}
+    state["place"] = {"step": run.step, "epoch": run.epoch, "batch": run.batch}
+    return state | {"history": {"epochs": run.history.epochs, "seconds": run.history.seconds}}
+
+
+def restore(run: Any, path: str | os.PathLike[str]) -> None:
+    """Bring a `Training` to the state of a checkpoint."""
+    state = load(path)
+    for name, value in _settings(run).items():
+        saved = state["settings"].get(name)
+        if saved != value:
+            words = f"belongs to a run with {name} = {saved!r}, this one has {value!r}"
+            raise CheckpointError(f"{path} {words}")
+    try:
+        for name, part in _parts(run).items():
+            part.load_state_dict(state[name] or {})
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        words = f"holds another network or optimiser: {' '.join(str(error).split())[:300]}"
+        raise CheckpointError(f"{path} {words}") from error
+    if run.average is not None:
+        for name, value in state["average"].items():
+            run.average.weights[name].copy_(value)
+    run.draws.set_state(state["draws"])
+    vars(run).update(state["place"])
+    vars(run.history).update(state["history"])
+    run.watch.images = state["watch"]["images"]
+    run.watch.sums = {name: value.to(run.device) for name, value in state["watch"]["sums"].items()}
+    if run.batch:  # a copy: torch reads past the end of a state that is a view into a larger tensor
+        rng = state["rng"]
+        run.rng = {name: v[run.rank].clone() if v.dim() == 2 else v for name, v in rng.items()}
+
+
+def _parts(run: Any) -> dict[str, Any]:
+    """The parts of a run that have a state_dict."""
+    parts = {"model": run.job.model, "optimizer": run.optimizer, "precision": run.fabric.strategy.precision}
+    return parts | dict(zip(["learner"], run.own, strict=False))
+
+
+def _settings(run: Any) -> dict[str, Any]:
+    """What must agree between a checkpoint and the run that goes on from it."""
+    settings = {name: getattr(run.job, name) for name in ("epochs", "seed", "ema", "accumulate")}
+    settings |= {"batch_size": run.feed.batch_size, "images": run.feed.size, "processes": run.world}
+    return settings | {"ablate": list(run.job.ablate)}
 
 
 def write_whole(target: Path, write: Callable[[Any], object]) -> None:

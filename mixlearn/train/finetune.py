@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixlearn.core.checks import as_count, is_count
+from mixlearn.core.checks import as_count, check_positive, is_integer
 from mixlearn.nets.taps import Tapped, WithHead
-from mixlearn.train.schedules import cosine
+from mixlearn.train.schedules import Pace, cosine
 
 _FREE = ("token", "position", "pos_embed")  # ends of names: of ours and of timm's
 
@@ -163,14 +163,19 @@ def with_new_head(net: nn.Module, num_classes: int, *, generator: torch.Generato
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum == 0:
             module.momentum = 0.1
     place = next(name for name, module in net.named_modules() if module is head)
-    old = next(copy.parameters())
-    fresh = nn.utils.skip_init(nn.Linear, width, num_classes, device=old.device, dtype=old.dtype)
-    with torch.no_grad():
-        fresh.weight.copy_(0.01 * torch.randn(num_classes, width, generator=generator))
-        fresh.bias.zero_()
     parent, _, last = place.rpartition(".")
+    fresh = _small_layer(width, num_classes, next(copy.parameters()), generator)
     setattr(copy.get_submodule(parent), last, fresh)
     return copy
+
+
+def _small_layer(inputs: int, outputs: int, like: Tensor, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer of small weights, on the device and of the type of `like`."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, device=like.device, dtype=like.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(0.01 * torch.randn(outputs, inputs, generator=generator))
+        layer.bias.zero_()
+    return layer
 
 
 def linear_layer(
@@ -206,7 +211,8 @@ def linear_layer(
     >>> layer(features).argmax(1).tolist()
     [1, 0]
     """
-    _check(features, labels, epochs=epochs, batch_size=batch_size, lr=lr)
+    check_positive(epochs=epochs, batch_size=batch_size)
+    _check(features, labels, lr)
     values, truth = features.detach().float(), labels.to(features.device).long()
     shift, scale = torch.zeros_like(values[0]), torch.ones_like(values[0])
     if standardise:
@@ -214,40 +220,34 @@ def linear_layer(
         scale = torch.where(scale > 1e-6 * (1 + shift.abs()), scale, torch.ones_like(scale))  # else constant
     values = (values - shift) / scale
     draws = torch.Generator().manual_seed(seed)
-    first = torch.randn(int(truth.max()) + 1, values.shape[1], generator=draws)
-    weight = (0.01 * first).to(values.device).requires_grad_()
-    bias = weight.new_zeros(len(weight)).requires_grad_()
+    layer = _small_layer(values.shape[1], int(truth.max()) + 1, values, draws)
     rate = lr * batch_size / 256
-    optimizer = torch.optim.SGD([weight, bias], lr=rate, momentum=0.9, nesterov=True)
-    step, total = 0, epochs * math.ceil(len(values) / batch_size)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=rate, momentum=0.9, nesterov=True)
+    pace, step, total = Pace(optimizer, cosine), 0, epochs * math.ceil(len(values) / batch_size)
     for _ in range(epochs):
         for index in torch.randperm(len(values), generator=draws).split(batch_size):
             here = index.to(values.device)
-            optimizer.param_groups[0]["lr"] = rate * cosine(step, total)
+            pace.set(step, total)
             optimizer.zero_grad()
-            F.cross_entropy(F.linear(values[here], weight, bias), truth[here].long()).backward()
+            F.cross_entropy(layer(values[here]), truth[here]).backward()
             optimizer.step()
             step += 1
-    layer = nn.utils.skip_init(nn.Linear, values.shape[1], len(weight), device=values.device)
     with torch.no_grad():
-        layer.weight.copy_(weight / scale)
-        layer.bias.copy_(bias - (weight / scale) @ shift)
+        layer.weight /= scale
+        layer.bias.sub_(layer.weight @ shift)
     if not bool(layer.weight.isfinite().all()):
         raise FloatingPointError(f"the weights grew beyond all bounds at lr = {lr}; take a smaller one")
     return layer
 
 
-def _check(features: Tensor, labels: Tensor, *, epochs: int, batch_size: int, lr: float) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not is_count(value):
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+def _check(features: Tensor, labels: Tensor, lr: float) -> None:
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be positive and finite, got {lr}")
     if features.dim() != 2 or labels.shape != features.shape[:1] or not features.numel():
         raise ValueError(
             f"expected features (N, F) and labels (N,), got {tuple(features.shape)} and {tuple(labels.shape)}"
         )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    if not is_integer(labels):
         raise TypeError(f"labels must be integer class ids, got {labels.dtype}")
     if int(labels.min()) < 0:
         raise ValueError(f"labels must be 0 or more, got {int(labels.min())}")

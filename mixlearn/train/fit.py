@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,18 +20,36 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mixlearn.core.checks import is_count
 from mixlearn.core.extras import need
 from mixlearn.core.fast import sent
-from mixlearn.core.processes import Shared, any_process, average_gradients, torchrun
+from mixlearn.core.processes import Shared, any_process, average_gradients, check_share
+from mixlearn.nets.taps import logits_of
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import get_rng, interrupts, own_randomness, seed_rng, set_rng
-from mixlearn.train.loaders import Batch, Place, as_feed, check_share, epoch_seed, measure_all
-from mixlearn.train.logs import Progress, as_loggers, image_grid, log_picture, peak_memory
+from mixlearn.train.loaders import Batch, Place, as_feed, epoch_seed, measure_all
+from mixlearn.train.logs import image_grid, log_epoch
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, Watch, check_images, checked_terms, finite, total_loss
-from mixlearn.train.weights import WeightAverage, frozen, logits_of, takes_one_image, unused_apart
+from mixlearn.train.terms import (
+    Hooks,
+    Watch,
+    WeightAverage,
+    adapted,
+    check_ablate,
+    check_images,
+    checked_terms,
+    frozen,
+    takes_one_image,
+    total_loss,
+    unused_apart,
+)
+
+try:
+    from lightning.fabric import Fabric
+except ImportError as missing:
+    raise ImportError('ml.fit needs Lightning: pip install "mixlearn[lab]"') from missing
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -98,9 +118,8 @@ def fit(
 ) -> History:
     """Train a network in place.
 
-    Submodules that you put into evaluation mode stay in it, and weights that need no gradient stay as they
-    are. Of a network that returns a dict, the learners of this package and `validate` read "logits".
-    `validate` measures the network that is trained, which some learners replace at the end (`deployed`).
+    Frozen modules, in evaluation mode or without gradients, stay frozen. Of a network that returns a dict the
+    "logits" are read. `validate` measures the network that predicts in the end (`deployed`).
 
     Args:
         model: images (B, C, H, W) → whatever the learner reads.
@@ -116,7 +135,6 @@ def fit(
         augment: `augment(images, *, generator)` on each batch, before the learner.
         precision, accelerator, devices, strategy: as for Lightning Fabric. For two processes on one CPU:
             `accelerator="cpu", devices=2, strategy="ddp_fork"`. Under `torchrun` its processes are used.
-            Gradients are those of one process on the whole batch (`mixlearn.core.processes` says how).
         ema: decay of a moving average of the weights, e.g. 0.999; less in the first steps.
         clip: largest norm of all gradients together.
         accumulate: batches whose gradients are averaged, image by image, for one step.
@@ -130,9 +148,6 @@ def fit(
         log: a folder (for `metrics.csv` and pictures of mixed images), a Lightning logger, or several.
         progress: show a bar; words are shown in front of it.
         channels_last: memory layout of the network; None takes it with 16-bit precision.
-
-    Returns:
-        `History`: the epochs, the averaged weights, time and memory.
 
     Raises:
         TypeError, ValueError: a bad argument, a last batch that is too small for the processes or for batch
@@ -155,18 +170,18 @@ def fit(
         strategy = "ddp"
     given = {"accelerator": accelerator, "precision": precision, "strategy": strategy}
     given["devices"], given["num_nodes"] = spread or (devices, 1)
-    fabric = need("lightning.fabric", "ml.fit").Fabric(**given)
     with unused_apart(learner, model):
-        return _launch(fabric, job)
+        return _launch(Fabric(**given), job)
 
 
 def _check(job: SimpleNamespace) -> None:
-    for name in ("epochs", "batch_size", "validate_every", "accumulate"):
+    counts = ["epochs", "batch_size", "validate_every", "accumulate"]
+    for name in counts if job.checkpoint_every is None else [*counts, "checkpoint_every"]:
         if not is_count(getattr(job, name)):
             raise ValueError(f"{name} must be a positive integer, got {getattr(job, name)!r}")
         setattr(job, name, int(getattr(job, name)))
-    if job.checkpoint_every is not None and job.checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1 step, got {job.checkpoint_every}")
+    if not is_count(job.seed, None):
+        raise ValueError(f"seed must be an integer, got {job.seed!r}")
     if (job.resume or job.checkpoint_every) and job.checkpoint is None:
         raise ValueError("resume and checkpoint_every need checkpoint=, the file to keep the run in")
     if job.clip is not None and not job.clip > 0:
@@ -182,6 +197,7 @@ def _check(job: SimpleNamespace) -> None:
             f"that is made already; write optimizer=partial(torch.optim.{name}, lr=…)"
         )
     job.optimizer, job.ablate = job.optimizer or sgd, tuple(job.ablate)
+    check_ablate(job.ablate, Hooks(job.learner).term_names)
     if job.channels_last is None:
         job.channels_last = str(job.precision).startswith(("16", "bf16"))
 
@@ -245,7 +261,8 @@ class Training:
         self.step = self.epoch = self.batch = 0  # steps, epochs, and batches of this epoch done
         self.rng: dict[str, Tensor] | None = None  # the network's, where a run goes on within an epoch
         self.watch = Watch(self.device)
-        self.logs = as_loggers(job.log) if self.rank == 0 else []
+        logs = job.log if isinstance(job.log, (list, tuple)) else [] if job.log is None else [job.log]
+        self.logs = logs if self.rank == 0 else []
         self.shown: Tensor | None = None  # what the network was shown first in this epoch, for the logs
         self._check_last_batch()
 
@@ -253,10 +270,12 @@ class Training:
         """All epochs that are still to do."""
         job = self.job
         if job.resume and Path(job.checkpoint).exists():
-            self.restore()
-        label = job.progress if isinstance(job.progress, str) else ""
-        bar = Progress(self.steps, self.step, shown=bool(job.progress) and self.rank == 0, label=label)
-        with closing(bar), interrupts() as self.interrupts, own_randomness(self.device), self._hooked():
+            checkpoints.restore(self, job.checkpoint)
+        words = job.progress if isinstance(job.progress, str) else ""
+        bar = Progress(self.steps, self.step, bool(job.progress) and self.rank == 0, words)
+        hooks = [job.model.register_forward_pre_hook(self._keep)] if self.logs else []
+        hooked = adapted(job.learner, self.fabric.autocast, hooks)
+        with closing(bar), interrupts() as self.interrupts, own_randomness(self.device), hooked:
             while self.epoch < job.epochs:
                 self.one_epoch(bar)
                 bar.epoch(self.epoch, job.epochs, self.history.last)
@@ -284,7 +303,10 @@ class Training:
                 self.save()
         self.rng = None
         self.watch.look()
-        row = self._summary()
+        means = self.watch.means()
+        row = {"epoch": self.epoch + 1, **means}
+        row["loss"] = sum(mean for name, mean in means.items() if name not in job.ablate)
+        row["rate"] = self.optimizer.param_groups[0]["lr"]
         self.epoch, self.batch, self.watch = self.epoch + 1, 0, Watch(self.device)
         if job.validate is not None and (self.epoch % job.validate_every == 0 or self.epoch == job.epochs):
             row |= self.validated()
@@ -323,13 +345,12 @@ class Training:
     def gradients(self, images: Tensor, labels: Tensor | None, share: float) -> dict[str, Tensor]:
         """The terms of a batch, once their gradients are taken: of all together, or part by part where the
         learner makes them so. Processes that share their gradients do so once a step."""
-        ablate, given = self.job.ablate, (self.model, images, labels)
-        if self.hooks.in_parts is None or self.world > 1:
-            terms: dict[str, Tensor] = self.job.learner(*given, generator=self.draws)
-            self.fabric.backward(share * total_loss(terms, ablate))
-            return terms
-        terms = {}
-        for part in map(checked_terms, self.hooks.in_parts(*given, generator=self.draws)):
+        whole, ablate, in_parts = self.job.learner, self.job.ablate, self.hooks.in_parts
+        learner = (
+            in_parts if in_parts and self.world == 1 else lambda *given, **draws: [whole(*given, **draws)]
+        )
+        terms: dict[str, Tensor] = {}
+        for part in map(checked_terms, learner(self.model, images, labels, generator=self.draws)):
             if kept := {name: term for name, term in part.items() if name not in ablate}:
                 self.fabric.backward(share * total_loss(kept, ()))
             terms |= {name: term.detach() for name, term in part.items()}
@@ -337,15 +358,16 @@ class Training:
         return terms
 
     def validated(self) -> dict[str, float]:
-        """The measures of the first process on each test set."""
+        """The first process measures the network that predicts in the end, and the averaged weights."""
         model, sets = self.job.model, self.job.validate
         result: dict[str, float] = {}
         if self.rank == 0:
-            result = measure_all(model, sets, self._logits)
+            predicting = self.hooks.deployed(model)
+            result = measure_all(predicting, sets, partial(self._logits, predicting))
             if self.average is not None:
-                with self.average.within(model):
-                    averaged = measure_all(model, sets, self._logits)
-                result |= {f"ema/{name}": value for name, value in averaged.items()}
+                averaged = partial(functional_call, model, self.average.weights, tie_weights=False)
+                measured = measure_all(model, sets, partial(self._logits, averaged))
+                result |= {f"ema/{name}": value for name, value in measured.items()}
         self.fabric.barrier()
         return result
 
@@ -367,55 +389,8 @@ class Training:
         self.watch.look()
         rng = get_rng(self.device, self.world)
         if self.rank == 0:
-            state = {name: part.state_dict() for name, part in self._parts().items()}
-            state |= {"learner": None} if not self.own else {}
-            state |= {"settings": self._settings(), "draws": self.draws.get_state(), "rng": rng}
-            state["average"] = None if self.average is None else self.average.weights
-            state["watch"] = {"sums": self.watch.sums, "images": self.watch.images}
-            state["place"] = {"step": self.step, "epoch": self.epoch, "batch": self.batch}
-            state["history"] = {"epochs": self.history.epochs, "seconds": self.history.seconds}
-            checkpoints.save(self.job.checkpoint, state)
+            checkpoints.save(self.job.checkpoint, checkpoints.state_of(self) | {"rng": rng})
         self.fabric.barrier()
-
-    def restore(self) -> None:
-        """Take up the state of the checkpoint."""
-        path = self.job.checkpoint
-        state = checkpoints.load(path)
-        for name, value in self._settings().items():
-            saved = state["settings"].get(name, 1)  # files of older versions have no `accumulate`
-            if saved != value:
-                words = f"belongs to a run with {name} = {saved!r}, this one has {value!r}"
-                raise checkpoints.CheckpointError(f"{path} {words}")
-        try:
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name] or {})
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            words = f"holds another network or optimiser: {' '.join(str(error).split())[:300]}"
-            raise checkpoints.CheckpointError(f"{path} {words}") from error
-        if self.average is not None:
-            for name, value in state["average"].items():
-                self.average.weights[name].copy_(value)
-        self.draws.set_state(state["draws"])
-        vars(self).update(state["place"])
-        vars(self.history).update(state["history"])
-        self.watch.images = state["watch"]["images"]
-        self.watch.sums = {name: value.to(self.device) for name, value in state["watch"]["sums"].items()}
-        if self.batch:  # a copy: torch reads past the end of a state that is a view into a larger tensor
-            rng = state["rng"]
-            self.rng = {name: v[self.rank].clone() if v.dim() == 2 else v for name, v in rng.items()}
-
-    def _parts(self) -> dict[str, Any]:
-        """What of a checkpoint has a state_dict."""
-        parts = {"model": self.job.model, "optimizer": self.optimizer}
-        parts["precision"] = self.fabric.strategy.precision
-        return parts | dict(zip(["learner"], self.own, strict=False))
-
-    def _settings(self) -> dict[str, Any]:
-        """What must agree between a checkpoint and the run that goes on from it."""
-        job, feed = self.job, self.feed
-        settings = {name: getattr(job, name) for name in ("epochs", "seed", "ema", "accumulate")}
-        settings |= {"batch_size": feed.batch_size, "images": feed.size, "processes": self.world}
-        return settings | {"ablate": list(job.ablate)}
 
     def _train_mode(self) -> None:
         for module in self.trained:
@@ -427,7 +402,7 @@ class Training:
         """Images and labels on the device, augmented, and (B,) which images are finite."""
         job, images = self.job, sent(batch.images, self.device)
         labels = None if batch.labels is None else sent(batch.labels, self.device)
-        good = finite(images)
+        good = images.isfinite().flatten(1).all(1)
         if self.device.type == "cpu":  # elsewhere looked at later, so that nothing waits
             check_images(good, batch.ids, where)
         if job.channels_last and images.dim() == 4:
@@ -436,60 +411,33 @@ class Training:
             images = job.augment(images, generator=self.draws)
         return images, labels, good
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, model: Callable[[Tensor], Any], images: Tensor) -> Tensor:
         if self.job.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self.fabric.autocast():
-            logits: Tensor = logits_of(self.job.model(images))
+            logits: Tensor = logits_of(model(images))
         return logits
 
-    def _summary(self) -> dict[str, float]:
-        means = self.watch.means()
-        loss = sum(value for name, value in means.items() if name not in self.job.ablate)
-        rate = self.optimizer.param_groups[0]["lr"]
-        return {"epoch": self.epoch + 1, **means, "loss": loss, "rate": rate}
-
     def _log(self) -> None:
-        data = self.job.data
-        for logger in self.logs:
-            logger.log_metrics(self.history.last, step=self.epoch)
-            if self.shown is not None:
-                grid = image_grid(self.shown, getattr(data, "mean", None), getattr(data, "std", None))
-                log_picture(logger, "mixed", grid, self.epoch)
-            if hasattr(logger, "save"):
-                logger.save()
+        data, grid = self.job.data, None
+        if self.shown is not None:
+            grid = image_grid(self.shown, getattr(data, "mean", None), getattr(data, "std", None))
+        for log in self.logs:
+            log_epoch(log, self.history.epochs, grid)
         self.shown = None
 
-    @contextmanager
-    def _hooked(self) -> Iterator[None]:
-        """Keep what the network is shown; of one that returns a dict, hand our learners the logits (others
-        may read the dict); let a learner run passes of its own in the run's precision."""
-        learner, model = self.job.learner, self.job.model
-
-        def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if self.shown is None and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() == 4:
-                self.shown = inputs[0][:64].detach().cpu()
-
-        hooks = [model.register_forward_pre_hook(keep)] if self.logs else []
-        if type(learner).__module__.startswith("mixlearn."):
-            hooks.append(model.register_forward_hook(lambda module, inputs, output: logits_of(output)))
-        before = getattr(learner, "autocast", None)
-        if before is not None:
-            learner.autocast = self.fabric.autocast
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-            if before is not None:
-                learner.autocast = before
+    def _keep(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Note the first images of an epoch that the network is shown."""
+        if self.shown is None and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() == 4:
+            self.shown = inputs[0][:64].detach().cpu()
 
     def _check_last_batch(self) -> None:
         """Refuse before training starts what would fail at the end of an epoch."""
         images, way = self.feed.last, "choose another batch_size, or give a DataLoader with drop_last=True"
         if images is None:
             return
-        check_share(images, self.world)
+        if self.world > 1:
+            check_share(images, self.world)
         if images == 1 and self.hooks.compares:
             raise ValueError(f"the last batch holds one image, with nothing to be compared with; {way}")
         if images < 2 * self.world:
@@ -498,3 +446,55 @@ class Training:
                 fine = takes_one_image(self.job.model, sent(self.feed.one(), self.device))
             if not fine:
                 raise ValueError(f"the last batch has one image a process, too few for batch norm; {way}")
+
+
+class Progress:
+    """A bar in a terminal or a notebook, elsewhere (a log file) one line an epoch; `words` go in front."""
+
+    def __init__(self, total: int | None, done: int, shown: bool, words: str) -> None:
+        shell = sys.modules.get("IPython")
+        notebook = shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+        self.words, self.lines = words, shown
+        self.bar: Any = None
+        if shown and (notebook or sys.stderr.isatty()):
+            options = {"unit": "step", "dynamic_ncols": True, "mininterval": 0.3}
+            tqdm = need("tqdm.auto", "a progress bar").tqdm
+            self.bar = tqdm(total=total, initial=done, desc=words, **options)
+
+    def step(self) -> None:
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def epoch(self, number: int, of: int, measures: dict[str, float]) -> None:
+        """Show the numbers of the epoch just ended."""
+        keys = [key for key in ("loss", "accuracy", "mean_average_precision") if key in measures]
+        line = f"epoch {number}/{of}, " + ", ".join(f"{key} {measures[key]:.3f}" for key in keys)
+        if self.bar is not None:
+            self.bar.set_postfix_str(line)
+        elif self.lines:
+            print(f"{self.words}: {line}" if self.words else line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at the peak: of the accelerator, else of this process since it started (0 if not known)."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+
+
+def torchrun() -> tuple[int, int] | None:
+    """(processes here, machines) if `torchrun` started this process among several, otherwise None."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    if world == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    return here, world // here

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -17,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.plan import Mixed
+from mixlearn.nets.taps import logits_of
 from mixlearn.train.fit import Optimizer, sgd
 from mixlearn.train.loaders import as_pair
-from mixlearn.train.logs import log_picture, tiled
+from mixlearn.train.logs import image_grid, log_picture
 from mixlearn.train.mixing import Place, look_up, put
 from mixlearn.train.schedules import Pace, Schedule, Schedules, cosine
-from mixlearn.train.terms import Hooks, total_loss
-from mixlearn.train.weights import logits_of, unused_apart
+from mixlearn.train.terms import Hooks, total_loss, unused_apart
 
 try:
     from lightning.pytorch import LightningModule
@@ -63,7 +64,7 @@ class LearnerModule(LightningModule):
         self.model, self.learner, self.optimizer, self.schedule = model, learner, optimizer, schedule
         self.augment, self.ablate, self.hooks = augment, tuple(ablate), Hooks(learner)
         self.generator = torch.Generator().manual_seed(seed)
-        self._unused: Any = None
+        self._apart = ExitStack()
         self._pace: Pace | None = None
 
     def forward(self, images: Tensor) -> Any:
@@ -73,14 +74,11 @@ class LearnerModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Keep parts that the learner leaves unused out of training."""
         if stage == "fit":
-            self._unused = unused_apart(self.learner, self.model)
-            self._unused.__enter__()
+            self._apart.enter_context(unused_apart(self.learner, self.model))
 
     def teardown(self, stage: str) -> None:
         """Give those parts back."""
-        if self._unused is not None:
-            self._unused.__exit__(None, None, None)
-            self._unused = None
+        self._apart.close()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser of all weights that learn, the learner's own too."""
@@ -110,7 +108,7 @@ class LearnerModule(LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log accuracy and NLL of a batch."""
         images, labels = as_pair(batch)
-        logits = logits_of(self.model(images))
+        logits = logits_of(self.hooks.deployed(self.model)(images))
         measures = {"accuracy": (logits.argmax(1) == labels).float().mean()}
         measures["nll"] = F.cross_entropy(logits, labels)  # type: ignore[arg-type]
         self.log_dict(measures, batch_size=len(images), sync_dist=True)
@@ -134,8 +132,8 @@ class MixBatches(Callback):
             batch may have a callback of its own, with a seed of its own. A loader that has run out gives
             None, which stays None.
         seed: of the draws.
-        log_every: write a picture (own images, mixtures, partners, differences) to every logger that takes
-            images, each so many epochs; 0 writes none.
+        log_every: give a picture of mixed images to every logger that takes images, each so many epochs; 0
+            gives none.
 
     Raises:
         TypeError: a batch that is no list, tuple or dict.
@@ -158,7 +156,7 @@ class MixBatches(Callback):
         self.mix, self.images, self.labels = mix, images, labels
         self.generator = torch.Generator().manual_seed(seed)
         self.log_every = log_every
-        self._logged_epoch = -1
+        self._shows = False  # a picture of the next batch
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Stand in front of `training_step`. The sanity check is over by now."""
@@ -170,6 +168,10 @@ class MixBatches(Callback):
 
         vars(mixed_step)["stands_before"] = vars(pl_module).get("training_step")
         pl_module.training_step = mixed_step
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Show the first batch of every epoch whose turn it is."""
+        self._shows = self.log_every > 0 and trainer.current_epoch % self.log_every == 0
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Step aside again: a step of this very module comes back, else that of its class shows."""
@@ -208,45 +210,11 @@ class MixBatches(Callback):
                 )
             self.mix.progress = done / max(total, 1)
         mixed = self.mix(images, labels, generator=self.generator)
-        self._log(images, mixed, trainer)
+        if self._shows and mixed.images.dim() == 4:
+            self._shows = False
+            for logger in trainer.loggers:
+                log_picture(logger, "mixed batch", image_grid(mixed.images), trainer.global_step)
         return put(put(batch, self.images, mixed.images), self.labels, mixed.targets)
-
-    def _log(self, images: Tensor, mixed: Mixed, trainer: Any) -> None:
-        """Once an epoch, the first mixed batch as a picture."""
-        epoch = trainer.current_epoch if self.log_every > 0 and images.dim() == 4 else -1
-        if epoch < 0 or epoch % self.log_every or epoch == self._logged_epoch:
-            return
-        self._logged_epoch = epoch
-        for logger in trainer.loggers:
-            log_picture(logger, "mixed batch", mixed_grid(images, mixed), trainer.global_step)
-
-
-def mixed_grid(images: Tensor, mixed: Mixed, count: int = 8) -> Tensor:
-    """Four rows of pictures: own image, mixture, partner, difference between mixture and own image.
-
-    Of three channels and more the first three are shown as red, green and blue, of fewer the first as grey.
-
-    Args:
-        images: (B, C, H, W) as they were before mixing, in any units; the grid is scaled to [0, 1].
-        mixed: what came of them.
-        count: how many columns at most.
-
-    Returns:
-        (3 or 1, 4 H, n W) in [0, 1], on the CPU, n = min(B, count).
-
-    >>> import mixlearn as ml
-    >>> images = torch.rand(4, 3, 8, 8)
-    >>> mixed_grid(images, ml.mixup(images)).shape
-    torch.Size([3, 32, 32])
-    """
-    shown = 3 if images.shape[1] >= 3 else 1
-    images, mixtures = images[:, :shown], mixed.images[:, :shown]
-    own, mixture, partner = images[:count], mixtures[:count], images[mixed.plan.partner][:count]
-    low, high = images.amin(), images.amax()
-    scale = (high - low).clamp_min(1e-12)
-    rows = [(part - low) / scale for part in (own, mixture, partner)]
-    rows.append((mixture - own).abs() / scale)
-    return tiled(torch.cat(rows).clamp(0, 1).float().cpu(), len(own))
 
 
 def _place(trainer: Any) -> tuple[int, int]:

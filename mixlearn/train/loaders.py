@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler
 
-from mixlearn.core.processes import stack_all
+from mixlearn.core.processes import check_share, joined
 from mixlearn.measure import evaluate
 from mixlearn.measure.evaluate import InMemory
 from mixlearn.nets.taps import evaluation
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The seed of a run, and where a process stands in it."""
+    """The seed of a run, and which of its processes this is."""
 
     seed: int
     rank: int
@@ -155,16 +155,22 @@ class Loader:
             for batch in self.loader:
                 images, labels = as_pair(batch, self.labelled)
                 sizes = self.shares.sizes.popleft() if self.shares else [len(images)] * self.world
-                yield [_joined(part.to(self.device), sizes) for part in (images, labels) if part is not None]
+                yield [joined(part.to(self.device), sizes) for part in (images, labels) if part is not None]
             return
-        batches: Iterator[Any] = iter(self.loader) if self.rank == 0 else iter(())
-        while True:
-            parts = [as_pair(batch, self.labelled) for batch in islice(batches, self.each)]
-            sent = [[torch.cat(part) for part in zip(*parts, strict=True) if part[0] is not None]]
-            dist.broadcast_object_list(sent, device=self.device)
-            if not sent[0]:
-                return
-            yield sent[0]
+        pairs = (as_pair(batch, self.labelled) for batch in self.loader)
+        for group in _from_first(pairs, self.each, self.rank, self.device):
+            yield [torch.cat(part) for part in zip(*group, strict=True) if part[0] is not None]
+
+
+def _from_first(items: Iterable[Any], each: int, rank: int, device: Any = None) -> Iterator[list[Any]]:
+    """In every process the items that the first one draws, so many at a time; there may be no end of them."""
+    drawn = iter(items if rank == 0 else ())
+    while True:
+        group = [list(islice(drawn, each))]
+        dist.broadcast_object_list(group, device=device)
+        if not group[0]:
+            return
+        yield group[0]
 
 
 class Shares(Sampler[list[int]]):
@@ -183,36 +189,22 @@ class Shares(Sampler[list[int]]):
         return whole + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order: list[Any] = [list(self.batches) if self.rank == 0 else None]
-        dist.broadcast_object_list(order)
         self.sizes.clear()
-        for start in range(0, len(order[0]), self.each):
-            group = order[0][start : start + self.each]
+        for group in _from_first(self.batches, self.each, self.rank):
             if len(group) < self.each and self.drop_last:
                 return
-            drawn = [index for batch in group for index in batch]
-            share, rest = divmod(len(drawn), self.world)
-            check_share(len(drawn), self.world)
-            sizes = [share + (process < rest) for process in range(self.world)]
-            self.sizes.append(sizes)
-            first = sum(sizes[: self.rank])
-            yield drawn[first : first + sizes[self.rank]]
-
-
-def check_share(images: int, world: int) -> None:
-    """Whether a batch has an image for each process."""
-    if images < world:
-        raise ValueError(
-            f"a batch must hold an image for each of {world} processes, got {images}; "
-            "choose another batch_size, or give a DataLoader with drop_last=True"
-        )
+            indices = [index for batch in group for index in batch]
+            check_share(len(indices), self.world)
+            parts = torch.arange(len(indices)).tensor_split(self.world)
+            self.sizes.append([len(part) for part in parts])
+            yield [indices[place] for place in parts[self.rank].tolist()]
 
 
 def as_feed(data: Any, batch_size: int, place: Place, labelled: bool) -> Any:
     """Training batches of an in-memory set, a DataLoader, or a Dataset."""
     if isinstance(data, DataLoader):
         return Loader(data, place.world, place, labelled)
-    if callable(getattr(data, "batch", None)) and hasattr(data, "__len__"):
+    if isinstance(data, InMemory):
         return Memory(data, batch_size, place.seed)
     stream = isinstance(data, IterableDataset)
     if stream or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
@@ -246,8 +238,7 @@ def measure_all(
 def _test_batches(data: Any) -> Any:
     if isinstance(data, InMemory):
         return data
-    rows = hasattr(data, "__getitem__") and not isinstance(data, (list, tuple, DataLoader))
-    if rows or isinstance(data, Dataset):
+    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and not isinstance(data, (list, tuple))):
         data = DataLoader(data, batch_size=256)
     return (as_pair(batch) for batch in data)
 
@@ -273,10 +264,3 @@ def _apart(items: Iterable[Any]) -> Iterator[Any]:
         if item is end:
             return
         yield item
-
-
-def _joined(rows: Tensor, sizes: list[int]) -> Tensor:
-    """The rows of all processes, in order."""
-    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
-    padded[: len(rows)] = rows
-    return torch.cat([part[:size] for part, size in zip(stack_all(padded, len(sizes)), sizes, strict=True)])

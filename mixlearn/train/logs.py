@@ -1,11 +1,10 @@
-"""What a run shows: a bar, a table of its epochs, pictures of mixed images."""
+"""What a run leaves in a folder or a logger: a table of its epochs, pictures of mixed images."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,88 +16,35 @@ from mixlearn.core.extras import array, need
 from mixlearn.train.checkpoint import write_whole
 
 
-def peak_memory(device: torch.device) -> int:
-    """Bytes at the peak: of the accelerator, else of this process since it started (0 if not known)."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+def log_epoch(log: Any, epochs: Sequence[dict[str, float]], grid: Tensor | None) -> None:
+    """Give the last of the epochs and a picture (C, H, W) to a logger of Lightning's.
 
-
-class Progress:
-    """Counts steps: a bar in a terminal or a notebook, elsewhere (a log file) one line an epoch."""
-
-    def __init__(self, total: int | None, done: int, *, shown: bool, label: str = "") -> None:
-        shell = sys.modules.get("IPython")
-        notebook = shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
-        self._lines = shown and not (notebook or sys.stderr.isatty())
-        self._label = label
-        self._bar: Any = None
-        if shown and not self._lines:
-            options = {"unit": "step", "dynamic_ncols": True, "mininterval": 0.3}
-            tqdm = need("tqdm.auto", "a progress bar").tqdm
-            self._bar = tqdm(total=total, initial=done, desc=label, **options)
-
-    def step(self) -> None:
-        if self._bar is not None:
-            self._bar.update(1)
-
-    def epoch(self, number: int, of: int, measures: dict[str, float]) -> None:
-        """Show the numbers of the epoch just ended."""
-        keys = [key for key in ("loss", "accuracy", "mean_average_precision") if key in measures]
-        words = f"epoch {number}/{of}, " + ", ".join(f"{key} {measures[key]:.3f}" for key in keys)
-        if self._bar is not None:
-            self._bar.set_postfix_str(words)
-        elif self._lines:
-            print(f"{self._label}: {words}" if self._label else words, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class Files:
-    """`metrics.csv` with a row an epoch, and `mixed-0001.png` and so on, in one folder, made if need be."""
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """Add a row; rows of this step and of later ones, left by a run that was broken off, go."""
-        path, rows = self.folder / "metrics.csv", list[dict[str, Any]]()
-        if path.exists():
-            with open(path, newline="") as file:
-                rows = [row for row in csv.DictReader(file) if float(row["epoch"]) < step]
-        rows.append(metrics)
-        text = io.StringIO()
-        table = csv.DictWriter(
-            text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
-        )
-        table.writeheader()
-        table.writerows(rows)
-        write_whole(path, lambda file: file.write(text.getvalue().encode()))
-
-    def add_image(self, name: str, grid: Tensor, global_step: int) -> None:
-        pixels = (grid.clamp(0, 1) * 255).round().to(torch.uint8)
+    A folder, made if need be, gets `metrics.csv` with all epochs, and `mixed-0001.png` and so on.
+    """
+    if not isinstance(log, (str, os.PathLike)):
+        log.log_metrics(epochs[-1], step=len(epochs))
+        if grid is not None:
+            log_picture(log, "mixed", grid, len(epochs))
+        if hasattr(log, "save"):
+            log.save()
+        return
+    folder, text = Path(log), io.StringIO()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = dict.fromkeys(name for row in epochs for name in row)
+    table = csv.DictWriter(text, list(names), lineterminator="\n")
+    table.writeheader()
+    table.writerows(epochs)
+    write_whole(folder / "metrics.csv", lambda file: file.write(text.getvalue().encode()))
+    if grid is not None:
+        pixels = (grid * 255).round().to(torch.uint8)
         values = array(pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0), "writing pictures")
         picture = need("PIL.Image", "writing pictures").fromarray(values)
-        picture.save(self.folder / f"{name}-{global_step:04d}.png")
-
-
-def as_loggers(log: Any) -> list[Any]:
-    """A folder, a logger or several of either, as a list of loggers."""
-    several = log if isinstance(log, (list, tuple)) else [] if log is None else [log]
-    return [Files(one) if isinstance(one, (str, os.PathLike)) else one for one in several]
+        picture.save(folder / f"mixed-{len(epochs):04d}.png")
 
 
 def log_picture(logger: Any, name: str, grid: Tensor, step: int) -> None:
-    """Give a picture (C, H, W) in [0, 1] to a logger of Lightning's, if it takes pictures, or to `Files`."""
-    add_image = getattr(getattr(logger, "experiment", logger), "add_image", None)
+    """Give a picture (C, H, W) in [0, 1] to a logger of Lightning's, if it takes pictures."""
+    add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
     if callable(add_image):
         add_image(name, grid, global_step=step)
     elif hasattr(logger, "log_image"):
@@ -108,7 +54,7 @@ def log_picture(logger: Any, name: str, grid: Tensor, step: int) -> None:
 def image_grid(
     images: Tensor, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Tensor:
-    """The first 64 images of a batch, eight in a row, on the CPU.
+    """The first 64 images of a batch, eight in a row, on the CPU; the first channel or the first three.
 
     Args:
         images: (B, C, H, W), normalised by `mean` and `std`; without these they are stretched to [0, 1].
@@ -120,16 +66,13 @@ def image_grid(
     shown = images[:64].detach().float().cpu()
     if mean and std:
         shown = shown * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
-    else:
+    shown = shown[:, : 3 if shown.shape[1] >= 3 else 1]
+    if not (mean and std):
         low, high = shown.amin(), shown.amax()
         shown = (shown - low) / (high - low).clamp_min(1e-12)
-    return tiled(shown[:, : 3 if shown.shape[1] >= 3 else 1].clamp(0, 1), min(8, len(shown)))
-
-
-def tiled(images: Tensor, columns: int) -> Tensor:
-    """Images (N, C, H, W) row by row in one picture (C, rows · H, columns · W)."""
-    rows = -(-len(images) // columns)
-    grid = images.new_ones((rows * columns, *images.shape[1:]))
-    grid[: len(images)] = images
+    columns = min(8, len(shown))
+    rows = -(-len(shown) // columns)
+    grid = shown.new_ones((rows * columns, *shown.shape[1:]))  # white where there is no image
+    grid[: len(shown)] = shown.clamp(0, 1)
     grid = grid.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)  # (C, rows, H, columns, W)
     return grid.flatten(3).flatten(1, 2)

@@ -19,27 +19,21 @@ def look_up(batch: Any, place: Place, who: str) -> Any:
     >>> look_up({"labelled": [1, 2], "other": 3}, ("labelled", 0), "MixBatches")
     1
     """
-    path = place if isinstance(place, tuple) else (place,)
-    for k, name in enumerate(path):
-        where = f"batch{''.join(f'[{step!r}]' for step in path[:k])}"
-        if batch is None and k:
+    path, where = place if isinstance(place, tuple) else (place,), "batch"
+    for name in path:
+        if batch is None and where != "batch":
             return None
-        if isinstance(batch, Mapping):
-            if name not in batch:
-                raise KeyError(
-                    f"the {where} has no {name!r}, only {list(batch)}; "
-                    f"name its keys: {who}(mix, images=…, labels=…)"
-                )
-        elif not isinstance(batch, (list, tuple)):
-            at = f" at {where}" if k else ""
-            raise TypeError(
-                f"{who} reads batches that are a list, tuple or dict, got {type(batch).__name__}{at}"
-            )
-        elif name not in range(-len(batch), len(batch)):
-            raise IndexError(
-                f"the {where} is a {type(batch).__name__} of {len(batch)}, it has no item {name!r}"
-            )
-        batch = batch[name]
+        given = type(batch).__name__
+        if not isinstance(batch, (Mapping, list, tuple)):
+            raise TypeError(f"{who} reads batches that are a list, tuple or dict, the {where} is a {given}")
+        try:
+            inner = batch[name]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError) as error:
+            held = list(batch) if isinstance(batch, Mapping) else len(batch)
+            words = f"the {where} is a {given} of {held}, it has no {name!r}"
+            raise type(error)(f"{words}; name the places: {who}(mix, images=…, labels=…)") from None
+        batch = inner
+        where += f"[{name!r}]"
     return batch
 
 

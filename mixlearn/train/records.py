@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mixlearn.core.extras import need
-from mixlearn.train.checkpoint import write_whole
+from mixlearn.core.extras import moved, need
 
 _SHARE = re.compile(
     r"(mixed_|subset_)?accuracy|ece|gap|misses( at half)?|map(50)?|miou|"
@@ -97,14 +95,8 @@ FORMAT = "mixlearn run 1"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-_FIELDS: dict[str, Any] = dict.fromkeys(("format", "name", "command"), str)
-_FIELDS |= {"settings": dict, "data": dict, "runs": list, "summary": dict}
-_RUN_FIELDS: dict[str, Any] = {"seed": int, "environment": dict, "seconds": (int, float)}
-_RUN_FIELDS |= {"peak_memory": int, "epochs": list, "final": dict}
-
-
 class RecordError(ValueError):
-    """A run record that is damaged, incomplete or at odds with itself."""
+    """A file that is no run record, or a record that is incomplete or at odds with itself."""
 
 
 @dataclass(frozen=True)
@@ -172,24 +164,35 @@ class Record:
             raise ValueError(f"seeds must be the same: {self.name} {self.seeds}, {base.name} {base.seeds}")
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
 
-    def card(self) -> Card:
-        """A card of the record: text in a terminal, a table in a notebook or a page."""
-        return Card(self)
+    def measures(self) -> list[tuple[str, str]]:
+        """Each final measure of each test set in words, as mean ± interval."""
+        whole = self.summary
+        sets = {name.partition("/")[0] for name in whole if "/" in name}
+        return [(name, shown(name, whole[name])) for name in whole if ("/" in name) == (len(sets) > 1)]
 
-    def as_json(self) -> dict[str, Any]:
-        """The record as its file holds it."""
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "command": self.command,
-            "settings": self.settings,
-            "data": self.data,
-            "runs": list(self.runs),
-            "summary": {
-                name: {"mean": one.mean, "half": None if math.isnan(one.half) else one.half, "n": one.n}
-                for name, one in self.summary.items()
-            },
-        }
+    def commits(self) -> list[str]:
+        """The commits of the code that its runs were made with."""
+        facts = [run["environment"] for run in self.runs if run["environment"].get("commit")]
+        words = [fact["commit"][:12] + " with local changes" * bool(fact.get("dirty")) for fact in facts]
+        return list(dict.fromkeys(words))
+
+    def card(self) -> Table:
+        """All about the record: text in a terminal, a table in a notebook or a page."""
+        facts = [run["environment"] for run in self.runs]
+        rows = [(name.replace("_", " "), str(value)) for name, value in self.settings.items()]
+        digest = str(self.data.get("sha256", ""))[:12] or "unknown"
+        rows.append(("data", f"{self.data['name']}, sha256 {digest}"))
+        rows += [(_title(name), value) for name, value in self.measures()]
+        one = duration(self.seconds / len(facts))
+        rows += [
+            ("seeds", ", ".join(map(str, self.seeds))),
+            ("time", f"{duration(self.seconds)} in all, {one} a seed"),
+            ("peak memory", f"{self.peak_memory / 2**20:,.0f} MiB".replace(",", " ")),
+        ]
+        for name in ("device", "threads", "torch", "cuda", "python", "mixlearn"):
+            rows.append((name, ", ".join(dict.fromkeys(str(fact.get(name)) for fact in facts))))
+        rows += [("commit", ", ".join(self.commits())), ("command", self.command)]
+        return Table(f"Run record {self.name}", (), tuple(row for row in rows if row[1] not in ("", "None")))
 
 
 def folder() -> Path:
@@ -204,14 +207,10 @@ def names(where: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
-    """Read a record by its name.
-
-    Args:
-        name: such as "fashion-mixup".
-        where: another folder than the book's.
+    """The record of a name, such as "fashion-mixup", in the folder `where`; None takes the book's.
 
     Raises:
-        FileNotFoundError, RecordError: no such record, or a damaged one.
+        FileNotFoundError, RecordError: no such record, or a file that is none.
     """
     path = Path(where or folder()) / f"{name}.json"
     if not path.is_file():
@@ -221,7 +220,10 @@ def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecordError(f"{path.name} is no readable JSON: {error}") from error
-    return _checked(content, path)
+    fields = ("name", "command", "settings", "data", "runs")
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not {*fields} <= {*content}:
+        raise RecordError(f"{path.name} must hold the format {FORMAT!r} with {', '.join(fields)}")
+    return Record(**{field: content[field] for field in fields} | {"runs": tuple(content["runs"])})
 
 
 def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
@@ -229,86 +231,9 @@ def all(where: str | os.PathLike[str] | None = None) -> list[Record]:
     return [load(name, where) for name in names(where)]
 
 
-def write(record: Record, where: str | os.PathLike[str] | None = None) -> Path:
-    """Write a `record` whole or not at all to the folder `where`, and return the path of its file.
-
-    Raises:
-        RecordError: a record that would not load again, or that names this machine or a folder of it.
-    """
-    target = Path(where or folder()) / f"{record.name}.json"
-    content = record.as_json()
-    _checked(content, target)
-    for text in _texts(content):
-        if re.search(r"(?<![\w.:/])/[\w.-]+/|[A-Za-z]:\\", text) or _host(text):
-            raise RecordError(f"a run record must not name a machine or an absolute path, got {text!r}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    body = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(target, lambda file: file.write(body.encode()))
-    return target
-
-
-def _checked(content: Any, path: Path) -> Record:
-    """A record from JSON, or an error that names the file and the field."""
-    _has(content, _FIELDS, path.name)
-    if content["format"] != FORMAT:
-        raise RecordError(f"{path.name}: format must be {FORMAT!r}, got {content['format']!r}")
-    if content["name"] != path.stem:
-        raise RecordError(f"{path.name} holds the record {content['name']!r}")
-    if not content["runs"]:
-        raise RecordError(f"{path.name}: runs must hold at least one seed")
-    shape = None
-    for run in content["runs"]:
-        _has(run, _RUN_FIELDS, f"{path.name}, a run")
-        here = {part: sorted(measures) for part, measures in run["final"].items()}
-        if shape is not None and here != shape:
-            raise RecordError(
-                f"{path.name}: seed {run['seed']} has other final measures than the seeds before"
-            )
-        shape = here
-    record = Record(
-        content["name"], content["command"], content["settings"], content["data"], tuple(content["runs"])
-    )
-    if len(set(record.seeds)) < len(record.seeds):
-        raise RecordError(f"{path.name}: seeds must differ, got {list(record.seeds)}")
-    written, again = content["summary"], record.as_json()["summary"]
-    for name in {*written, *again}:
-        for key in ("mean", "half", "n"):
-            old, new = (side.get(name, {}).get(key) for side in (written, again))
-            if not (old is new if None in (old, new) else math.isclose(old, new, rel_tol=1e-9)):
-                raise RecordError(f"{path.name}: summary {name!r} says {key} = {old}, its runs give {new}")
-    return record
-
-
-def _has(content: Any, fields: dict[str, Any], what: str) -> None:
-    if not isinstance(content, dict):
-        raise RecordError(f"{what}: expected an object, got {type(content).__name__}")
-    for name, type_ in fields.items():
-        if name not in content:
-            raise RecordError(f"{what}: the field {name!r} is missing")
-        if not isinstance(content[name], type_) or isinstance(content[name], bool):
-            raise RecordError(
-                f"{what}: the field {name!r} has the wrong type, {type(content[name]).__name__}"
-            )
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for key, item in value.items() for text in (str(key), *_texts(item))]
-    if isinstance(value, (list, tuple)):
-        return [text for item in value for text in _texts(item)]
-    return []
-
-
-def _host(text: str) -> bool:
-    host = platform.node()
-    return len(host) > 3 and re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", text) is not None
-
-
 @dataclass(frozen=True)
 class Table:
-    """A table as a notebook or a page shows it; as text in a terminal, and as Markdown.
+    """A table as a notebook or a page shows it; as text in a terminal.
 
     Attributes:
         caption: what it shows.
@@ -343,54 +268,6 @@ class Table:
         text = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in lines]
         return "\n".join([self.caption, *text, *([self.note] if self.note else [])])
 
-    def markdown(self) -> str:
-        """Head and rows in Markdown, of cells that are Markdown already."""
-        lines = [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in (self.head, *self.rows)
-        ]
-        lines.insert(1, "|" + "---|" * len(self.head))
-        return "\n".join(lines) + "\n"
-
-
-class Card:
-    """What a record says, for people: text in a terminal, a table in a notebook."""
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-
-    def measures(self) -> list[tuple[str, str]]:
-        """Each final measure of each test set, as mean ± interval."""
-        whole = self.record.summary
-        sets = {name.partition("/")[0] for name in whole if "/" in name}
-        return [(name, shown(name, whole[name])) for name in whole if ("/" in name) == (len(sets) > 1)]
-
-    def table(self) -> Table:
-        """The card's lines: a name and its value."""
-        record, facts = self.record, [run["environment"] for run in self.record.runs]
-        rows = [(name.replace("_", " "), str(value)) for name, value in record.settings.items()]
-        digest = str(record.data.get("sha256", ""))[:12] or "unknown"
-        rows.append(("data", f"{record.data['name']}, sha256 {digest}"))
-        rows += [(_title(name), value) for name, value in self.measures()]
-        one = duration(record.seconds / len(facts))
-        rows += [
-            ("seeds", ", ".join(map(str, record.seeds))),
-            ("time", f"{duration(record.seconds)} in all, {one} a seed"),
-            ("peak memory", f"{record.peak_memory / 2**20:,.0f} MiB".replace(",", " ")),
-        ]
-        for name in ("device", "threads", "torch", "cuda", "python", "mixlearn"):
-            rows.append((name, ", ".join(dict.fromkeys(str(fact.get(name)) for fact in facts))))
-        rows += [("commit", ", ".join(_commits(record))), ("command", record.command)]
-        return Table(
-            f"Run record {record.name}", (), tuple(row for row in rows if row[1] not in ("", "None"))
-        )
-
-    def __repr__(self) -> str:
-        return repr(self.table())
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 def duration(seconds: float) -> str:
     """Seconds in words.
@@ -406,59 +283,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-_INTRODUCTION = """# Results
-
-The book's numbers about longer training runs come from run records; short runs are made on the pages that
-show them. A record is a file in `book/results` that holds the command, the commit, the versions, the device,
-the seeds, the sha256 of the data, every epoch, and the final measures. This page is made from those files.
-Values are means over the seeds ± the half width of the 95 % interval (Student's t). *Gap* is mean confidence
-minus accuracy: positive where the network is overconfident.
-"""
-_HEAD: tuple[str, ...] = ("record", "network", "images", "epochs", "mixing", "test set or judge", "seeds")
-_HEAD += ("accuracy (%)", "NLL", "ECE (%)", "gap (%)")
-
-
-def page(records: Sequence[Record]) -> str:
-    """The results page in Markdown: a table for each data set, then where each record came from."""
-    if not records:
-        return f"{_INTRODUCTION}\nThere is no run record yet.\n"
-    parts = [_INTRODUCTION]
-    for data in dict.fromkeys(record.data["name"] for record in records):
-        rows = [row for record in records if record.data["name"] == data for row in _result_rows(record)]
-        parts.append(f"## {_plain(data)}\n\n{Table('', _HEAD, tuple(rows)).markdown()}")
-    rows = []
-    for record in records:
-        devices = dict.fromkeys(str(run["environment"].get("device")) for run in record.runs)
-        words = (_plain(", ".join(_commits(record))), _plain(", ".join(devices)))
-        seconds = duration(record.seconds / len(record.runs))
-        rows.append((_code(record.name), _code(record.command), *words, seconds))
-    sources = Table("", ("record", "command", "commit", "device", "time a seed"), tuple(rows))
-    return "\n".join([*parts, "## Where they come from\n\n" + sources.markdown()])
-
-
-def _result_rows(record: Record) -> list[tuple[str, ...]]:
-    whole = record.summary
-    settings = [_plain(record.settings.get(key, "")) for key in ("network", "images", "epochs", "mix")]
-    rows = []
-    for part in dict.fromkeys(name.partition("/")[0] for name in whole if name.endswith("/nll")):
-        names = [f"{part}/{key}" for key in ("accuracy", "nll", "ece", "gap")]
-        cells = [shown(name, whole[name]) if name in whole else "–" for name in names]
-        rows.append((_code(record.name), *settings, _plain(part), str(len(record.runs)), *cells))
-    return rows
-
-
 def _title(name: str) -> str:
     part, _, measure = name.rpartition("/")
     title = _TITLES.get(measure, measure) + (" (%)" if is_share(measure) else "")
     return f"{part}: {title}" if part else title
-
-
-def _commits(record: Record) -> list[str]:
-    facts = [run["environment"] for run in record.runs if run["environment"].get("commit")]
-    changed = (" with local changes" if fact.get("dirty") else "" for fact in facts)
-    return list(
-        dict.fromkeys(str(fact["commit"])[:12] + more for fact, more in zip(facts, changed, strict=True))
-    )
 
 
 def _marked(text: str) -> str:
@@ -470,13 +298,5 @@ def _marked(text: str) -> str:
     return safe
 
 
-def _plain(text: object) -> str:
-    """A record's text in Markdown: neither HTML nor Markdown nor a formula, whatever it holds."""
-    return re.sub(r"([\\`*\[\]$])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
-
-
-def _code(text: str) -> str:
-    """A record's text as code, between more backticks than it has in a row."""
-    text = " ".join(text.split())
-    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
+def __getattr__(name: str) -> Any:
+    return moved(name, __name__, {"write": "experiments.records"})

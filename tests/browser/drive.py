@@ -204,3 +204,11 @@ def focus_stops(page: Any) -> set[str]:
         stops.add(tag)
         assert outline != "none", f"{tag} has the focus and does not show it"
     return stops
+
+
+def drag_finger(page: Any, x: float, y: float, across: float, down: float) -> None:
+    """Press a finger on the page, move it in five steps, and lift it."""
+    finger = page.context.new_cdp_session(page)
+    for kind, step in (("touchStart", 0), *(("touchMove", i) for i in range(1, 6)), ("touchEnd", 5)):
+        points = [] if kind == "touchEnd" else [{"x": x + across * step / 5, "y": y + down * step / 5}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mixlearn as ml
-from tests.browser.alone import OpenPage, bare
-from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer, focus_stops
+from tests.browser.alone import EVIL, OpenPage, bare
+from tests.browser.drive import copied, drag_finger, drive_beta_explorer, drive_lambda_mixer, focus_stops
 from tests.browser.drive_box import drive_box_lab
-from tests.browser.drive_film import drive_mask_film
+from tests.browser.drive_film import drive_mask_film, facts
 from tests.browser.drive_ledger import drive_loss_ledger
-from tests.browser.drive_patches import drive_patch_groups
-from tests.browser.drive_studio import drive_mask_studio
+from tests.browser.drive_patches import LAST, check_pictures, drive_patch_groups
+from tests.browser.drive_studio import designers, drive_mask_studio
+
+GROUPS = partial(ml.widgets.patch_groups, 2, 1, released=True)
+PRESSED = (
+    ".mlw button, .mlw input:not([type=radio]), .mlw select, .mlw summary, .mlw [role=button], "
+    ".mlw-radios label"
+)
+SIZES = """nodes => nodes.filter(node => node.getClientRects().length).map(node => {
+    const box = (node.ownerSVGElement ? node.querySelector("rect") : node).getBoundingClientRect();
+    const words = node.getAttribute("aria-label")
+        || [...(node.labels || [])].map(label => label.textContent).join("") || node.textContent;
+    return [Math.min(box.width, box.height), words.trim()]; })"""
+CONTRAST = """root => {
+    const part = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+    const own = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const rgb = () => [...own.getImageData(0, 0, 1, 1).data];
+    const light = ([r, g, b]) => .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
+    const fill = colour => { own.fillStyle = colour; own.fillRect(0, 0, 1, 1); };
+    const words = "p, label, legend, button, summary, th, td, caption, figcaption, output, h4";
+    return [...root.querySelectorAll(words)]
+        .filter(node => node.textContent.trim() && node.offsetParent && !node.disabled)
+        .map(node => {
+            fill(getComputedStyle(root).backgroundColor); fill(getComputedStyle(node).backgroundColor);
+            const ground = light(rgb());
+            fill(getComputedStyle(node).color);
+            const ink = light(rgb());
+            return [(Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05), node.textContent]; });
+}"""
 
 
 @pytest.mark.parametrize(("narrow", "theme"), [(True, "light"), (False, "dark")])  # the book has the others
@@ -52,14 +82,129 @@ def test_it_answers(
 @pytest.mark.parametrize(
     ("make", "stops"),
     [
+        (ml.widgets.lambda_mixer, {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"}),
+        (ml.widgets.box_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
         (ml.widgets.mask_studio, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
         (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
         (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}),
+        (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}),
     ],
 )
-def test_keyboard_focus_is_seen(
+def test_words_have_contrast_and_focus_is_seen(
     tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], stops: set[str], theme: str
 ) -> None:
-    with open_page(bare(tmp_path, make(), theme=theme), theme=theme) as page:
+    """Text against what is painted behind it: at least 4.5 to 1; tinted cells at their strongest."""
+    with open_page(bare(tmp_path, make(), theme=theme), theme="light") as page:
         page.wait_for_selector("[data-ready]")
+        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
+        found = page.locator(".mlw").evaluate(CONTRAST)
+        assert len(found) > 20 and min(found)[0] >= 4.5, min(found)
+        page.emulate_media(reduced_motion="reduce")
         assert stops <= focus_stops(page)
+        assert page.locator(".mlw *").evaluate_all(
+            "nodes => nodes.every(n => getComputedStyle(n).transitionDuration === '0s')"
+        )
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.wait_for_selector(".mlw[data-mode=dark]")
+
+
+@pytest.mark.parametrize(
+    ("make", "least"),
+    [
+        (ml.widgets.lambda_mixer, 8),
+        (ml.widgets.beta_explorer, 8),
+        (ml.widgets.box_lab, 8),
+        (ml.widgets.mask_studio, 18),
+        (ml.widgets.mask_film, 18),
+        (ml.widgets.loss_ledger, 20),
+        (ml.widgets.patch_groups, 20),
+    ],
+)
+def test_what_a_finger_presses_is_large_and_labelled(
+    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], least: int
+) -> None:
+    with open_page(bare(tmp_path, make()), width=390) as page:
+        page.wait_for_selector("[data-ready]")
+        controls = page.locator(PRESSED).evaluate_all(SIZES)
+        assert len(controls) >= least and min(side for side, _ in controls) >= 43.5
+        assert all(words for _, words in controls)
+
+
+@pytest.mark.parametrize("kind", ["lambda_mixer", "box_lab", "mask_studio", "mask_film", "patch_groups"])
+def test_hostile_names_are_shown_as_text_and_other_images_work(
+    tmp_path: Path, open_page: OpenPage, kind: str
+) -> None:
+    make, given = getattr(ml.widgets, kind), {}
+    if kind.startswith("mask"):
+        part = dataclasses.replace(designers().take([630, 621]), names=(EVIL, "two\nlines"))
+        given = {"images": part, "pairs": [(0, 1)]}
+        given |= {"methods": {EVIL: ml.cutmix}} if kind == "mask_studio" else {}
+    else:
+        images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        given = {"images": images, "names": [EVIL, "dog"]}
+        given |= {"patch": 4} if kind == "patch_groups" else {"pair": (EVIL, "dog")}
+    if kind == "patch_groups":
+        given |= {"batch": 2, "parts": 2, "step": LAST}
+    widget = make(**given)
+    with open_page(bare(tmp_path, widget)) as page:
+        page.wait_for_selector("[data-ready]")
+        root = page.locator("[id^=mixlearn-]")
+        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
+        if kind == "patch_groups":
+            assert EVIL in root.locator("[data-name=stage]").get_attribute("aria-label")
+            check_pictures(root, images=given["images"])
+        else:
+            assert root.locator("figcaption", has_text="image: ").first.inner_text() == f"image: {EVIL}"
+        if kind == "mask_studio":
+            assert page.locator("[data-name=card] b").first.inner_text() == EVIL
+        if kind == "mask_film":
+            assert abs(facts(root)["blockMean"] - widget.block_mean) < 1e-5
+        compile(copied(root), "copied", "exec")
+        assert page.troubles == []
+
+
+def test_a_strict_page_is_told_in_words(tmp_path: Path, open_page: OpenPage) -> None:
+    """A Content-Security-Policy without blob: stops the module; the still picture and a sentence remain."""
+    policy = (
+        '<meta http-equiv="Content-Security-Policy" content="script-src \'unsafe-inline\'; img-src data:">'
+    )
+    with open_page(bare(tmp_path, ml.widgets.lambda_mixer(), head=policy)) as page:
+        page.wait_for_selector("text=could not start here")
+        assert page.locator(".mixlearn-widget img").is_visible()
+
+
+def test_without_scripts_the_picture_stays(tmp_path: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page, widget = context.new_page(), ml.widgets.lambda_mixer()
+    page.goto(bare(tmp_path, widget).as_uri())
+    still = page.locator(".mixlearn-widget img")
+    assert still.is_visible() and still.get_attribute("alt") == widget.alt
+    assert "still picture" in page.locator("noscript").inner_text()
+    context.close()
+
+
+def test_two_on_one_page_do_not_touch_each_other(tmp_path: Path, open_page: OpenPage) -> None:
+    widget = ml.widgets.beta_explorer(0.4)
+    with open_page(bare(tmp_path, widget, widget)) as page:
+        page.wait_for_function("document.querySelectorAll('[data-ready]').length === 2")
+        page.locator("[data-name=draw100]").first.click()
+        densities = page.locator("[data-name=density]")
+        bars = [densities.nth(i).locator("rect[data-count]").count() for i in range(2)]
+        assert bars[0] > 0 and bars[1] == 0
+
+
+def test_a_finger_moves_the_box_and_scrolls_beside_it(tmp_path: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 375, "height": 700}, has_touch=True, offline=True)
+    page = context.new_page()
+    page.goto(bare(tmp_path, ml.widgets.box_lab((-24, 40, 60, 112))).as_uri())
+    page.wait_for_selector("[data-ready]")
+    body, stage = page.locator("[data-name=body]"), page.locator(".mlw-stage")
+    stage.scroll_into_view_if_needed()
+    box, asked = body.bounding_box(), page.locator("[data-name=asked-box]")
+    before, scrolled = asked.bounding_box(), page.evaluate("scrollY")
+    drag_finger(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 40, -30)
+    after = asked.bounding_box()
+    assert abs(after["x"] - before["x"] - 40) < 3 and abs(after["y"] - before["y"] + 30) < 3
+    assert page.evaluate("scrollY") == scrolled
+    assert stage.evaluate("node => getComputedStyle(node).touchAction") == "pan-y"
+    context.close()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import mixlearn as ml
-from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
-from tests.browser.drive import copied, focus_stops, read_canvas
+from tests.browser.alone import OpenPage, bare, with_kernel
+from tests.browser.drive import copied, read_canvas
 from tests.browser.drive_patches import (
     LAST,
     check_looked,
@@ -21,10 +21,6 @@ from tests.browser.drive_patches import (
     spot,
 )
 
-PRESSED = """nodes => nodes.filter(node => node.offsetParent).map(node => {
-    const box = node.getBoundingClientRect();
-    const words = node.getAttribute("aria-label") || node.textContent;
-    return [Math.min(box.width, box.height), words.trim()]; })"""
 BOXES = """nodes => nodes.filter(node => node.offsetParent).map(node => {
     const box = node.getBoundingClientRect();
     const over = node.scrollWidth - node.clientWidth;
@@ -72,9 +68,6 @@ def test_nothing_moves_for_who_asks(tmp_path: Path, open_page: OpenPage, widget:
         for step in (5, 3, 0):
             root.locator(f"[data-name=step{step}]").click()
             assert root.locator("[data-name=stage]").get_attribute("data-at") == str(step)
-        assert root.locator("*").evaluate_all(
-            "nodes => nodes.every(n => getComputedStyle(n).transitionDuration === '0s')"
-        )
 
 
 def test_marks_are_more_than_colour(tmp_path: Path, open_page: OpenPage) -> None:
@@ -121,46 +114,16 @@ def test_nothing_overlaps_or_is_cut(tmp_path: Path, open_page: OpenPage, width: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_what_a_finger_presses_is_large_and_labelled(tmp_path: Path, browser: Any) -> None:
+def test_a_finger_looks_at_a_patch(tmp_path: Path, browser: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, offline=True)
     page = context.new_page()
     page.goto(bare(tmp_path, ml.widgets.patch_groups(6, 3, 24, step=LAST)).as_uri())
     page.wait_for_selector("[data-ready]")
-    controls = page.locator(".mlw button, .mlw select, .mlw summary").evaluate_all(PRESSED)
-    assert len(controls) >= 20 and min(side for side, _ in controls) >= 43.5
-    assert all(words for _, words in controls)
     root, stage = page.locator("[id^=mixlearn-patch-groups]"), page.locator("[data-name=stage]")
     stage.scroll_into_view_if_needed()
     stage.tap(position=spot(root, 1, 6, 4))
     assert check_looked(root, check_patches(root)) == (1, 6)
     context.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_words_have_contrast_and_focus_is_seen(tmp_path: Path, open_page: OpenPage, theme: str) -> None:
-    """Text against what is painted behind it: at least 4.5 to 1; tinted cells at their strongest."""
-    ratio = """root => {
-        const part = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
-        const own = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-        const rgb = () => [...own.getImageData(0, 0, 1, 1).data];
-        const light = ([r, g, b]) => .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
-        const fill = colour => { own.fillStyle = colour; own.fillRect(0, 0, 1, 1); };
-        return [...root.querySelectorAll("p, label, button, summary, th, td, caption, h4")]
-            .filter(node => node.textContent.trim() && node.offsetParent && !node.disabled)
-            .map(node => {
-                fill(getComputedStyle(root).backgroundColor); fill(getComputedStyle(node).backgroundColor);
-                const ground = light(rgb());
-                fill(getComputedStyle(node).color);
-                const ink = light(rgb());
-                return [(Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05), node.textContent]; });
-    }"""
-    place = bare(tmp_path, ml.widgets.patch_groups(2, 1, released=True), theme=theme)
-    with open_page(place, theme="light") as page:
-        page.wait_for_selector("[data-ready]")
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        found = page.locator(".mlw").evaluate(ratio)
-        assert len(found) > 40 and min(found)[0] >= 4.5, min(found)
-        assert {"BUTTON", "SELECT", "CANVAS", "SUMMARY"} <= focus_stops(page)
 
 
 def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, widget: Any) -> None:
@@ -220,25 +183,3 @@ def test_two_shuffle_apart_and_by_their_seeds(tmp_path: Path, open_page: OpenPag
         assert order(0) != first[0] and order(1) == first[1]
         roots[1].locator("[data-name=shuffle]").click()
         assert order(1) == order(0)
-
-
-def test_hostile_names_are_shown_as_text(tmp_path: Path, open_page: OpenPage) -> None:
-    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    widget = ml.widgets.patch_groups(2, 2, 4, images=images, names=[EVIL, "dog"], step=LAST)
-    with open_page(bare(tmp_path, widget)) as page:
-        page.wait_for_selector("[data-ready]")
-        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
-        root = page.locator("[id^=mixlearn-patch-groups]")
-        assert EVIL in root.locator("[data-name=stage]").get_attribute("aria-label")
-        check_pictures(root, images=images)
-        assert page.troubles == []
-
-
-def test_without_scripts_the_picture_stays(tmp_path: Path, browser: Any, widget: Any) -> None:
-    context = browser.new_context(java_script_enabled=False, offline=True)
-    page = context.new_page()
-    page.goto(bare(tmp_path, widget).as_uri())
-    still = page.locator(".mixlearn-widget img")
-    assert still.is_visible() and still.get_attribute("alt") == widget.alt
-    assert "still picture" in page.locator("noscript").inner_text()
-    context.close()

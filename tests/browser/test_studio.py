@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch
 
 import mixlearn as ml
 from mixlearn.page.studio_net import scored
-from tests.browser.alone import EVIL, OpenPage, bare, with_kernel
+from tests.browser.alone import OpenPage, bare, with_kernel
+from tests.browser.drive import drag_finger
 from tests.browser.drive_studio import check_studio, designers, painted
 
 
@@ -29,35 +29,14 @@ def test_a_finger_paints_and_scrolls_beside(tmp_path: Path, browser: Any, studio
     root, easel = page.locator("[id^=mixlearn-mask-studio]"), page.locator("[data-name=easel]")
     root.locator("[data-name=clear]").click()
     easel.scroll_into_view_if_needed()
-    scrolled, box, finger = page.evaluate("scrollY"), easel.bounding_box(), context.new_cdp_session(page)
-
-    def drag(x: float, y: float, down: float) -> None:
-        for kind, step in (("touchStart", 0), *(("touchMove", i) for i in range(1, 6)), ("touchEnd", 5)):
-            points = [] if kind == "touchEnd" else [{"x": x, "y": y + down * step / 5}]
-            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    drag(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4, box["height"] / 2)
+    scrolled, box = page.evaluate("scrollY"), easel.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 4
+    drag_finger(page, x, y, 0, box["height"] / 2)
     mask = painted(root)
     assert bool((mask[9:24, 16] == 255).all()) and page.evaluate("scrollY") == scrolled
     check_studio(root)
     assert box["x"] >= 20 and box["x"] + box["width"] <= 370, "room beside the picture, to scroll"
     context.close()
-
-
-def test_what_a_finger_presses_is_large_and_labelled(
-    tmp_path: Path, open_page: OpenPage, studio: Any
-) -> None:
-    with open_page(bare(tmp_path, studio), width=390) as page:
-        page.wait_for_selector("[data-ready]")
-        controls = page.locator(".mlw button, .mlw input, .mlw select, .mlw summary").evaluate_all(
-            """nodes => nodes.filter(node => node.offsetParent).map(node => {
-                const box = node.getBoundingClientRect(), labels = [...(node.labels || [])];
-                const words = node.getAttribute("aria-label") || labels.map(l => l.textContent).join("")
-                    || node.textContent;
-                return [Math.min(box.width, box.height), words.trim()]; })"""
-        )
-        assert len(controls) >= 18 and min(side for side, _ in controls) >= 44
-        assert all(words for _, words in controls)
 
 
 def test_one_score_is_fast_enough_to_paint(tmp_path: Path, open_page: OpenPage, studio: Any) -> None:
@@ -113,18 +92,4 @@ def test_a_kernel_and_the_page_agree(tmp_path: Path, open_page: OpenPage, studio
         page.mouse.up()
         assert page.evaluate("sent.length") == before + 1
         check(names[2])
-        assert page.troubles == []
-
-
-def test_hostile_names_stay_text_and_other_images_work(tmp_path: Path, open_page: OpenPage) -> None:
-    part = designers().take([630, 621])
-    hostile = dataclasses.replace(part, names=(EVIL, "two\nlines"))
-    widget = ml.widgets.mask_studio(images=hostile, pairs=[(0, 1)], methods={EVIL: ml.cutmix})
-    with open_page(bare(tmp_path, widget)) as page:
-        page.wait_for_selector("[data-ready]")
-        assert page.locator("figcaption").first.inner_text() == f"image: {EVIL}"
-        assert page.locator("[data-name=card] b").first.inner_text() == EVIL
-        assert page.locator(".mlw img").count() == 0 and page.title() == "bare"
-        page.locator("[data-name=copy]").click()
-        compile(page.locator("pre.mlw-code").inner_text(), "copied", "exec")
         assert page.troubles == []

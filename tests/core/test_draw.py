@@ -82,7 +82,7 @@ class Elsewhere:
         (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
         (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
         (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
-        (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "at least 1 pixel, got 0 × 4"),
+        (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "height must be at least 1, got 0"),
         (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
     ],
 )

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 import mixlearn as ml
-from mixlearn.core.checks import check_boxes
 from tests.seeds import seeded
 
 
@@ -19,20 +18,6 @@ def test_boxes_and_masks_are_inverse():
         filled = ml.box_area(boxes) > 0
         assert torch.equal(ml.masks_to_boxes(masks)[filled], boxes[filled])
         assert bool((ml.masks_to_boxes(masks)[~filled] == 0).all())
-
-
-@pytest.mark.parametrize(
-    ("boxes", "error", "words"),
-    [
-        ([[0, 0, 9, 4]], ValueError, r"x1 ≤ 8 and .* got \[0, 0, 9, 4\]"),
-        ([[3, 0, 2, 4]], ValueError, r"got \[3, 0, 2, 4\]"),
-        ([0, 0, 2, 4], ValueError, r"shape \(n, 4\)"),
-        ([[0.0, 0.0, 2.0, 4.0]], TypeError, "whole pixels"),
-    ],
-)
-def test_boxes_are_checked(boxes, error, words):
-    with pytest.raises(error, match=words):
-        check_boxes(torch.tensor(boxes), 4, 8)
 
 
 def test_patches_go_back():

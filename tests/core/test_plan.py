@@ -7,7 +7,10 @@ import torch
 
 import mixlearn as ml
 from mixlearn.core.each import EachPlan
+from mixlearn.methods.comixup import CellPlan
+from mixlearn.methods.resizemix import ResizePlan
 
+SWAP, LAM, BOX = torch.tensor([1, 0]), torch.full((2,), 0.5), torch.tensor([[0, 0, 1, 2]])
 SOFT = ml.MixPlan.pair(torch.tensor([1, 0]), torch.full((2,), 0.5), torch.full((2, 1, 4, 4), 0.5))
 
 
@@ -57,6 +60,22 @@ def test_only_a_move_off_the_cpu_goes_on_in_the_background(monkeypatch):
             ValueError,
             r"masks must have shape \(2, 3, 1, 'H', 'W'\).*got \(2, 3, 4, 4\)",
         ),
+        (
+            lambda two: ml.MixPlan.pair(torch.tensor([1, 2]), LAM),
+            ValueError,
+            "sources must lie in 0…1 .* got 2",
+        ),
+        (
+            lambda two: ml.MixPlan.pair(SWAP, 8 * LAM),
+            ValueError,
+            r"weights must lie in \[0, 1\], got -3 to 4",
+        ),
+        (lambda two: ml.BoxPlan(SWAP + 1, BOX, (2, 4)), ValueError, "partner must lie in 0…1 .* got 2"),
+        (
+            lambda two: ml.BoxPlan(SWAP, BOX, (2, 4), -6 * LAM),
+            ValueError,
+            r"lam must lie in \[0, 1\], got -3",
+        ),
         (lambda two: ml.MixPlan.identity(3).mix(torch.zeros(4, 1)), ValueError, r"\(3, …\).*got \(4, 1\)"),
         (lambda two: SOFT.mix(torch.zeros(2, 3, 4, 5)), ValueError, r"\(2, …, 4, 4\).*got \(2, 3, 4, 5\)"),
         (lambda two: SOFT.mix(torch.zeros(2, 4, 4).long()), TypeError, "cannot be averaged"),
@@ -71,10 +90,20 @@ def test_a_plan_refuses_what_does_not_belong_together(make, error, words):
         make(torch.zeros(2, 3, dtype=torch.long))
 
 
-@pytest.mark.parametrize("box", [[[-2, 0, 2, 4]], [[2, 0, 8, 4]], [[3, 0, 1, 4]], [[0, 0, 1, 1]] * 3])
-def test_plans_of_boxes_outside_the_image_are_refused(box):
-    with pytest.raises(ValueError, match="boxes must"):
-        ml.BoxPlan(torch.tensor([1, 0]), torch.tensor(box), (4, 4))
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ([[-2, 0, 2, 4]], r"0 ≤ x0 ≤ x1 ≤ 4 and .* got \[-2, 0, 2, 4\]"),
+        ([[2, 0, 8, 4]], r"got \[2, 0, 8, 4\]"),
+        ([[3, 0, 1, 4]], r"got \[3, 0, 1, 4\]"),
+        ([[0, 0, 1, 1]] * 3, "one or 2, one for each image, got 3"),
+        ([[0, 0, 1]], r"shape \(n, 4\) .* got \(1, 3\)"),
+        ([[0.0, 0.0, 2.0, 4.0]], "whole pixels .* got torch.float32"),
+    ],
+)
+def test_plans_of_boxes_outside_the_image_are_refused(box, words):
+    with pytest.raises((ValueError, TypeError), match=f"boxes must .*{words}"):
+        ml.BoxPlan(SWAP, torch.tensor(box), (4, 4))
 
 
 def test_describe_says_it_in_one_sentence():
@@ -90,3 +119,52 @@ def test_changed_weights_blend_alike_with_and_without_a_gradient():
     other = plan.changed(weights=torch.tensor([[0.5, 0.5], [0.1, 0.1]]))
     values = torch.tensor([[1.0], [0.0]])
     assert torch.allclose(other.blend(values), other.blend(values.clone().requires_grad_()))
+
+
+BOXES = ml.BoxPlan(SWAP, BOX, (2, 4))
+PATCHES = ml.PatchPlan(torch.tensor([0, 1, 1, 0]), 2, 1, (2, 2), 2)
+
+
+@pytest.mark.parametrize("plan", [SOFT, BOXES, PATCHES, EachPlan([SOFT, BOXES], torch.tensor([0, 1]))])
+def test_other_weights_leave_the_drawn_lam_whether_it_was_read_before_or_not(plan):
+    drawn, other = plan.to("cpu").lam_drawn, torch.tensor([[0.1, 0.2], [0.9, 0.8]])
+    changed = plan.to("cpu").changed(weights=other)
+    assert torch.equal(changed.lam_drawn, drawn) and torch.equal(changed.lam, other[0])
+    assert torch.equal(plan.changed(lam_drawn=other[0]).lam_drawn, other[0])
+    assert not torch.equal(plan.lam, other[0]), "the plan itself is as it was"
+    with pytest.raises(AttributeError):
+        plan.weights = other
+    with pytest.raises(ValueError, match="weights and lam_drawn can be changed, got masks"):
+        plan.changed(masks=other)
+
+
+@pytest.mark.parametrize("kind", [ml.MixPlan, ml.BoxPlan, ml.PatchPlan])
+def test_every_kind_makes_plain_plans_of_pairs(kind):
+    for plan in (kind.identity(2), kind.pair(SWAP, LAM), kind.masked(SWAP, SOFT.masks[0])):
+        assert type(plan) is ml.MixPlan and len(plan) == 2
+    assert len(kind.identity(0)) == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **old: ml.MixPlan(SOFT.sources, SOFT.masks, SOFT.weights, **old),
+        lambda **old: ml.MixPlan.pair(SWAP, LAM / 2, **old),
+        lambda **old: ml.MixPlan.masked(SWAP, SOFT.masks[0], **old),
+        lambda **old: SOFT.changed(**old),
+        lambda **old: ml.BoxPlan(SWAP, BOX, (2, 4), **old),
+        lambda **old: ResizePlan(SWAP, BOX, (2, 4), **old),
+    ],
+)
+def test_lam_asked_is_the_old_name_of_lam_drawn(make):
+    with pytest.warns(DeprecationWarning, match="lam_asked is now lam_drawn"):
+        plan = make(lam_asked=LAM)
+    assert torch.equal(plan.lam_drawn, LAM)
+    with pytest.warns(DeprecationWarning, match="lam_asked is now lam_drawn"):
+        assert plan.lam_asked is plan.lam_drawn
+
+
+@pytest.mark.parametrize("plan", [SOFT, CellPlan(torch.tensor([[[0]], [[1]]]), (1, 1))])
+def test_soft_labels_hold_no_id_to_ignore(plan):
+    with pytest.raises(ValueError, match="hold no id to ignore, got ignore_index=1; give .* a row of zeros"):
+        plan.soften(torch.eye(2), ignore_index=1)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 import mixlearn as ml
 from mixlearn.data import offcentre as made_here
-from mixlearn.data.offcentre import PHOTOGRAPHS, SHA256, SIDES, backgrounds, compose
+from mixlearn.data.offcentre import SHA256
 from mixlearn.data.sets import Data, ImageSet, channel_statistics
-from tests.data.host import DATA
 
 
 @pytest.fixture(scope="module")
@@ -74,80 +70,6 @@ def test_boxes_are_tight_small_and_anywhere(data: Data[ImageSet]) -> None:
         assert int(inside.sum()) == int((part.masks[k] >= 128).sum()) > 0
     share = part.masks.double().mean() / 255
     assert 0.10 < float(share) < 0.12
-
-
-def draw(place: int) -> int:
-    """SplitMix64 as published, the upper half."""
-    mask = 2**64 - 1
-    z = place * 0x9E3779B97F4A7C15 & mask
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
-    z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
-    return (z ^ z >> 31) >> 32
-
-
-def shrunk(square: np.ndarray, side: int) -> np.ndarray:
-    """The mean of what each new pixel covers, in fractions, halves rounded up."""
-    step = Fraction(len(square), side)
-    ends = [k * step for k in range(side + 1)]
-
-    def cover(new: int, old: int) -> Fraction:
-        return max(Fraction(0), min(ends[new + 1], Fraction(old + 1)) - max(ends[new], Fraction(old)))
-
-    parts = [[(k, cover(new, k)) for k in range(len(square)) if cover(new, k)] for new in range(side)]
-    result = np.zeros((side, side), np.int64)
-    for r, rows in enumerate(parts):
-        for c, columns in enumerate(parts):
-            total = sum(a * b * int(square[i, j]) for i, a in rows for j, b in columns)
-            result[r, c] = int(total / step**2 + Fraction(1, 2))
-    return result
-
-
-def by_hand(garment: np.ndarray, split: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """One image and its mask, made pixel by pixel."""
-    salt = {"train": 1, "test": 2}[split]
-    draws = [draw((salt << 40) + k * 11 + 1 + j) for j in range(11)]
-
-    def below(j: int, n: int) -> int:
-        return draws[j] * n >> 32
-
-    size = 15 + below(0, 10)
-    left, top = below(1, 41 - size), below(2, 41 - size)
-    tint = [96 + below(j, 160) for j in (3, 4, 5)]
-    name = PHOTOGRAPHS[split][below(6, len(PHOTOGRAPHS[split]))]
-    side = SIDES[below(7, 5)]
-    x, y = below(9, side - 39), below(10, side - 39)
-    photograph = np.array(Image.open(DATA / "photos" / f"{name}.webp").convert("RGB"))
-    mask = np.zeros((40, 40), np.int64)
-    cloth = np.zeros((40, 40), np.int64)
-    place = (slice(top, top + size), slice(left, left + size))
-    mask[place] = shrunk(255 * (garment > 16), size)
-    cloth[place] = shrunk((garment > 16) * (40 + garment.astype(int) * 215 // 255), size)
-    image = np.zeros((3, 40, 40), np.int64)
-    for c in range(3):
-        ground = shrunk(photograph[..., c], side)[y : y + 40, x : x + 40]
-        if below(8, 2) == 1:
-            ground = ground[:, ::-1]
-        image[c] = ((255 - mask) * ground + cloth * tint[c] + 127) // 255
-    return image, mask
-
-
-@pytest.mark.parametrize(("split", "k"), [("train", 41_007), ("test", 9_999)])
-def test_an_image_is_what_slow_counting_gives(data: Data[ImageSet], split: str, k: int) -> None:
-    part = getattr(data, split)
-    garment = getattr(ml.data.load("fashion"), split).images[k, 0].numpy()
-    image, mask = by_hand(garment, split, k)
-    assert np.array_equal(part.images[k].numpy(), image)
-    assert np.array_equal(part.masks[k, 0].numpy(), mask)
-
-
-def test_an_image_does_not_depend_on_its_neighbours() -> None:
-    garments = np.random.default_rng(0).integers(0, 256, (30, 28, 28)).astype(np.uint8)
-    before, grounds = garments.copy(), backgrounds("test")
-    together = compose(garments, grounds, 5)
-    apart = compose(garments[20:], grounds, 5, first=20)
-    assert all(np.array_equal(a[20:], b) for a, b in zip(together, apart, strict=True))
-    assert not np.array_equal(together[0], compose(garments, grounds, 6)[0])
-    assert np.array_equal(garments, before)
 
 
 def test_it_is_made_once_and_changes_stay_in_memory(data: Data[ImageSet], cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""Wide residual networks and ResNeXt: the published sizes, torchvision's outputs, taps, mistakes."""
+"""Networks of published recipes: the papers' sizes, torchvision's outputs and weights, taps, mistakes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
-from experiments.nets import resnext, wide_resnet
+from experiments.nets import preact_resnet, pyramidnet, resnext, torchvision_resnet, wide_resnet
 from mixlearn import nets
 from tests.seeds import seeded
 
 SMALL = {
     "wide": (partial(wide_resnet, 10, 5, width=2, channels=1), (12, 6, 3)),
     "resnext": (partial(resnext, 50, 5, groups=2, group_width=1, width=2, channels=1), (12, 6, 3, 2)),
+    "preact": (partial(preact_resnet, 18, width=4, channels=1), (12, 6, 3, 2)),
+    "pyramid": (partial(pyramidnet, 8, 5, alpha=6, bottleneck=False, channels=1), (12, 6, 3)),
 }
 
 
@@ -45,8 +48,62 @@ def test_resnext_has_torchvisions_parameters_and_logits() -> None:
     assert nets.parameter_count(deep) == nets.parameter_count(large)
 
 
+@pytest.mark.parametrize(
+    ("depth", "alpha", "bottleneck", "features"),
+    [(110, 48, False, 64), (164, 270, True, 1144), (200, 240, True, 1024)],  # as printed in the paper
+)
+def test_pyramidnets_are_those_of_the_paper(depth: int, alpha: int, bottleneck: bool, features: int) -> None:
+    with torch.device("meta"):
+        net = pyramidnet(depth, 100, alpha=alpha, bottleneck=bottleneck)
+    assert net.features == net.head.in_features == features
+    assert len([m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]) == depth
+    assert depth != 200 or round(nets.parameter_count(net) / 1e6, 1) == 26.8  # as CutMix prints it
+
+
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_a_pyramid_block_by_hand(bottleneck: bool) -> None:
+    net = pyramidnet(11 if bottleneck else 8, 10, alpha=6, bottleneck=bottleneck).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    block = net.groups[1][0]
+    x, norms, layers = torch.randn(2, block.layers[0].in_channels, 7, 8), block.norms, block.layers
+    hidden = layers[1](F.relu(norms[1](layers[0](norms[0](x)))))
+    expected = norms[3](layers[2](F.relu(norms[2](hidden)))) if bottleneck else norms[2](hidden)
+    for row in range(4):
+        for column in range(4):
+            part = x[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean((2, 3))
+            expected[:, : x.shape[1], row, column] += part
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_pyramids_widen_with_each_block() -> None:
+    net = pyramidnet(29, 10, alpha=12)  # nine blocks, 4/3 a block
+    widths = [block.layers[0].out_channels for group in net.groups for block in group]
+    assert widths == [17, 19, 20, 21, 23, 24, 25, 27, 28]
+
+
+def test_torchvisions_weights_are_taken_but_for_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = torchvision.models.resnet18()
+    asked: list[str] = []
+
+    def get(url: str, *args: object, **options: object) -> dict[str, torch.Tensor]:
+        asked.append(url)
+        return learnt.state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", get)
+    before = torch.get_rng_state()
+    net, same = (torchvision_resnet("resnet18", 7, generator=seeded(1)) for _ in range(2))
+    assert torch.equal(net.head.weight, same.head.weight) and torch.equal(before, torch.get_rng_state())
+    assert asked[0].endswith("resnet18-f37072fd.pth")  # of ImageNet, the first version
+    assert net.head.out_features == 7 and net.head.weight.std() < 0.02 and not net.head.bias.any()
+    for name, value in learnt.state_dict().items():
+        assert name.startswith("fc.") or torch.equal(net.net.state_dict()[name], value)
+
+
 @pytest.mark.parametrize("name", SMALL)
-def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
+def test_taps_come_in_the_order_of_stages(name: str) -> None:
     make, sizes = SMALL[name]
     net, images = make().eval(), torch.randn(3, 1, 12, 12, generator=seeded())
     seen: dict[str, torch.Tensor] = {}
@@ -55,16 +112,16 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
     assert tuple(seen) == net.stages
     assert tuple(seen[f"stage{i + 1}"].shape[-1] for i in range(len(sizes))) == sizes
     assert seen["pool"].min() >= 0 and seen["pool"].shape == (3, net.features)
-    for stage in net.stages:
-        swapped = net(images, tap=lambda name, f, at=stage: f.flip(0) if name == at else f)
-        torch.testing.assert_close(swapped, plain.flip(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (partial(wide_resnet, 27), r"depth must be 6n \+ 4 .* got 27"),
-        (partial(wide_resnet, 10, width=0), "width must be a positive integer, got 0"),
+        (partial(wide_resnet, 10, width=0), "width must be at least 1, got 0"),
+        (partial(preact_resnet, 50), "depth must be 18 or 34, got 50"),
+        (partial(pyramidnet, 201), r"depth must be 9n \+ 2 with bottlenecks \(11, 20, …\), got 201"),
+        (partial(torchvision_resnet, "vgg11", weights=None), "VGG has no module 'maxpool'"),
         (partial(resnext, 34), "depth must be 50 or 101, got 34"),
     ],
 )

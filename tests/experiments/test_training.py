@@ -1,8 +1,9 @@
-"""What all experiments share: a Mix Block with its own rate, refusals, the sides of views."""
+"""What all experiments share: a Mix Block with its own rate, refusals, the sides of views, fine-tuning."""
 
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from torch import nn
 import mixlearn as ml
 from experiments import recipes
 from experiments.data import PictureSet, random_crop
-from experiments.training import _side, block_apart, loaders, optimizer_apart, schedule_apart, train
+from experiments.training import (
+    _side,
+    block_apart,
+    fine_tune,
+    loaders,
+    optimizer_apart,
+    schedule_apart,
+    train,
+)
 from mixlearn.methods.learners import AutoMix, PatchMix
 from mixlearn.train.schedules import WithDecay, cosine
 from tests.seeds import seeded
@@ -100,3 +109,37 @@ def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> N
     given = {"width": 2, "depth": 18, "epochs": 1, "batch_size": 2, "workers": 0, "accelerator": "cpu"}
     outcome = recipes.imagenet(AutoMix, data=data, progress=False, **given)
     assert {"generator", "mask"} <= set(outcome.history.last) and set(outcome.final) == {"test"}
+
+
+# ------------------------------------------------------------------------------------------ fine-tuning
+quick = {"epochs": 2, "batch_size": 16, "accelerator": "cpu", "progress": False}
+
+
+def ten() -> nn.Module:
+    return ml.nets.resnet(8, 10, width=4, channels=1, generator=seeded())
+
+
+def test_fine_tuning_leaves_the_network_that_is_given() -> None:
+    net, data = ten(), Blobs(32)
+    net.stem.eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    modes, draws = [m.training for m in net.modules()], torch.random.get_rng_state()
+    outcome = fine_tune(net, data, **quick, lr=0.1)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert [m.training for m in net.modules()] == modes and net.head.out_features == 10
+    assert torch.equal(torch.random.get_rng_state(), draws)
+    assert outcome.model.head.out_features == 4 and list(outcome.final) == ["same", "again"]
+    assert outcome.final["same"] == pytest.approx(ml.measure.evaluate(outcome.model, data))
+    again = fine_tune(net, data, **quick, lr=0.1)
+    assert again.final == outcome.final
+    assert again.settings["optimizer"] == "LayerDecay(lr=0.00625, decay=0.75, weight_decay=0.05)"
+    assert again.settings["schedule"] == "cosine(warmup=0.1)" and again.settings["smoothing"] == 0.1
+    assert again.settings["network"] == "ResNet, fine-tuned"
+
+
+def test_bad_rates_of_fine_tuning_are_named() -> None:
+    data = SimpleNamespace(classes=("a", "b"))
+    with pytest.raises(ValueError, match="lr must be positive and finite, got 0"):
+        fine_tune(ten(), data, lr=0)
+    with pytest.raises(ValueError, match=r"decay must lie in \(0, 1\], got 2"):
+        fine_tune(ten(), data, decay=2)

@@ -53,9 +53,11 @@ def _parameters(value: Any) -> list[str]:
     if isinstance(value, ModuleType) or not callable(value):
         return []
     try:
-        return list(inspect.signature(value).parameters)
+        names = list(inspect.signature(value).parameters)
     except (TypeError, ValueError):
         return []
+    made = vars(value).get("__init__", value)  # of a class; the old names of keywords are known to functions
+    return [*names, *getattr(made, "old_names", ())]
 
 
 if __name__ == "__main__":

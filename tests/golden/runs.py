@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from experiments.command import device_name, named
+from experiments.command import named
 from experiments.examine import examine_features
+from experiments.records import device_name
 
 FILE = Path(__file__).with_name("runs.json")
 RUNS = (

@@ -12,7 +12,8 @@ import pytest
 import mixlearn as ml
 from tests.golden import names, runs
 
-GONE = {"figures.beta_density", "figures.comparison", "figures.strip", "learners.Taught"}
+DRAWN = {"beta_density", "beta_family", "frontier", "label_lines", "lam_histogram", "plane", "retrieval"}
+GONE = {f"figures.{name}" for name in DRAWN | {"comparison", "strip"}} | {"learners.Taught"}
 KEPT = json.loads(runs.FILE.read_text(encoding="utf-8"))
 
 

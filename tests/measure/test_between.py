@@ -147,18 +147,6 @@ def test_one_draw_one_result_whatever_the_batches(net, few):
     assert torch.allclose(one.logits, batched.logits, atol=1e-5) and torch.equal(one.misses, batched.misses)
 
 
-def test_the_network_keeps_its_mode_and_its_weights(few):
-    net = ml.nets.resnet(8, 10, width=4, channels=1, generator=seeded())
-    net.train()
-    net.groups[0].eval()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    modes = [module.training for module in net.modules()]
-    found = measure.between(net, few, steps=2, stage="stage1", count=4, generator=seeded())
-    assert [module.training for module in net.modules()] == modes and True in modes and False in modes
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert not any(line.requires_grad for line in found)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [

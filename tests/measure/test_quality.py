@@ -83,8 +83,6 @@ def test_bad_answers_and_indices_are_named():
             measure.common_mistakes([logits], labels)
     for among, error, words in (
         (torch.tensor([True, False]), TypeError, "integer indices, got torch.bool"),
-        (torch.tensor([[0]]), ValueError, r"\(M,\), got \(1, 1\)"),
-        (torch.tensor([0, 2]), ValueError, "0…1, got 0 to 2"),
         (torch.tensor([0, 1]), ValueError, "got 1 that it gets right, such as 1"),
     ):
         with pytest.raises(error, match=words):

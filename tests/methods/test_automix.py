@@ -12,14 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import mixlearn as ml
-from experiments import recipes
-from experiments.nets import wide_resnet
+from experiments.nets import preact_resnet, wide_resnet
 from experiments.training import block_apart
-from mixlearn import mask_loss
 from mixlearn.core import processes
 from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
-from mixlearn.methods.samix import SAMixBlock, adjusted, bent
+from mixlearn.methods.samix import SAMixBlock, adjusted
 from mixlearn.nets.taps import WithHead, pooled, staged
 from tests.apart import apart
 from tests.seeds import seeded
@@ -28,7 +26,7 @@ from tests.sets import Blobs, weights
 IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
 NETS = {
     "resnet": (partial(ml.nets.resnet, 18, 4, width=2), "stage3"),
-    "preact": (partial(ml.nets.preact_resnet, 18, 4, width=2), "stage3"),
+    "preact": (partial(preact_resnet, 18, 4, width=2), "stage3"),
     "wrn": (partial(wide_resnet, 10, 4, width=1), "stage2"),
     "vit": (partial(ml.nets.vit, 4, size=16, dim=12, depth=2), "block1"),
 }
@@ -104,23 +102,6 @@ def test_symmetric_masks_of_both_orders_sum_to_one():
     assert (plain[0] + plain[1] - 1).abs().max() > 0.01, "the published form is not symmetric"
 
 
-def test_first_masks_are_a_half_and_trained_ones_rise_with_lam():
-    block = ml.MixBlock(64, generator=seeded())
-    masks = block(torch.randn(4, 64, 8, 8, generator=seeded(1)), 0.2, torch.arange(4), (32, 32))
-    assert (masks - 0.5).abs().max() < 0.1 and block.look.weight.std() < 0.02
-    generator = seeded()
-    block, partner = ml.MixBlock(8, generator=generator), torch.arange(16).roll(1)
-    features = torch.randn(16, 8, 4, 4, generator=generator)
-    optimizer = torch.optim.Adam(block.parameters(), 0.04)
-    for _ in range(120):  # by the mask loss alone
-        lam = torch.rand(1, generator=generator)
-        optimizer.zero_grad()
-        mask_loss(block(features, lam, partner, (4, 4)), lam, margin=0.0).backward()
-        optimizer.step()
-    means = [float(block(features, k / 10, partner, (4, 4)).detach().mean()) for k in range(11)]
-    assert all(a < b for a, b in zip(means, means[1:], strict=False)) and means[-1] - means[0] > 0.4
-
-
 def test_masks_are_made_in_float32_at_least():
     block = ml.MixBlock(4, std=0.5, generator=seeded()).double()
     features = torch.randn(3, 4, 2, 2, generator=seeded(1), dtype=torch.float64, requires_grad=True)
@@ -170,13 +151,6 @@ def test_samix_block_is_the_formula():
         assert (masks[i : i + 1] - mask).abs().max() < 1e-6
 
 
-def test_the_bend_keeps_its_fixed_points_and_both_sides_alike():
-    lam = torch.linspace(0, 1, 101, dtype=torch.float64)
-    curve = bent(lam)
-    assert (curve.diff() > 0).all() and torch.allclose(curve + curve.flip(0), torch.ones(101).double())
-    assert torch.allclose(bent(lam, 1e9), lam, atol=1e-8)
-
-
 @pytest.mark.parametrize("wanted", [0.0, 0.01, 0.4, 1.0])
 def test_adjusted_masks_have_the_mean_and_stay_masks(wanted):
     masks = torch.rand(5, 1, 6, 4, generator=seeded())
@@ -187,12 +161,6 @@ def test_adjusted_masks_have_the_mean_and_stay_masks(wanted):
 
 
 # ------------------------------------------------------------------------------------------ the mask loss
-def test_mask_loss_is_per_image_or_of_the_batch():
-    masks = torch.tensor([0.9, 0.1, 0.55]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
-    lam = torch.tensor([0.5, 0.5, 0.5])
-    assert mask_loss(masks, lam).item() == pytest.approx((0.3 + 0.3 + 0) / 3, abs=1e-6)
-    whole = F.relu((masks.mean() - 0.5).abs() - 0.01).item()
-    assert mask_loss(masks, lam, margin=0.01, batch_mean=True).item() == pytest.approx(whole, abs=1e-7)
 
 
 def test_the_mask_loss_fades_as_a_cosine_and_does_not_compound():
@@ -290,10 +258,7 @@ def gradient(apart=False, **options):
 def test_part_by_part_gives_the_gradients_of_the_whole(options):
     whole, apart = gradient(**options), gradient(apart=True, **options)
     assert (whole - apart).abs().max() < 1e-6 and whole.abs().max() > 1e-3
-
-
-def test_the_quick_step_has_the_plain_steps_gradients():
-    assert (gradient() - gradient(plainly=True)).abs().max() < 1e-5
+    assert options != {"plainly": True} or (whole - gradient()).abs().max() < 1e-5
 
 
 def test_no_two_parts_share_a_graph_or_keep_one():
@@ -322,25 +287,15 @@ def test_nobody_is_its_own_partner_where_that_is_asked():
 def test_extreme_shares_make_a_plain_mixup_and_samix_adjusts_by_its_odds():
     features, lam = torch.randn(6, 8, 8, 8, generator=seeded()), torch.tensor([0.3])
     learner = made(plain_beyond=0.5)[1]
-    masks = learner._taught(features, lam, torch.arange(6), (16, 16))
+    masks = learner._net_masks(features, lam, torch.arange(6), (16, 16))
     assert torch.equal(masks, torch.full((6, 1, 16, 16), 0.3))
     net, learner = made(SAMix, adjust=0.25, plain_beyond=0.0)
     learner(net, IMAGES, LABELS, generator=seeded(1))
     assert learner._chance == torch.rand((), generator=seeded(1)).item()
     for chance in (0.1, 0.24, 0.26, 0.9):
         learner._chance = chance
-        means = learner._taught(features, lam, torch.arange(6), (16, 16)).mean((1, 2, 3))
+        means = learner._net_masks(features, lam, torch.arange(6), (16, 16)).mean((1, 2, 3))
         assert bool((means - lam).abs().max() < 1e-5) == (chance < 0.25)
-
-
-def test_one_joint_update_reaches_all_and_has_no_twin():
-    net, learner = made(joint=True)
-    terms = learner(net, IMAGES, LABELS, generator=seeded())
-    assert list(terms) == ["clean", "mixed", "mask"] and learner.twin is None
-    terms["mixed"].backward()
-    assert touched(net) and touched(learner.block) and touched(learner.mix_head)
-    learner.after_step(net)
-    assert learner.deployed(net) is net
 
 
 # ------------------------------------------------------------------------------------------------ the twin
@@ -437,8 +392,6 @@ def test_fit_takes_each_part_and_leaves_out_what_is_ablated(ablate):
     history = ml.fit(model, data, learner, epochs=1, ablate=ablate, progress=False)
     assert set(history.last) >= {"clean", "mixed", "generator", "mask"}
     assert torch.equal(before, weights(learner.block)) == (ablate == ("generator", "mask"))
-    with pytest.raises(ValueError, match="ablate names"):
-        ml.fit(model, data, learner, epochs=1, ablate=("x",), progress=False)
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
@@ -459,17 +412,6 @@ def test_the_twins_passes_have_the_precision_of_the_run(precision, kind):
     assert learner.autocast is nullcontext, "it is as it was before"
 
 
-def test_the_recipe_builds_it_and_measures_who_predicts():
-    kind = partial(AutoMix, stage="stage2", momentum=0.9)
-    part = [(IMAGES[:, :1, :14, :14].repeat(1, 1, 2, 2), LABELS)]
-    options = {"images": 64, "epochs": 1, "batch_size": 32, "width": 4, "test": part, "progress": False}
-    result = recipes.fashion(kind, **options)
-    assert {"clean", "mixed", "generator", "mask"} <= set(result.history.last)
-    assert not any(p.requires_grad for p in result.model.parameters()), "the twin predicts"
-    with pytest.raises(TypeError, match="give the class, or a partial of it"):
-        recipes.fashion(made()[1], images=20, epochs=1, progress=False)
-
-
 class Watched(SAMix):
     """Keeps the learner's and the network's state of each process after each step."""
 
@@ -488,19 +430,9 @@ def train(name, folder, devices):
     learner = Watched(net, stage=stage, image_size=16, momentum=0.5, plain_beyond=0.0, generator=seeded(1))
     learner.folder = folder
     optimizer, schedule = block_apart(learner, partial(torch.optim.SGD, lr=0.1), None, {"lr": 10.0})
-    ml.fit(
-        net,
-        Blobs(14, channels=3, size=16),
-        learner,
-        epochs=1,
-        batch_size=7,
-        optimizer=optimizer,
-        schedule=schedule,
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp_fork" if devices > 1 else "auto",
-        progress=False,
-    )
+    options = {"optimizer": optimizer, "schedule": schedule, "accelerator": "cpu", "progress": False}
+    options |= {"devices": devices, "strategy": "ddp_fork" if devices > 1 else "auto"}
+    ml.fit(net, Blobs(14, channels=3, size=16), learner, epochs=1, batch_size=7, **options)
     torch.save(torch.cat([weights(net), weights(learner)]), folder / "end.pt")
 
 
@@ -521,13 +453,6 @@ def test_two_processes_do_what_one_does(tmp_path):
         assert torch.equal(value, second[name]), name
         torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(torch.load(two / "end.pt"), torch.load(one / "end.pt"), rtol=1e-4, atol=1e-5)
-
-
-def test_processes_agree_where_each_normalises_its_own_slice(tmp_path):
-    assert apart(train, "resnet", tmp_path, 2) == 0
-    first, second = kept(tmp_path, 0), kept(tmp_path, 1)
-    for name, value in first.items():  # running means are those of a slice, as always without SyncBatchNorm
-        assert "running_" in name or torch.equal(value, second[name]), name
 
 
 def test_only_the_stage_that_is_looked_at_is_gathered(monkeypatch):
@@ -560,7 +485,9 @@ def test_only_the_stage_that_is_looked_at_is_gathered(monkeypatch):
         ({"deploy_head": "k"}, "deploy_head must be 'clean' or 'mixed', got 'k'"),
         ({"momentum": 1.5}, r"momentum must lie in \[0, 1\], got 1.5"),
         ({"buffers": "none"}, "buffers must be 'averaged' or 'own', got 'none'"),
-        ({"plain_beyond": 0.7}, "expected margin ≥ 0, mask_weight ≥ 0"),
+        ({"plain_beyond": 0.7}, r"plain_beyond must lie in \[0, 0.5\], got 0.7"),
+        ({"mask_weight": -1.0}, r"mask_weight must lie in \[0, inf\), got -1.0"),
+        ({"momentum": lambda progress: 2.0}, r"momentum must lie in \[0, 1\], got 2.0"),
         ({"adjust": 2}, r"adjust must lie in \[0, 1\], got 2"),
     ],
 )

@@ -31,81 +31,19 @@ def some(seed, count=5, length=7):
     return torch.randn(count, length, generator=seeded(seed))
 
 
-def cosine(a, b):
-    """Of two rows, in plain numbers."""
-    a, b = a.tolist(), b.tolist()
-    dot = sum(x * y for x, y in zip(a, b, strict=True))
-    return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
-
-
-def cross_entropy(queries, keys, target, temperature):
-    """Mean over queries of −Σ target · log softmax, `target(i, j)` a function."""
-    total = 0.0
-    for i, query in enumerate(queries):
-        scores = [cosine(query, key) / temperature for key in keys]
-        every = math.log(sum(math.exp(score) for score in scores))
-        total -= sum(target(i, j) * (score - every) for j, score in enumerate(scores))
-    return total / len(queries)
-
-
-def same(i, j):
-    return float(i == j)
-
-
-def shares_of(plan, patch):
-    """Who supplies what of each mixture, counted patch by patch."""
-    batch, (height, width) = len(plan), plan.size
-    ids = torch.arange(float(batch)).view(batch, 1, 1, 1).expand(batch, 1, height, width)
-    picked = ml.patchify(plan.mix(ids), patch)[:, :, 0, 0, 0]
-    return [[float((picked[i] == j).float().mean()) for j in range(batch)] for i in range(batch)]
-
-
-CASES = [(6, 3, 2), (3, 3, 4), (2, 3, 4), (7, 7, 1)]  # B, M, patch
-
-
-@pytest.mark.parametrize(("batch", "parts", "patch"), CASES)
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_patchmix_is_three_losses_written_out(batch, parts, patch, symmetric):
-    images = torch.rand(batch, 3, 8, 8, generator=seeded())
-    plans = [patchmix(images, patch=patch, parts=min(parts, (8 // patch) ** 2), generator=seeded(s)).plan
-             for s in (1, 2)]  # fmt: skip
-    q, qm, k, km = ([some(10 * n + v, batch) for v in (1, 2)] for n in range(4))
-    found = patchmix_terms(
-        *(tuple(Encoded(a, b) for a, b in zip(*sides, strict=True)) for sides in ((q, qm), (k, km))),
-        tuple(plans),
-        temperature=0.3,
-        symmetric=symmetric,
-    )
-    shares = [shares_of(plan, patch) for plan in plans]
-
-    def one_way(a, b):
-        w1, w2 = shares[a], shares[b]
-        return {
-            "origin": cross_entropy(q[a], k[b], same, 0.3),
-            "mix_to_origin": 0.5 * cross_entropy(qm[b], k[a], lambda i, j: w2[i][j], 0.3),
-            "mix_to_mix": 0.5
-            * cross_entropy(
-                qm[b], km[a], lambda i, j: sum(x * y for x, y in zip(w2[i], w1[j], strict=True)), 0.3
-            ),
-        }
-
-    expected = one_way(0, 1)
-    if symmetric:
-        expected = {name: (value + one_way(1, 0)[name]) / 2 for name, value in expected.items()}
-    assert list(found) == list(expected) == ["origin", "mix_to_origin", "mix_to_mix"]
-    for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(value, abs=1e-6, rel=1e-6), name
-
-
 def test_patchmix_asks_for_no_more_than_it_needs():
     plan = patchmix(torch.rand(4, 1, 4, 4), patch=2, generator=seeded()).plan
     q1, qm2, k1, km1, k2 = (some(seed, 4) for seed in range(5))
     queries, keys = (Encoded(q1), Encoded(None, qm2)), (Encoded(k1, km1), Encoded(k2))
     assert len(patchmix_terms(queries, keys, (plan, plan))) == 3
-    with pytest.raises(ValueError, match="queries must hold what each term asks for"):
+    with pytest.raises(ValueError, match="queries must hold what each term needs"):
         patchmix_terms(queries, keys, (plan, plan), symmetric=True)
-    with pytest.raises(ValueError, match="keys must hold what each term asks for"):
+    with pytest.raises(ValueError, match="keys must hold what each term needs"):
         patchmix_terms(queries, (Encoded(k1), Encoded(k2)), (plan, plan))
+
+
+def pixels(predicted, hidden):
+    return masked_pixel_loss(predicted, torch.rand(1, 1, 4, 4), hidden, patch=2)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +56,8 @@ def test_patchmix_asks_for_no_more_than_it_needs():
         (lambda x: simsiam_loss((x * 0, x), (x, x)), "predictions must be finite and not of length 0"),
         (lambda x: hidden_patches(2, 4, ratio=1.0), r"ratio must lie in \(0, 1\), got 1.0"),
         (lambda x: hidden_patches(2, 4, block=3), "block must divide the 4 patches of a row"),
-        (
-            lambda x: masked_pixel_loss(x, torch.rand(1, 1, 4, 4), torch.ones(1, 4), patch=2),
-            r"expected predicted \(1, 4, 4\) and hidden \(1, 4\)",
-        ),
-        (
-            lambda x: masked_pixel_loss(
-                torch.rand(1, 4, 4), torch.rand(1, 1, 4, 4), torch.zeros(1, 4).bool(), patch=2
-            ),
-            "at least one patch must be hidden, got none",
-        ),
+        (lambda x: pixels(x, torch.ones(1, 4)), r"expected predicted \(1, 4, 4\) and hidden \(1, 4\)"),
+        (lambda x: pixels(x[None, :1].expand(1, 4, 4), torch.zeros(1, 4).bool()), "at least one patch must"),
     ],
 )
 def test_bad_input_of_a_loss_is_named(call, words):
@@ -136,26 +66,14 @@ def test_bad_input_of_a_loss_is_named(call, words):
 
 
 IMAGES, LABELS = torch.rand(6, 3, 8, 8, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
-
-
 DOUBLE = IMAGES.double()  # where losses by hand are to agree in all digits
-
-
 NETS = {
     "vit": partial(ml.nets.vit, 4, size=8, patch=2, dim=12, depth=2, heads=2, any_size=True),
     "resnet": partial(ml.nets.resnet, 8, 4, width=4),
 }
-
-
 SMALL = {"hidden": 16, "outside": 8}
-
-
 CROP = partial(ml.augment.crop_and_flip, padding=1)
-
-
 CUT = partial(ml.augment.random_resized_crop, least=0.1, most=0.4, size=4)
-
-
 KINDS = {
     "simclr": partial(SimCLR, **SMALL),
     "moco": partial(MoCo, predictor=16, **SMALL),
@@ -175,8 +93,6 @@ KINDS = {
     "masked": MaskedImages,
     "masked-blocks": partial(MaskedImages, block=4, ratio=0.4),
 }
-
-
 CONTRASTS = [name for name in KINDS if not name.startswith("masked")]
 
 
@@ -450,14 +366,8 @@ def test_projector_and_predictor_are_those_published():
 def fitted(kind, net, data=None, **options):
     net, learner = made(kind, net)
     start = copy.deepcopy(net.state_dict())
-    history = ml.fit(
-        net,
-        data or Blobs(12, channels=3),
-        learner,
-        accelerator="cpu",
-        progress=False,
-        **{"epochs": 1, "batch_size": 6} | options,
-    )
+    options = {"epochs": 1, "batch_size": 6, "accelerator": "cpu", "progress": False} | options
+    history = ml.fit(net, data or Blobs(12, channels=3), learner, **options)
     return net, learner, start, history
 
 
@@ -553,44 +463,30 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 # ----------------------------------------------------------------------------------------------- bad input
 VIT = NETS["vit"]()
-
-
 FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (
-            lambda: SimCLR(nn.Linear(1, 1)),
-            TypeError,
-            "SimCLR needs a network with `features` and a tap 'pool'",
-        ),
+        (lambda: SimCLR(nn.Linear(1, 1)), TypeError, "SimCLR needs a network with `features` and a tap"),
         (lambda: MoCo(VIT, augment=3), TypeError, "augment must be a function"),
         (lambda: MoCo(VIT, smoothing=0.1), ValueError, "MoCo reads no labels; smoothing must be 0, got 0.1"),
-        (lambda: MoCo(VIT, hidden=0), ValueError, "sizes of layers must be positive integers, got 0"),
+        (lambda: MoCo(VIT, hidden=0), ValueError, "of the layers must be a positive integer, got 0"),
         (lambda: SimSiam(VIT, predictor=None), ValueError, "without a predictor, got None"),
         (lambda: MixCo(VIT, mix="mixup"), TypeError, "mix must be a function"),
         (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),
         (lambda: PatchMix(VIT, small=CUT, crops=0), ValueError, "crops must be at least 1, got 0"),
-        (
-            lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES),
-            ValueError,
-            r"images must be 8 × 8, got \(36, 3, 4, 4\)",
-        ),
+        (lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES), ValueError, r"images must be 8 × 8, got"),
         (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
-        (
-            lambda: MaskedImages(NETS["resnet"]()),
-            TypeError,
-            "hides a transformer's patches .*ml.nets.vit, got ResNet",
-        ),
+        (lambda: MaskedImages(NETS["resnet"]()), TypeError, "a transformer's patches .*got ResNet"),
         (lambda: dealt(LABELS, 4), ValueError, "4 batches of one length cannot have 6 rows together"),
         (lambda: interleaved(IMAGES, IMAGES, LABELS), ValueError, "both batches must have one shape"),
         (lambda: KINDS["moco"](VIT)(VIT, IMAGES[:1]), ValueError, "compares the images of a batch, got 1"),
         (
-            lambda: PatchMix(VIT, parts=17, predictor=16, **SMALL)(VIT, IMAGES),
+            lambda: PatchMix(VIT, parts=17, **SMALL)(VIT, IMAGES),
             ValueError,
-            "parts must lie in 1…16, the number of patches, got 17",
+            "parts must lie in 1…16",
         ),
     ],
 )

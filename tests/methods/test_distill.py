@@ -78,17 +78,6 @@ def test_ddgsd_holds_fixed_what_is_learnt_from():
     assert torch.allclose(own, alone, atol=1e-6)
 
 
-def test_the_released_feature_term_misses_what_moves_between_channels():
-    one = torch.randn(B, C, generator=seeded())
-    other = one + torch.tensor([3.0, -3.0, 0, 0, 0, 0])
-    said = (torch.zeros(B, CLASSES),) * 2
-    found = [
-        float(ddgsd_terms(said, (one, other), LABELS, weight=1.0, released=k)["features"])
-        for k in (False, True)
-    ]
-    assert found[0] == pytest.approx(18.0, rel=1e-5) and found[1] < 1e-10
-
-
 def test_half_precision_is_summed_in_full():
     logits = tuple(z.detach().bfloat16() for z in pair(0, CLASSES))
     features = tuple(f.detach().bfloat16() for f in pair(1, C))
@@ -109,61 +98,25 @@ def net_of(seed=0, depth=8):
     return net
 
 
-def kl(target, answer, T=1.0):
-    """KL(target ‖ answer) of logits at a temperature, by its definition, averaged over rows."""
-    total = 0.0
-    for t, a in zip(target, answer, strict=True):
-        p, q = (t / T).exp() / (t / T).exp().sum(), (a / T).exp() / (a / T).exp().sum()
-        total = total + (p * (p / q).log()).sum()
-    return total / len(target)
-
-
-def entropy(logits, labels=LABELS):
-    return -sum(
-        row.exp()[k].log() - row.exp().sum().log() for row, k in zip(logits, labels, strict=True)
-    ) / len(labels)
-
-
-def read(net, images=IMAGES):
-    """The answers and all that the taps show."""
-    kept = {}
-    logits = net(images, tap=lambda name, x: kept.setdefault(name, x))
-    return logits, kept
-
-
-def equal(found, expected):
-    assert list(found) == list(expected)
+@pytest.mark.parametrize("released", [False, True])
+def test_the_learner_takes_two_augmentations(released):
+    net, draws, logits, features = net_of().eval(), seeded(3), [], []
+    for _ in range(2):
+        kept = {}
+        logits.append(net(CROPS(IMAGES, generator=draws), tap=lambda name, x: kept.setdefault(name, x)))  # noqa: B023
+        features.append(kept["pool"])
+    options = {"temperature": 3.0, "weight": 2.0, "released": released}
+    found = DDGSD(CROPS, **options)(net, IMAGES, LABELS, generator=seeded(3))
+    expected = ddgsd_terms(logits, features, LABELS, **options)
+    assert list(found) == list(DDGSD.term_names)
     for name, value in expected.items():
-        assert float(found[name].detach()) == pytest.approx(float(value), rel=1e-5, abs=1e-6), name
-
-
-# ----------------------------------------------------------------------------------------- naive twins
-def test_ddgsd_is_two_passes_of_two_augmentations():
-    net, draws = net_of().eval(), seeded(3)
-    (one, first), (other, second) = (read(net, CROPS(IMAGES, generator=draws)) for _ in range(2))
-    apart = (first["pool"].mean(0) - second["pool"].mean(0)).square().sum()
-    expected = {
-        "labels": (entropy(one) + entropy(other)) / 2,
-        "answers": 9 * (kl(one, other, 3) + kl(other, one, 3)),
-        "features": 2 * apart,
-    }
-    assert float(apart.detach()) > 0
-    learner = DDGSD(CROPS, temperature=3.0, weight=2.0)
-    equal(learner(net, IMAGES, LABELS, generator=seeded(3)), {k: v.detach() for k, v in expected.items()})
-    released = DDGSD(CROPS, temperature=3.0, weight=2.0, released=True)
-    apart = (first["pool"].mean() - second["pool"].mean()).square()
-    expected |= {"labels": expected["labels"] / 2, "features": 2 * apart}
-    equal(released(net, IMAGES, LABELS, generator=seeded(3)), {k: v.detach() for k, v in expected.items()})
+        torch.testing.assert_close(found[name], value)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (
-            lambda: ddgsd_terms((ZERO,), (ZERO, ZERO), LABELS),
-            ValueError,
-            "two each, one of each augmentation",
-        ),
+        (lambda: DDGSD(CROPS, weight=-1), ValueError, "weight must lie in .*, got -1"),
         (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), ValueError, "student and teacher must"),
         (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
         (lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS), ValueError, "no tap 'pool'"),

@@ -45,7 +45,7 @@ def test_guided_mixes_by_the_gradient_of_the_network_and_leaves_it_alone():
 
 def test_guided_takes_any_guide():
     learner = ml.learners.Guided(ml.snapmix, class_activation, num_classes=4, smoothing=0.1)
-    assert repr(learner) == "Guided(snapmix, class_activation)"
+    assert repr(learner) == "Guided(snapmix, class_activation, smoothing=0.1)"
     assert learner(small_net(), IMAGES, LABELS, generator=seeded())["mixed_labels"].isfinite()
 
 

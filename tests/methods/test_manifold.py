@@ -46,6 +46,14 @@ def test_features_are_mixed_at_the_stage_and_only_there(stage):
     assert not torch.allclose(found["mixed_labels"], unmixed)
 
 
+def test_progress_reaches_the_mix_of_every_stage():
+    mixes = {stage: ml.RandomMix([ml.mixup], p=lambda progress: progress) for stage in ("input", "stage1")}
+    ml.learners.MixingInside(mixes, num_classes=4).advance(0.25)
+    assert [mix.probability() for mix in mixes.values()] == [0.25, 0.25]
+    with pytest.raises(TypeError, match="mix must be a function .*got str"):
+        ml.learners.MixingInside({"input": ml.mixup, "stage1": "cutmix"}, num_classes=4)
+
+
 def test_wrong_stages_are_named():
     net = ml.nets.resnet(8, 4, width=2, channels=1)
     with pytest.raises(ValueError, match=r"taps input, stem, stage1, .* it has no 'stage9'"):
@@ -75,11 +83,3 @@ def test_a_run_is_examined_and_says_so():
         f"{w} {s:g}" for w in ("middle", "border") for s in (0.25, 0.5, 0.75)
     }
     assert set(outcome.final["between"]) == {"blend", "box"}
-
-
-def test_boxes_are_all_of_the_table():
-    names = list(boxes)
-    assert len(names) == 20 and len(set(names)) == 20
-    for data in ("fashion", "emoji"):
-        for way in ("plain", "cutout", "mixup", "cutmix", "both"):
-            assert {f"boxes-{data}-{way}", f"boxes-{data}-{way}-smoothed"} <= set(names)

@@ -57,21 +57,21 @@ def test_saliency_and_videos(mix):
     ("mix", "options", "words"),
     [
         (ml.gridmix, {"cells": (4, 3)}, r"cells must satisfy 1 ≤ least ≤ most, got \(4, 3\)"),
-        (ml.gridmix, {"window": (0.5, 1.1)}, r"window must satisfy 0 ≤ least ≤ most ≤ 1, got \(0.5, 1.1\)"),
-        (ml.gridmix, {"window": (0, 0)}, r"window must satisfy 0 ≤ least ≤ most ≤ 1, got \(0, 0\)"),
+        (ml.gridmix, {"window": (0.5, 1.1)}, r"least ≤ most ≤ 1, most above 0, got \(0.5, 1.1\)"),
+        (ml.gridmix, {"window": (0, 0)}, r"least ≤ most ≤ 1, most above 0, got \(0, 0\)"),
         (ml.resizemix, {"scale": (0.9, 0.2)}, r"0 < least ≤ most ≤ 1, got \(0.9, 0.2\)"),
         (ml.fmix, {"soft": 0.6}, r"soft must lie in \[0, 0.5\], got 0.6"),
-        (ml.fmix, {"decay": -1.0, "spectrum": "released"}, "decay must be at least 0, got -1.0"),
+        (ml.fmix, {"decay": -1.0, "spectrum": "released"}, r"decay must lie in \[0, inf\), got -1.0"),
         (ml.fmix, {"spectrum": "odd"}, "spectrum must be 'even' or 'released', got 'odd'"),
         (ml.smoothmix, {"spread": (0.0, 0.25)}, r"spread must satisfy 0 < least ≤ most, got \(0.0, 0.25\)"),
         (ml.attentivemix, {"grid": 0}, "grid must be at least 1, got 0"),
         (ml.puzzlemix, {"blocks": [2, 3]}, r"numbers that divide 8 × 12 pixels, got \[2, 3\]"),
         (ml.puzzlemix, {"blocks": []}, r"one or more numbers that divide 8 × 12 pixels, got \[\]"),
-        (ml.puzzlemix, {"move": -1.0}, "cost must be at least 0, got -1.0"),
+        (ml.puzzlemix, {"move": -1.0}, r"cost must lie in \[0, inf\), got -1.0"),
         (ml.comixup, {"alpha": True}, "alpha must be a number, got bool"),
         (ml.comixup, {"grid": 3}, "grid must divide 8 × 12 pixels, got 3"),
-        (ml.comixup, {"part": 0}, "part and sweeps must be at least 1, got 0 and 6"),
-        (ml.alignmix, {"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
+        (ml.comixup, {"part": 0}, "part must be at least 1, got 0"),
+        (ml.alignmix, {"epsilon": 0.0}, r"epsilon must lie in \(0, inf\), got 0.0"),
     ],
 )
 def test_options(mix, options, words):
@@ -85,7 +85,7 @@ def test_shapes_that_some_methods_need():
         ml.alignmix(clip)
     with pytest.raises(ValueError, match=r"divide 17 × 8 pixels, got \[2, .*16\]; resize the images"):
         ml.puzzlemix(torch.zeros(2, 3, 17, 8))
-    with pytest.raises(ValueError, match="decay must be at least 0, got -0.5"):
+    with pytest.raises(ValueError, match="decay must lie in .*, got -0.5"):
         clouds(1, 4, 4, -0.5)
     for mix in (ml.gridmix, ml.fmix, ml.smoothmix):  # and others take any
         assert mix(clip).images.shape == clip.shape

@@ -103,3 +103,31 @@ def test_the_draws_of_a_whole_batch_are_as_they_were():
         way = mix.methods[int(torch.multinomial(torch.tensor([1.0, 2.0]), 1, generator=g))]
         expected = way(images, labels, num_classes=4, generator=g)
         assert torch.equal(found.images, expected.images) and torch.equal(found.targets, expected.targets)
+
+
+class Fading:
+    """A user's schedule: α goes from 1 to 1/2."""
+
+    progress = 0.0
+
+    def __call__(self, images, labels, **options):
+        self.alpha = 1 - self.progress / 2
+        return ml.mixup(images, labels, alpha=self.alpha, **options)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda mix: mix,
+        lambda mix: partial(mix, per_image=True),
+        lambda mix: ml.RandomMix([partial(mix, per_image=True)]),
+        lambda mix: partial(ml.RandomMix([ml.RandomMix([mix])]), num_classes=3),
+    ],
+)
+def test_progress_reaches_a_mix_through_what_is_around_it(around):
+    fading = Fading()
+    learner = ml.learners.Mixing(around(fading), num_classes=3)
+    for progress, alpha in ((0.0, 1.0), (0.5, 0.75)):
+        learner.advance(progress)
+        learner(lambda x: x.flatten(1)[:, :3], torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]))
+        assert fading.alpha == alpha

@@ -14,46 +14,7 @@ from mixlearn.methods.mixskd import Critic, SelfTeacher, Views, mixskd_terms
 from mixlearn.methods.patchmix import Encoded, crop_terms, patchmix_terms
 from tests.seeds import seeded
 
-
 # ---------------------------------------------------------------------------------------- CutMix's box
-def kept(size, probability, span):
-    """The share that an image of this side keeps on average: boxes of span(k, centre), clipped."""
-    mean = 0.0
-    for k in range(size + 1):
-        ends = [span(k, centre) for centre in range(size)]
-        covered = sum(min(end, size) - max(start, 0) for start, end in ends) / size
-        mean += probability(k, size) * (1 - covered**2 / size**2)
-    return mean
-
-
-def rounded(k, size):
-    """How often size·√u rounds to k, u uniform."""
-    low, high = max(k - 0.5, 0) / size, min(k + 0.5, size) / size
-    return high**2 - low**2
-
-
-def floored(k, size):
-    """How often size·√u rounds down to k."""
-    return (min(k + 1, size) / size) ** 2 - (k / size) ** 2
-
-
-def ours(k, centre):
-    return centre - k // 2, centre - k // 2 + k
-
-
-def released(k, centre):
-    return centre - k // 2, centre + k // 2
-
-
-@pytest.mark.parametrize(("size", "here", "there"), [(32, 0.6790, 0.7007), (224, 0.6792, 0.6822)])
-def test_a_box_floored_twice_pastes_less(size, here, there):
-    assert kept(size, floored, released) == pytest.approx(there, abs=1e-4)
-    exact = kept(size, rounded, ours)
-    assert exact == pytest.approx(here, abs=1e-4)
-    assert abs(exact - 163 / 240) < abs(kept(size, floored, released) - 163 / 240)
-    lam = ml.sample_lam(200_000, 1.0, generator=seeded())
-    drawn = 1 - ml.box_area(ml.sample_boxes(lam, size, size, generator=seeded(1))) / size**2
-    assert float(drawn.mean()) == pytest.approx(exact, abs=0.003)  # over four standard errors
 
 
 # ---------------------------------------------------------------------------------------- SnapMix, one class
@@ -177,14 +138,6 @@ def test_alignment_stops_before_the_released_code_does(side):
 
 
 # ---------------------------------------------------------------------------------------- what chapter 2 says
-@pytest.mark.parametrize(("dtype", "step"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
-def test_shares_in_half_precision_sum_to_one_from_a_half_upwards(dtype, step):
-    every = torch.arange(2**15, dtype=torch.int16).view(dtype)  # all numbers from 0 up
-    lam = every[(every >= 0) & (every <= 1)]
-    off = lam.double() + (1 - lam).double() - 1
-    assert bool((off[lam >= 0.5] == 0).all())
-    assert float(off[lam < 0.5].abs().max()) == step / 2
-    assert float((off[(lam > 0.01) & (lam < 0.5)] != 0).double().mean()) > 0.5
 
 
 def test_a_binarised_target_parts_the_two_forms_of_the_loss():

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+from experiments.nets import preact_resnet, pyramidnet
 from mixlearn import nets
 from mixlearn.nets.drops import ShakeDrop, StochasticDepth, survivals
 from mixlearn.nets.taps import read
@@ -84,8 +85,8 @@ def test_draws_come_from_the_generator_or_from_torchs_own(make) -> None:
     "build",
     [
         lambda **drop: nets.resnet(18, width=4, **drop),
-        lambda **drop: nets.preact_resnet(18, width=4, **drop),
-        lambda **drop: nets.pyramidnet(20, 10, alpha=6, **drop),
+        lambda **drop: preact_resnet(18, width=4, **drop),
+        lambda **drop: pyramidnet(20, 10, alpha=6, **drop),
     ],
 )
 def test_each_block_has_its_survival_and_one_generator_serves_all(make, build) -> None:
@@ -114,7 +115,6 @@ def test_a_resnet_adds_the_branch_after_its_drop(make) -> None:
     [
         (lambda: StochasticDepth(0), r"survival must be a probability in \(0, 1\], got 0"),
         (lambda: ShakeDrop(float("nan")), "got nan"),
-        (lambda: survivals(0), "blocks must be a positive integer, got 0"),
         (lambda: nets.resnet(8, drop=ShakeDrop, drop_survival=2), "the last survival must be a probability"),
     ],
 )

@@ -7,7 +7,6 @@ import timm
 import torch
 import torchvision
 from torch import nn
-from torch.nn import functional as F
 
 from mixlearn import nets
 from mixlearn.nets.taps import read
@@ -40,51 +39,16 @@ def test_vit_is_timms() -> None:
     torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("depth", "alpha", "bottleneck", "features"),
-    [(110, 48, False, 64), (164, 270, True, 1144), (200, 240, True, 1024)],  # as printed in the paper
-)
-def test_pyramidnets_are_those_of_the_paper(depth: int, alpha: int, bottleneck: bool, features: int) -> None:
-    with torch.device("meta"):
-        net = nets.pyramidnet(depth, 100, alpha=alpha, bottleneck=bottleneck)
-    assert net.features == net.head.in_features == features
-    assert len([m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]) == depth
-    assert depth != 200 or round(nets.parameter_count(net) / 1e6, 1) == 26.8  # as CutMix prints it
-
-
-@pytest.mark.parametrize("bottleneck", [True, False])
-def test_a_pyramid_block_by_hand(bottleneck: bool) -> None:
-    net = nets.pyramidnet(11 if bottleneck else 8, 10, alpha=6, bottleneck=bottleneck).eval()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    block = net.groups[1][0]
-    x, norms, layers = torch.randn(2, block.layers[0].in_channels, 7, 8), block.norms, block.layers
-    hidden = layers[1](F.relu(norms[1](layers[0](norms[0](x)))))
-    expected = norms[3](layers[2](F.relu(norms[2](hidden)))) if bottleneck else norms[2](hidden)
-    for row in range(4):
-        for column in range(4):
-            part = x[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean((2, 3))
-            expected[:, : x.shape[1], row, column] += part
-    torch.testing.assert_close(block(x), expected)
-
-
-def test_small_families_count_their_layers_and_widen() -> None:
+def test_small_families_count_their_layers() -> None:
     net = nets.resnet(20, width=4)
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
     assert len(layers) - len(shortcuts) == 20 and net.features == 16
-    pyramid = nets.pyramidnet(29, 10, alpha=12)  # nine blocks, 4/3 a block
-    widths = [block.layers[0].out_channels for group in pyramid.groups for block in group]
-    assert widths == [17, 19, 20, 21, 23, 24, 25, 27, 28]
 
 
 ALL = {
     "resnet": (lambda g=None: nets.resnet(8, width=4, channels=1, generator=g), (1, 12, 10)),
     "resnet50": (lambda g=None: nets.resnet(50, width=4, stem=nets.imagenet_stem, generator=g), (3, 32, 32)),
-    "preact": (lambda g=None: nets.preact_resnet(18, width=4, generator=g), (3, 8, 8)),
-    "pyramid": (lambda g=None: nets.pyramidnet(8, 5, alpha=6, bottleneck=False, generator=g), (3, 12, 10)),
     "vit": (lambda g=None: nets.vit(10, size=8, patch=4, dim=12, depth=2, generator=g), (3, 8, 8)),
     "mlp": (lambda g=None: nets.mlp(2, (8, 8), 10, generator=g), (2,)),
 }
@@ -103,7 +67,7 @@ def test_taps_come_in_the_order_of_stages_and_may_replace(name: str) -> None:
         torch.testing.assert_close(swapped, plain.flip(0), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet", "pyramid", "vit"])
+@pytest.mark.parametrize("name", ["resnet", "vit"])
 def test_weights_follow_the_generator_and_leave_the_default_one_alone(name: str) -> None:
     before = torch.get_rng_state()
     first, second, third = (
@@ -140,11 +104,7 @@ def test_a_transformer_reads_positions_between_the_learnt_ones() -> None:
     ("make", "words"),
     [
         (lambda: nets.resnet(19), "got 19"),
-        (lambda: nets.resnet(8, width=0), "width must be a positive integer, got 0"),
-        (lambda: nets.preact_resnet(50), "depth must be 18 or 34, got 50"),
-        (lambda: nets.pyramidnet(110, bottleneck=False, alpha=-1), "alpha must be .* got -1"),
-        (lambda: nets.pyramidnet(201), r"depth must be 9n \+ 2 with bottlenecks \(11, 20, …\), got 201"),
-        (lambda: nets.pyramidnet(11, channels=0), "channels must be a positive integer, got 0"),
+        (lambda: nets.resnet(8, width=0), "width must be at least 1, got 0"),
         (lambda: nets.vit(size=30, patch=4), "patch must divide the image size 30, got 4"),
         (lambda: nets.vit(dim=10, heads=3), "heads must divide dim 10, got 3"),
         (lambda: nets.vit(size=8)(torch.zeros(1, 3, 9, 8)), "images must be 8 × 8"),

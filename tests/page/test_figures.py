@@ -20,14 +20,10 @@ from tests.page.figure_cases import (
     CALIBRATION,
     EPOCHS,
     EVERY,
-    FOUND,
     HALVES,
     IMAGES,
     MIXED,
-    OWN,
     POINTS,
-    QUERIES,
-    THEIRS,
     bent,
     boxed,
 )
@@ -100,12 +96,9 @@ class TestNames:
             figures.images(IMAGES[:1], [name]),
             figures.batch(IMAGES, MIXED, [name] * 6),
             figures.plan(IMAGES, boxed(), 0, [name] * 6),
-            figures.label_lines(names=(name, name)),
             figures.reliability({name: CALIBRATION}),
             figures.boundary({name: lambda x: x}, POINTS, HALVES, classes=[name, name]),
-            figures.retrieval(QUERIES, FOUND, OWN, THEIRS, [name] * 3),
             figures.between({name: bent(0.2)}),
-            figures.plane({name: POINTS}, HALVES, [name, name]),
             figures.curves({name: EPOCHS}),
             figures.bars({name: 1.0}, name),
         ]
@@ -131,21 +124,21 @@ class TestPicture:
         from matplotlib import pyplot
 
         before = pyplot.get_fignums()
-        figures.beta_family()
+        figures.images(IMAGES)
         assert pyplot.get_fignums() == before
 
     @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
     def test_save(self, suffix: str, tmp_path) -> None:
-        words = "Densities of Beta"
-        path = figures.beta_family([1.0]).save(tmp_path / f"beta.{suffix}")
+        words = "A grid of 6 images"
+        path = figures.images(IMAGES).save(tmp_path / f"grid.{suffix}")
         body = path.read_bytes()
         assert words.encode() in body or words.encode("utf-16-be") in body
-        again = figures.beta_family([1.0]).save(tmp_path / f"again.{suffix}")
+        again = figures.images(IMAGES).save(tmp_path / f"again.{suffix}")
         assert again.read_bytes() == body
 
     def test_save_elsewhere(self, tmp_path) -> None:
         with pytest.raises(ValueError, match=r"end in one of \.png, \.svg, \.pdf, got '\.gif'"):
-            figures.beta_family([1.0]).save(tmp_path / "beta.gif")
+            figures.images(IMAGES).save(tmp_path / "grid.gif")
         assert not list(tmp_path.iterdir())
 
 
@@ -153,16 +146,16 @@ class TestStyle:
     def test_says_which_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib.style", None)
         with pytest.raises(ImportError, match=r'needs matplotlib: pip install "mixlearn\[lab\]"'):
-            figures.beta_family()
+            figures.images(IMAGES)
 
     def test_matplotlib_waits_for_the_first_figure(self) -> None:
         code = "import sys, mixlearn; mixlearn.figures; sys.exit('matplotlib' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
     def test_is_the_same_whatever_was_set_before(self) -> None:
-        plain = figures.beta_family([0.4]).png()
+        plain = figures.curves({"plain": EPOCHS}).png()
         with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "axes.facecolor": "black"}):
-            assert figures.beta_family([0.4]).png() == plain
+            assert figures.curves({"plain": EPOCHS}).png() == plain
 
     def test_words_in_colour_are_legible(self) -> None:
         paper = _luminance(_linear(look.PAPER))

@@ -1,11 +1,10 @@
-"""Figures of images, of plans and of a search: the pixels that are drawn are those that were given."""
+"""Figures of images and of plans: the pixels that are drawn are those that were given."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -14,15 +13,9 @@ import mixlearn as ml
 from mixlearn.page.figures import Picture
 from mixlearn.page.figures_images import pixels
 from tests.page.figure_cases import (
-    EVERY,
-    FOUND,
     IMAGES,
-    MANY,
     MIXED,
     NAMES,
-    OWN,
-    QUERIES,
-    THEIRS,
     boxed,
     four_parts,
     shown,
@@ -141,52 +134,3 @@ class TestPlan:
             figures.batch(IMAGES, MIXED, count=0)
         with pytest.raises(IndexError, match="0…5 for 6 mixtures, got 6"):
             figures.plan(IMAGES, MIXED, 6)
-
-
-def crossed(axes: matplotlib.axes.Axes) -> bool:
-    """Whether an image is marked, by a cross and by its frame alike."""
-    cross = [line.get_marker() for line in axes.lines] == ["X"]
-    frames = {spine.get_linewidth() for spine in axes.spines.values()}
-    assert frames == ({1.8} if cross else {0.5}) and len(axes.lines) == cross
-    return cross
-
-
-class TestRetrieval:
-    def test_every_image_is_in_its_place_and_wrong_classes_are_marked(self) -> None:
-        figure = EVERY["a search"]().figure
-        for q in range(3):
-            query, *near = figure.axes[5 * q : 5 * q + 5]
-            assert np.allclose(shown(query), QUERIES[q].permute(1, 2, 0)) and not crossed(query)
-            for n, axes in enumerate(near):
-                assert np.allclose(shown(axes), FOUND[q, n].permute(1, 2, 0))
-            assert [crossed(axes) for axes in near] == (THEIRS[q] != OWN[q]).tolist()
-            boxes = [axes.get_position() for axes in (query, *near)]
-            assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
-        words = [text.get_text() for text in figure.texts]
-        assert [text for text in words if " of 4" in text] == ["4 of 4", "2 of 4", "1 of 4"]
-
-    def test_words(self) -> None:
-        assert figures.retrieval(QUERIES, FOUND, OWN, THEIRS, ["cat", "dog", "owl"]).alt == (
-            "3 images, each with the 4 nearest found: 7 of 12 are of the same class. cat: 4 of 4; "
-            "dog: 2 of 4, not cat, owl; owl: 1 of 4, not dog, dog, cat."
-        )
-        one = figures.retrieval(QUERIES[:1], FOUND[:1, :1], [0], [[0]], ["cat"])
-        assert one.alt == "1 image, with the 1 nearest found: 1 of 1 are of the same class. cat: 1 of 1."
-
-    @pytest.mark.parametrize(
-        ("queries", "found", "labels", "theirs", "error", "words"),
-        [
-            (QUERIES[:2], FOUND, OWN, THEIRS, ValueError, r"got \(2, 3, 8, 10\) and \(3, 4, 3, 8"),
-            (QUERIES, FOUND[:, 0], OWN, THEIRS, ValueError, r"\(3, 3, 8, 10\)$"),
-            (QUERIES, FOUND[:, :0], OWN, THEIRS[:, :0], ValueError, "1 to 20 images of each query, got 0"),
-            (MANY[:, 0], MANY.repeat(1, 2, 1, 1, 1), OWN, THEIRS, ValueError, "got 40"),
-            (QUERIES * 9, FOUND, OWN, THEIRS, ValueError, r"queries must lie in \[0, 1\]"),
-            (QUERIES, FOUND, OWN[:2], THEIRS, ValueError, r"labels must have shape \(3,\), got \(2,\)"),
-            (QUERIES, FOUND, OWN + 1, THEIRS, ValueError, "labels must lie in 0…2 for 3 classes, got 1 to 3"),
-            (QUERIES, [], OWN, THEIRS, TypeError, "tensors, got Tensor and list"),
-            (QUERIES, FOUND, OWN.float(), THEIRS, TypeError, "integer class ids, got torch.float32"),
-        ],
-    )
-    def test_bad_input(self, queries, found, labels, theirs, error, words) -> None:
-        with pytest.raises(error, match=words):
-            figures.retrieval(queries, found, labels, theirs, ["cat", "dog", "owl"])

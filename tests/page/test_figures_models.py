@@ -1,4 +1,4 @@
-"""Figures of networks: between images, in planes, over planes, and how sure they are."""
+"""Figures of networks: between images, over planes, and how sure they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 import mixlearn as ml
 from mixlearn.page import style as look
-from tests.page.figure_cases import CALIBRATION, CLASS_IDS, CLASSES, HALVES, LAM, PLANE, POINTS, bent, shown
+from tests.page.figure_cases import CALIBRATION, HALVES, LAM, POINTS, bent, shown
 from tests.seeds import seeded
 
 figures, measure = ml.figures, ml.measure
@@ -55,52 +55,6 @@ class TestBetween:
             figures.between({})
         with pytest.raises(TypeError, match=r"found\['a'\] must be a Between, got dict"):
             figures.between({"a": {}})  # type: ignore[dict-item]
-
-
-class TestPlane:
-    def test_points_are_where_they_were_given(self) -> None:
-        axes = figures.plane(PLANE.coordinates, CLASS_IDS, CLASSES).figure.axes[0]
-        groups = [line for line in axes.lines if line.get_linestyle() == "None"]
-        assert len(groups) == 12
-        for c, group in enumerate(groups):
-            assert np.allclose(group.get_xydata(), PLANE.coordinates[CLASS_IDS.eq(c)])
-        assert axes.get_aspect() == 1
-
-    def test_twelve_classes_are_told_apart_without_colour(self) -> None:
-        figure = figures.plane(PLANE, CLASS_IDS, CLASSES).figure
-        looks = [
-            [(line.get_marker(), line.get_markerfacecolor() == "none", line.get_color()) for line in lines]
-            for lines in (figure.axes[0].lines[2:], figure.legends[0].get_lines())
-        ]
-        assert looks[0] == looks[1] and len({each[:2] for each in looks[0]}) == 12
-
-    def test_axes_bear_the_shares_that_are_known(self) -> None:
-        one, other = figures.plane({"a": PLANE, "b": PLANE.coordinates}, CLASS_IDS, CLASSES).figure.axes
-        across, up = (f"{look.percent(share)} of variance" for share in PLANE.share.tolist())
-        assert (one.get_xlabel(), one.get_ylabel()) == (across, up)
-        assert (other.get_xlabel(), other.get_ylabel()) == ("", "")
-        assert [axes.get_title(loc="left") for axes in (one, other)] == ["a", "b"]
-
-    def test_words(self) -> None:
-        points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0], [10.0, 0.0], [1.0, 1.0]])
-        picture = figures.plane(points, torch.tensor([0, 0, 1, 1, 1]), ["cat", "dog"])
-        told = "80 % lie nearest to the mean of their class."
-        assert picture.alt == f"Features in a plane: 5 images of 2 classes, cat and dog. {told}"
-
-    @pytest.mark.parametrize(
-        ("points", "labels", "names", "words"),
-        [
-            (dict.fromkeys("abcd", torch.zeros(2, 2)), [0, 1], ["a", "b"], "one to three sets .*, got 4"),
-            (torch.zeros(2, 3), [0, 1], ["a", "b"], r"\(N, 2\), got \(2, 3\)"),
-            (torch.full((2, 2), torch.nan), [0, 1], ["a", "b"], "finite, got NaN"),
-            (torch.zeros(2, 2), [0], ["a", "b"], r"labels must have shape \(2,\), got \(1,\)"),
-            (torch.zeros(2, 2), [0, 2], ["a", "b"], "0…1 for 2 classes, got 0 to 2"),
-            (torch.zeros(2, 2), [0, 1], ["a"] * 13, "one to 12, one a class, got 13"),
-        ],
-    )
-    def test_bad_input(self, points, labels, names, words) -> None:
-        with pytest.raises(ValueError, match=words):
-            figures.plane(points, torch.tensor(labels), names)
 
 
 class TestReliability:

@@ -3,68 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import numpy as np
 import pytest
-import torch
 
 import mixlearn as ml
-from mixlearn.page.figures import Cell, Picture
 from mixlearn.train.records import Record
-from tests.page.figure_cases import CELLS, EPOCHS
-from tests.seeds import seeded
+from tests.page.figure_cases import EPOCHS
 
 figures = ml.figures
-
-
-class TestDraws:
-    def test_histogram_heights_are_counts(self) -> None:
-        lams = ml.sample_lam(500, 0.4, generator=seeded())
-        axes = figures.lam_histogram(lams, 0.4, bins=10).figure.axes[0]
-        count, _ = np.histogram(lams.numpy(), bins=10, range=(0, 1))
-        assert [bar.get_height() for bar in axes.patches] == pytest.approx(list(count * 10 / 500))
-        density, mean = axes.lines
-        exact = torch.distributions.Beta(0.4, 0.4).log_prob(torch.from_numpy(density.get_xdata())).exp()
-        assert np.allclose(density.get_ydata(), exact, rtol=1e-5)
-        assert mean.get_xdata()[0] == pytest.approx(lams.mean().item())
-
-    def test_histogram_alone(self) -> None:
-        picture = figures.lam_histogram([0.0, 1.0, 0.5, 0.95])
-        assert picture.alt == "Histogram of 4 draws of λ, mean 0.61: 75 % lie within 0.1 of 0 or 1."
-        assert len(picture.figure.axes[0].lines) == 1
-
-    def test_family_is_exact(self) -> None:
-        alphas = [0.3, 1.0, 5.0]
-        axes = figures.beta_family(alphas).figure.axes[0]
-        for alpha, line in zip(alphas, axes.lines, strict=True):
-            exact = torch.distributions.Beta(alpha, alpha).log_prob(torch.from_numpy(line.get_xdata())).exp()
-            assert np.allclose(line.get_ydata(), exact, rtol=1e-5)
-        assert [text.get_text() for text in axes.texts] == ["α = 0.3", "α = 1", "α = 5"]
-
-    def test_label_lines_follow_smooth(self) -> None:
-        axes = figures.label_lines(0.1, 10).figure.axes[0]
-        target = ml.smooth(torch.eye(10), 0.1)[0]
-        ends = [line.get_ydata()[-1] for line in axes.lines]
-        assert ends == pytest.approx([target[0].item(), target[1].item(), target[1].item(), 1.0, 0.0])
-
-    @pytest.mark.parametrize(
-        ("call", "words"),
-        [
-            (lambda: figures.lam_histogram([]), "at least one, got none"),
-            (lambda: figures.lam_histogram([0.5, 1.2]), "in .0, 1., at least one, got 2 from 0.5 to 1.2"),
-            (lambda: figures.lam_histogram([0.5, math.nan]), "draws in"),
-            (lambda: figures.lam_histogram([0.5], 0.0), "alpha must be positive and finite, got 0.0"),
-            (lambda: figures.lam_histogram([0.5], bins=0), "bins must be at least 1, got 0"),
-            (lambda: figures.beta_family([]), "one to 6 numbers, got 0"),
-            (lambda: figures.beta_family([-1.0]), "alpha must be positive and finite, got -1.0"),
-            (lambda: figures.label_lines(1.0), r"epsilon must lie in \[0, 1\), got 1.0"),
-            (lambda: figures.label_lines(0.1, 1), "num_classes must be at least 2, got 1"),
-        ],
-    )
-    def test_bad_input(self, call: Callable[[], Picture], words: str) -> None:
-        with pytest.raises(ValueError, match=words):
-            call()
 
 
 class TestBars:
@@ -165,26 +111,6 @@ class TestRuns:
         with pytest.raises(error, match=words):
             figures.curves(runs, measure)
 
-
-class TestFrontier:
-    def test_draws_every_setting_with_its_interval(self) -> None:
-        picture = figures.frontier(CELLS)
-        narrow, wide = picture.figure.axes
-        zero, line, first, second = narrow.lines
-        assert set(zero.get_ydata()) == {0}
-        assert line.get_ydata() == pytest.approx([-12.0, 1.5])
-        assert line.get_xdata() == pytest.approx([10, 160], rel=0.1)
-        assert first.get_ydata() == pytest.approx([-13.0, -11.0])
-        assert second.get_ydata() == pytest.approx([-0.5, 3.5])
-        assert narrow.get_xscale() == "log"
-        assert wide.lines[1].get_ydata() == [0.0]
-        assert len(wide.lines) == 2  # one run alone: no interval
-        assert [text.get_text() for text in narrow.texts] == ["500 images", "mixing pays"]
-        assert [text.get_text() for text in wide.texts] == ["2\u2009000 images"]
-        picture.figure.draw_without_rendering()
-        assert "no effect" in [tick.get_text() for tick in narrow.get_yticklabels()]
-        assert "Width 8, 500 images: −12.0 ± 1.0 after 10 epochs, +1.5 ± 2.0 after 160 epochs." in picture.alt
-
     def test_differences_go_seed_by_seed(self) -> None:
         records = [
             record("s-plain", [0.50, 0.60, 0.9], images=500, epochs=10),
@@ -197,11 +123,3 @@ class TestFrontier:
         assert cell.half == pytest.approx(12.7062 * 0.01, rel=1e-4)
         (loss,) = figures.differences(records, "test/nll")
         assert loss.mean == pytest.approx(-0.03)
-
-    def test_bad_input(self) -> None:
-        with pytest.raises(ValueError, match="at least one setting, got none"):
-            figures.frontier([])
-        with pytest.raises(ValueError, match=r"\(images, epochs, width\) = \(500, 10, 8\) twice"):
-            figures.frontier([CELLS[0], CELLS[0]])
-        with pytest.raises(ValueError, match="at most 6 numbers of images and 3 widths"):
-            figures.frontier([Cell(500, 10, width, 0.0) for width in (1, 2, 3, 4)])

@@ -1,74 +1,22 @@
-"""The loss ledger: its arrows against MixSKD's terms with leaf tensors, its effects, its widget."""
+"""The loss ledger: its arrows against autograd and MixSKD's learner, its effects, its widget."""
 
 import json
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments.chapters.chapter_6 import mixskd
-from mixlearn.methods import mixskd as method
-from mixlearn.methods.mixskd import TERMS, Critic, SelfTeacher, Views, mixskd_terms
+from experiments.records import write
+from mixlearn.methods.mixskd import TERMS
 from mixlearn.page.host import bundle
-from mixlearn.page.ledger import PARTS, VALUES, WAYS, arrows, effects, learning, parts_of
+from mixlearn.page.ledger import PARTS, WAYS, arrows, effects, learning, parts_of
 from mixlearn.train import records as runs
 from tests.data.test_shipped import script
+from tests.experiments.test_records import record, run
 from tests.seeds import seeded
-from tests.train.test_records import _record, _run
 
-B, K, C, CLASSES = 5, 3, 6, 4
 FORMS = [(adversarial, learn) for adversarial in (False, True) for learn in (True, False)]
-
-
-class Given(nn.Module):
-    """A teacher whose answers are leaves: what it is asked first is the interpolated maps."""
-
-    def __init__(self, answers):
-        super().__init__()
-        self.answers, self.asked = answers, 0
-
-    def forward(self, maps):
-        self.asked += 1
-        return self.answers[(self.asked - 1) % 2]
-
-
-def leaves(given):
-    """Everything that goes into the terms, as leaves; the interpolated values are those of the clean ones."""
-    draws = seeded(11)
-    one, other = (
-        Views(
-            [torch.randn(B, C, 2, 2, generator=draws).requires_grad_() for _ in range(K)],
-            [torch.randn(B, CLASSES, generator=draws).requires_grad_() for _ in range(K)],
-        )
-        for _ in range(2)
-    )
-    answers = [torch.randn(B, CLASSES, generator=draws).requires_grad_() for _ in range(2)]
-    teacher = SelfTeacher(C, K, CLASSES, generator=draws)
-    teacher.head.weight.data *= 100
-    critics = nn.ModuleList(Critic(C, generator=draws) for _ in range(K))
-    places = {
-        "interpolated maps": one.maps,
-        "mixed maps": other.maps,
-        "interpolated branch logits": one.logits[:-1],
-        "mixed branch logits": other.logits[:-1],
-        "interpolated own logits": one.logits[-1:],
-        "mixed own logits": other.logits[-1:],
-        "clean logits": one.logits,
-        "teacher": list(teacher.parameters()),
-        "critics": list(critics.parameters()),
-    }
-    if given:
-        places = {"teacher on interpolated": answers[:1], "teacher on mixed": answers[1:]}
-    plan = ml.MixPlan.pair(torch.tensor([1, 2, 3, 4, 0]), torch.tensor([0.2, 0.9, 0.5, 0.4, 0.7]))
-    labels = torch.tensor([0, 1, 2, 3, 0])
-
-    def terms(adversarial=False):
-        asked = Given(answers) if given else teacher
-        return mixskd_terms(one, other, plan, labels, asked, list(critics), adversarial=adversarial)
-
-    return terms, places
 
 
 def every_slope(terms, places):
@@ -97,37 +45,6 @@ def what_changes(values, size, terms):
 
 def state_of(slope, changed):
     return "gradient" if slope is not None else "detached" if changed else "none"
-
-
-def unstopped(student, teacher, *, temperature=3.0):
-    """Distillation whose teacher learns too."""
-    p, q = (logits.float() / temperature for logits in (student, teacher))
-    return temperature**2 * F.kl_div(p.log_softmax(1), q.softmax(1), reduction="batchmean")
-
-
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("adversarial", [False, True])
-def test_arrows_are_those_of_the_terms_with_leaves(given, adversarial, monkeypatch):
-    terms, places = leaves(given)
-    expected, plain, found = arrows(adversarial=adversarial), terms(), terms(adversarial)
-    monkeypatch.setattr(method, "distillation", unstopped)
-    whole = terms()
-    before, after, free = (every_slope(each, places) for each in (plain, found, whole))
-    for place, values in places.items():
-        changed = what_changes(values, 0.1, terms)
-        for term in TERMS:
-            arrow, key = expected[term][place], (term, place)
-            if term == "labels" and place.startswith("interpolated"):
-                assert arrow.state == "none"  # the leaves are also the clean logits, which it learns from
-                continue
-            assert arrow.state == state_of(after[key], term in changed), key
-            if after[key] is None:
-                assert arrow[1:] == (0, False)
-                continue
-            assert torch.allclose(after[key], arrow.sign * before[key], atol=1e-7), key
-            if place in VALUES:
-                held = not torch.allclose(before[key], free[key], rtol=1e-4, atol=1e-6)
-                assert arrow.held == held, key
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +89,8 @@ def test_what_nobody_teaches():
 
 
 def written(where, way, accuracies, **change):
-    made = tuple(_run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
-    runs.write(_record(f"mixskd-fashion-{way}", runs=made, **change), where)
+    made = tuple(run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
+    write(record(f"mixskd-fashion-{way}", runs=made, **change), where)
 
 
 def test_effects_are_those_of_the_records(tmp_path):

@@ -19,12 +19,12 @@ from mixlearn.page.studio_net import (
     folded,
     mask_score,
     normalised,
-    packed,
     scored,
     studio_facts,
     studio_net,
     unpacked,
 )
+from tests.data.test_shipped import script
 from tests.page import node
 
 in_node = partial(node.in_node, ("net", "paint"))
@@ -53,19 +53,12 @@ def test_folding_changes_nothing(width):
     assert any(isinstance(module, nn.BatchNorm2d) for module in net.modules())  # the given one is unchanged
 
 
-def test_folding_refuses_other_networks():
-    with pytest.raises(ValueError, match="basic blocks, got Bottleneck"):
-        folded(resnet(50, 2, width=4))
-    with pytest.raises(ValueError, match="stem for small images"):
-        folded(resnet(18, 2, width=4, stem=ml.nets.imagenet_stem))
-
-
 def test_a_file_holds_the_network_in_half_precision():
     net = folded(busy(resnet(8, 5, width=4)))
-    found, facts = unpacked(packed(net, "abcde", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)))
+    found, facts = unpacked(script("packing").packed(net, "abcde", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)))
     for name, value in net.state_dict().items():
         assert torch.equal(found.state_dict()[name], value.half().float()), name
-    assert facts.classes == tuple("abcde") and facts.std == (0.2, 0.25, 0.3) and facts.width == 4
+    assert facts.classes == tuple("abcde") and facts.std == (0.2, 0.25, 0.3)
 
 
 def test_the_network_that_ships(designers):

@@ -3,7 +3,8 @@
 import pytest
 
 import mixlearn as ml
-from mixlearn.train.records import Record, interval, write
+from experiments.records import write
+from mixlearn.train.records import Record, interval
 
 PLAIN, BETTER, LIKE = (0.80, 0.82, 0.81), (0.83, 0.85, 0.84), (0.79, 0.85, 0.80)
 

@@ -24,7 +24,6 @@ calls = {
     "images": lambda: ml.figures.images(images),
     "plan": lambda: ml.figures.plan(images, mixed),
     "batch": lambda: ml.figures.batch(images, mixed),
-    "lam_histogram": lambda: ml.figures.lam_histogram(torch.rand(20), alpha=1.0),
     "boundary": lambda: ml.figures.boundary({"net": torch.nn.Linear(2, 2)}, points, labels),
     "curves": lambda: ml.figures.curves({"a": [{"epoch": e, "accuracy": 0.5} for e in (1, 2)]}),
     "lambda_mixer": lambda: ml.widgets.lambda_mixer(pair=("a", "b"), **given),

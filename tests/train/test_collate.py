@@ -94,12 +94,12 @@ def test_nested_dicts_and_a_collate_of_ones_own():
 def test_wrong_names_are_told():
     mix = ml.RandomMix([ml.mixup], num_classes=3)
     with pytest.raises(
-        KeyError, match=r"no 'image', only \['pixel_values', 'labels', .*name its keys: MixCollate"
+        KeyError, match=r"a dict of \['pixel_values', 'labels', .*no 'image'; name the places: MixCollate"
     ):
         ml.MixCollate(mix, images="image", labels="labels")(SAMPLES)
     with pytest.raises(ValueError, match="name both images and labels, or neither, got 'image' and None"):
         ml.MixCollate(mix, images="image")
-    with pytest.raises(IndexError, match=r"the batch\['at'\] is a list of 2, it has no item 2"):
+    with pytest.raises(IndexError, match=r"the batch\['at'\] is a list of 2, it has no 2"):
         ml.MixCollate(mix, images=("at", 2), labels="labels")(SAMPLES)
 
 

@@ -15,7 +15,6 @@ import mixlearn as ml
 from mixlearn.methods.learners import Learner, Mixing, Plain
 from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
-from mixlearn.train.weights import WeightAverage
 from tests.sets import Blobs, weights
 from tests.train.quick_fit import quick, small_net
 
@@ -68,15 +67,6 @@ def test_rate_follows_the_schedule() -> None:
 
     quick(small_net(), Blobs(40), Plain(), optimizer=optimizer)
     assert seen == pytest.approx([0.2 * cosine(step, 6) for step in range(6)])
-
-
-def test_dataset_loader_and_memory_all_train() -> None:
-    data = Blobs(64)
-    loader = DataLoader(data, batch_size=16, shuffle=True, generator=torch.Generator())
-    for source in (data, loader, torch.utils.data.TensorDataset(data.images, data.labels)):
-        net = small_net()
-        quick(net, source, Plain(), epochs=6)
-        assert ml.measure.evaluate(net, data)["accuracy"] > 0.9
 
 
 def test_same_seed_same_weights_and_default_generator_untouched() -> None:
@@ -148,22 +138,7 @@ def test_sixteen_bits_use_channels_last() -> None:
     assert history.last["loss"] < 3
 
 
-def test_average_is_its_closed_form() -> None:
-    net = nn.Linear(1, 1, bias=False)
-    values = [1.0, 2.0, -1.0, 0.5, 4.0]
-    net.weight.data.fill_(values[0])
-    average = WeightAverage(net, 0.9)
-    for value in values[1:]:
-        net.weight.data.fill_(value)
-        average.update(net, step=1000)
-    expected = 0.9**4 * values[0] + sum(0.1 * 0.9 ** (4 - k) * v for k, v in enumerate(values) if k)
-    assert average.weights["weight"].item() == pytest.approx(expected)
-    with average.within(net):
-        assert net.weight.item() == pytest.approx(expected)
-    assert net.weight.item() == values[-1]
-
-
-def test_fit_averages_after_each_step() -> None:
+def test_the_averaged_copy_follows_each_step_and_warms_up() -> None:
     net, track = small_net(), []
 
     def optimizer(parameters):
@@ -180,6 +155,26 @@ def test_fit_averages_after_each_step() -> None:
     averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
     torch.testing.assert_close(averaged, expected, rtol=1e-5, atol=1e-6)
     assert "ema/accuracy" in history.last
+
+
+def test_validation_measures_the_part_that_predicts() -> None:
+    """And, apart from it, the averaged weights of the network that is trained."""
+
+    class Apart(Plain):
+        predicting = small_net(1)
+
+        def deployed(self, model):
+            return self.predicting
+
+    data, net = Blobs(32), small_net()
+    history = quick(net, data, Apart(), ema=0.5, validate=data)
+    assert history.last["nll"] == ml.measure.evaluate(Apart.predicting, data)["nll"]
+    assert Apart.predicting.training and net.training
+    own = weights(net)
+    averaged = small_net()
+    averaged.load_state_dict(history.averaged)
+    assert history.last["ema/nll"] == ml.measure.evaluate(averaged, data)["nll"]
+    assert torch.equal(weights(net), own)
 
 
 def test_logs_hold_numbers_and_mixed_images(tmp_path: Path) -> None:
@@ -207,6 +202,15 @@ def test_grid_undoes_the_normalisation() -> None:
     assert grid.shape == (3, 2, 6)
     assert grid[:, 0, 0].tolist() == pytest.approx([0.6, 0.45, 0.4])
     assert image_grid(images.repeat(3, 1, 1, 1))[:, 3, 15].tolist() == [1, 1, 1]  # nothing there
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (4, 3)])
+def test_grid_shows_images_of_any_number_of_channels(channels: int, shown: int) -> None:
+    images = torch.rand(4, channels, 6, 5)
+    images[:, shown:] += 9  # what is not shown does not set the scale
+    grid = image_grid(images)
+    assert grid.shape == (shown, 6, 20)
+    assert float(grid.max()) == 1 and float(grid.min()) == 0
 
 
 def test_the_logs_own_names_are_not_for_terms() -> None:
@@ -266,6 +270,9 @@ class Whole(Learner):
         ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
         ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
         ({"ema": 1.0}, ValueError, r"ema must be a decay in \[0, 1\), got 1.0"),
+        ({"checkpoint_every": 2.5}, ValueError, "checkpoint_every must be a positive integer, got 2.5"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be a positive integer, got 0"),
+        ({"seed": 0.5}, ValueError, "seed must be an integer, got 0.5"),
         ({"clip": 0}, ValueError, "clip must be a positive norm, got 0"),
         ({"resume": True}, ValueError, "need checkpoint="),
         ({"ablate": "size"}, TypeError, "got the string 'size'"),

@@ -17,7 +17,6 @@ from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import CheckpointError
 from tests.apart import apart
 from tests.sets import Blobs, weights
-from tests.train import kills
 
 
 class Interrupting(nn.Module):
@@ -90,30 +89,24 @@ def test_kill_9_in_mid_epoch_then_resume_gives_equal_weights(kind: str, tmp_path
     assert timeless[0] == timeless[1]
 
 
-def test_kill_9_at_random_moments_then_resume_gives_equal_weights(tmp_path: Path) -> None:
-    expected, seconds = kills.unbroken(tmp_path)
-    steps, resumed = kills.killed(0, 2, seconds, tmp_path)
-    assert len(steps) == 2 and torch.equal(resumed, expected)
-
-
-def test_ctrl_c_leaves_a_checkpoint_of_the_step_just_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "every", "place"),
+    [
+        (8, None, {"step": 8, "epoch": 1, "batch": 3}),
+        (5, 3, {"step": 5, "epoch": 0, "batch": 5}),  # the last step of an epoch
+        (15, 3, {"step": 15, "epoch": 2, "batch": 5}),  # and of the run
+    ],
+)
+def test_ctrl_c_leaves_a_checkpoint_of_the_step_just_done(
+    at: int, every: int | None, place: dict[str, int], tmp_path: Path
+) -> None:
     before = signal.getsignal(signal.SIGINT)  # a shell starts what runs in its background with it ignored
     unbroken, _ = _train("memory", Interrupting(), None)
     path = tmp_path / "run.pt"
-    with pytest.raises(KeyboardInterrupt, match="stopped after 8 of 15 steps"):
-        _train("memory", Interrupting(at=8, number=signal.SIGINT), path, every=None)
-    assert checkpoints.load(path)["place"] == {"step": 8, "epoch": 1, "batch": 3}
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after {at} of 15 steps"):
+        _train("memory", Interrupting(at=at, number=signal.SIGINT), path, every=every)
+    assert checkpoints.load(path)["place"] == place
     assert signal.getsignal(signal.SIGINT) is before
-    resumed, _ = _train("memory", Interrupting(), path)
-    assert torch.equal(unbroken, resumed)
-
-
-@pytest.mark.parametrize("at", [5, 15])
-def test_ctrl_c_in_the_last_step_of_an_epoch(at: int, tmp_path: Path) -> None:
-    unbroken, _ = _train("memory", Interrupting(), None)
-    path = tmp_path / "run.pt"
-    with pytest.raises(KeyboardInterrupt):
-        _train("memory", Interrupting(at=at, number=signal.SIGINT), path)
     resumed, history = _train("memory", Interrupting(), path)
     assert torch.equal(unbroken, resumed) and len(history.epochs) == 3
 

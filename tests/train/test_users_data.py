@@ -45,6 +45,15 @@ class Pairs:
         return 5
 
 
+class Endless(Pairs):
+    """Batches without end; it notices when far more of them are drawn than are used."""
+
+    def __iter__(self):
+        for _ in range(1000):
+            yield [0, 4]
+        raise AssertionError("all batches were drawn at once")
+
+
 class Stream(IterableDataset):
     """Images in a row, without a length."""
 
@@ -108,6 +117,18 @@ def test_two_processes_share_out_the_batches_of_a_batch_sampler(tmp_path: Path) 
     seen = torch.load(tmp_path / "batch sampler-2.pt")
     assert [len(images) for images in seen] == [4, 4, 2] * 2
     assert torch.equal(seen[1], BLOBS.images[[16, 20, 24, 28]])
+
+
+def endless(code: int) -> None:
+    """The first batches are trained on, whatever comes after them."""
+    data = DataLoader(ROWS, batch_sampler=Endless())
+    with pytest.raises(Exception, match="broken off"):
+        quick(small_net(), data, Stopped(3), devices=2, strategy="ddp_fork")
+    raise SystemExit(code)
+
+
+def test_two_processes_draw_batches_as_they_need_them() -> None:
+    assert apart(endless, 44) == 44
 
 
 def test_a_sampler_of_ones_own_decides_what_is_seen() -> None:
@@ -281,15 +302,6 @@ def test_accumulated_batches_take_the_step_of_one(count: int) -> None:
         torch.testing.assert_close(weights(net), weights(nets[0]), rtol=0, atol=1e-6)
         assert history.last["loss"] == pytest.approx(histories[0].last["loss"], rel=1e-5)
         assert history.last["rate"] == histories[0].last["rate"]
-
-
-def test_the_averaged_copy_warms_up() -> None:
-    """After a few steps it is near the weights, however slow it is to be in the end."""
-    net = small_net()
-    start = weights(net)
-    history = quick(net, BLOBS, Plain(), epochs=4, ema=0.9999)
-    averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
-    assert (averaged - weights(net)).norm() < 0.5 * (start - weights(net)).norm()
 
 
 class Stopped(Seeing):

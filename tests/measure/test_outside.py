@@ -1,4 +1,4 @@
-"""Foreign images against counting, hidden and mixed ones against the definition."""
+"""Out-of-distribution detection, against counting."""
 
 import pytest
 import torch
@@ -31,13 +31,8 @@ def test_detection_is_what_counting_gives(seed):
     assert list(found) == pytest.approx(counted(known.tolist(), foreign.tolist()), abs=1e-12)
 
 
-def test_detection_of_torchmetrics():
-    from torchmetrics.functional.classification import binary_auroc
-
+def test_detection_at_its_ends():
     known, foreign = torch.rand(500, generator=seeded(1)), torch.rand(300, generator=seeded(2)) * 0.9
-    truth = torch.cat([torch.ones(500), torch.zeros(300)]).long()
-    expected = binary_auroc(torch.cat([known, foreign]), truth)
-    assert measure.detection(known, foreign).auroc == pytest.approx(float(expected), abs=1e-5)
     assert measure.detection(known, known).auroc == pytest.approx(0.5)
     assert measure.detection(known + 1, foreign) == (1.0, 1.0, 1.0)
     assert measure.detection(foreign, known + 1)[:2] == (0.0, 0.0)
@@ -70,42 +65,3 @@ def test_confidence_does_not_tie_where_a_network_is_very_sure():
     sure = measure.confidence(torch.stack([lead, torch.zeros(3)], 1))
     assert sure.dtype == torch.float64 and bool((sure.diff() > 0).all())
     assert measure.detection(sure[1:], sure[:1]).auroc == 1.0
-
-
-def test_hiding_middle_and_border():
-    images = torch.rand(2, 3, 9, 12) + 1
-    for share in (0.0, 0.3, 0.5, 1.0):
-        x0, y0, x1, y1 = measure.middle(9, 12, share)[0].tolist()
-        middle, border = measure.hide(images, share), measure.hide(images, share, border=True)
-        assert torch.equal(middle + border, images)
-        assert int((middle[0, 0] == 0).sum()) == (x1 - x0) * (y1 - y0) == round(9 * share) * round(12 * share)
-        assert bool((border[:, :, y0:y1, x0:x1] > 0).all())
-    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\], got 1.5"):
-        measure.hide(images, 1.5)
-
-
-def test_occlusion_and_in_between_of_a_known_model():
-    images = torch.full((8, 1, 4, 4), 255, dtype=torch.uint8)
-    images[::2] = 51
-    data = ml.data.ImageSet(images, torch.arange(8) % 2, mean=(0.0,), std=(1.0,))
-
-    def bright(values):  # class 1 above 0.5, class 2 in between, class 0 below 0.3
-        mean = values.mean((1, 2, 3))
-        return torch.stack([0.3 - mean, mean - 0.9, torch.where((mean > 0.3) & (mean < 0.9), 9.0, -9.0)], 1)
-
-    assert measure.occlusion(bright, data, [0.0, 1.0]).tolist() == [1.0, 0.5]
-    assert measure.occlusion(bright, data, [1.0, 0.0], border=True).tolist() == [1.0, 0.5]
-    assert measure.in_between(bright, data, [1.0, 0.0]).tolist() == [0.0, 0.0]
-    half = float(measure.in_between(bright, data, [0.5], pairs=4000)[0])
-    assert half == pytest.approx(0.5, abs=0.03)  # pairs of unlike images, blended half and half
-    boxed = measure.in_between(bright, data, [0.0, 1.0, 0.5], box=True, pairs=4000)
-    assert boxed[:2].tolist() == [0.0, 0.0] and float(boxed[2]) == pytest.approx(0.5, abs=0.03)
-
-
-def test_the_network_keeps_its_mode():
-    net = ml.nets.resnet(8, 10, width=4, channels=1)
-    net.train()
-    few = ml.data.load("fashion").test.subset(20, generator=seeded())
-    measure.occlusion(net, few, [0.5])
-    measure.in_between(net, few, [0.5])
-    assert all(module.training for module in net.modules())

@@ -1,0 +1,126 @@
+"""How run records are written and checked, and the results page that is made from them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.records import check, environment, write
+from mixlearn.train import records as runs
+from mixlearn.train.records import Record, RecordError
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "book" / "_tools"))
+
+import results
+
+
+def run(seed: int, accuracy: float, **more) -> dict:
+    final = {"concepts": {"accuracy": accuracy, "nll": 1.0, "ece": 0.05, "gap": -0.02}}
+    final["designers"] = {"accuracy": accuracy - 0.1, "nll": 1.2, "ece": 0.06, "gap": 0.01}
+    base = {"seed": seed, "environment": environment("cpu"), "seconds": 75.0, "peak_memory": 2**30}
+    return base | {"epochs": [{"epoch": 1, "loss": 2.0}], "final": final} | more
+
+
+def record(name: str = "emoji-mixup", **change) -> Record:
+    given = {
+        "name": name,
+        "command": "python -m mixlearn train embedded --seeds 0 1 2",
+        "settings": {"network": "ResNet-8", "mix": "mixup(alpha=1.0)", "images": 7200, "epochs": 15},
+        "data": {"name": "emoji", "sha256": "ab" * 32},
+        "runs": tuple(run(seed, accuracy) for seed, accuracy in enumerate((0.80, 0.82, 0.81))),
+    }
+    return Record(**(given | change))
+
+
+def _damage(body: dict, path: str, value) -> dict:
+    *way, last = path.split("/")
+    place = body
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return body
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("command", None, "emoji-mixup.json: the field 'command' is missing"),
+        ("settings", [], "the field 'settings' has the wrong type, list"),
+        ("format", "2", "format must be 'mixlearn run 1', got '2'"),
+        ("name", "other", "name must be 'emoji-mixup', got 'other'"),
+        ("runs", [], "runs must hold at least one seed"),
+        ("runs/1/seconds", None, "a run: the field 'seconds' is missing"),
+        ("runs/1/seed", True, "a run: the field 'seed' has the wrong type, bool"),
+        ("runs/1/seed", 0, r"seeds must differ, got \[0, 0, 2\]"),
+        ("runs/2/final/concepts/nll", None, "seed 2 has other final measures than the seeds before"),
+        ("runs/2/final/concepts/accuracy", 0.99, "summary 'concepts/accuracy|summary 'accuracy'"),
+        ("summary/accuracy/mean", 0.99, "summary 'accuracy' says mean = 0.99, its runs give 0.81"),
+        ("summary/accuracy", None, "summary 'accuracy' says mean = None"),
+    ],
+)
+def test_a_damaged_record_is_refused_by_name_and_field(path: str, value, words: str, tmp_path: Path) -> None:
+    file = write(record(), tmp_path)
+    with pytest.raises(RecordError, match=words):
+        check(_damage(json.loads(file.read_text()), path, value), file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/home/someone/data", "--root=/data/imagenet/x", "C:\\data\\x", f"on {platform.node() or 'x:/y/z'}"],
+)
+def test_a_record_names_no_machine_and_no_folder(text: str, tmp_path: Path) -> None:
+    if len(platform.node()) <= 3 and text.startswith("on"):
+        text = "at /tmp/somewhere/else"
+    with pytest.raises(RecordError, match="must not name a machine or an absolute path"):
+        write(record(command=text), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_books_own_records_load_and_name_clean_commits() -> None:
+    for record in runs.all():
+        path = runs.folder() / f"{record.name}.json"
+        check(json.loads(path.read_text(encoding="utf-8")), path)
+        for run in record.runs:
+            assert run["environment"]["dirty"] is False and len(run["environment"]["commit"]) == 40
+        assert len(record.data["sha256"]) == 64
+
+
+def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
+    page = results.page([record("a"), record("b", data={"name": "fashion", "sha256": "0" * 64})])
+    lines = page.splitlines()
+    assert sum(line.startswith("| `a` | ResNet-8 | 7200 | 15 |") for line in lines) == 2
+    assert any(
+        "| designers | 3 | 71.0 ± 2.5 | 1.200 ± 0.000 | 6.0 ± 0.0 | 1.0 ± 0.0 |" in line for line in lines
+    )
+    assert "## emoji" in lines and "## fashion" in lines
+    assert any(line.startswith("| `b` | `python -m mixlearn train embedded") for line in lines)
+    assert "There is no run record yet." in results.page([])
+
+
+EVIL = "<script>alert(1)</script>"
+
+
+def hostile() -> Record:
+    settings = {"network": EVIL, "mix": f"`{EVIL}[a](javascript:x) $x$", EVIL: "b", "images": 1, "epochs": 2}
+    facts = environment("cpu") | {"device": EVIL, "torch": EVIL}
+    final = {EVIL: {"accuracy": 0.5, "nll": 1.0, EVIL: 1.0}}
+    made = tuple(run(seed, 0.5, environment=facts, final=final) for seed in range(3))
+    data = {"name": EVIL, "sha256": "ab"}
+    return record(EVIL, command=f"``{EVIL}", settings=settings, data=data, runs=made)
+
+
+def test_text_of_a_record_is_text_on_the_results_page() -> None:
+    import markdown_it
+
+    page = results.page([hostile()])
+    html = markdown_it.MarkdownIt("commonmark").enable("table").render(page)
+    assert "<script" not in html and "javascript:x)" in html and "<a " not in html
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert r"\$x\$" in page  # no formula
