@@ -94,22 +94,34 @@ def teach(
     steps: int = 2000,
     optimizer: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, lr=3e-3),  # noqa: B008
     mask_weight: float = 1.0,
+    stage: str = STAGE,
     seed: int = 0,
+    watch: Callable[[int], object] | None = None,
 ) -> None:
-    """Train a Mix Block, in place, to make mixtures that a frozen network classifies as their labels say."""
+    """Train a Mix Block, in place, to make mixtures that a frozen network classifies as their labels say.
+
+    Args:
+        block: for the features of `stage` of the network, whose `head` is linear.
+        mask_weight: weight of the mask loss, in all steps.
+        watch: called with the number of steps done, before the first step and after each.
+    """
     generator, classes = torch.Generator().manual_seed(seed), net.head.out_features  # type: ignore[union-attr]
     made = optimizer(block.parameters())
-    for _ in range(steps):
+    for step in range(steps):
+        if watch is not None:
+            watch(step)
         images, labels = data.batch(torch.randint(len(data), (64,), generator=generator))
         lam, partner = torch.rand(1, generator=generator), torch.randperm(64, generator=generator)
         with torch.no_grad():
-            features = staged(net, images, STAGE)  # (64, C, h, w)
+            features = staged(net, images, stage)  # (64, C, h, w)
         masks = block(features, lam, partner, images.shape[-2:])  # (64, 1, H, W)
         plan = MixPlan.pair(partner, lam.expand(64), masks)
         loss = soft_cross_entropy(net(plan.mix(images)), plan.soften(labels, classes))
         made.zero_grad()
         (loss + mask_weight * mask_loss(masks, lam)).backward()
         made.step()
+    if watch is not None:
+        watch(steps)
 
 
 # ------------------------------------------------------------------------------------------ what is measured

@@ -1,4 +1,4 @@
-"""Residual networks of published recipes: pre-activated, wide, of many groups, pyramids, torchvision's."""
+"""Networks of published recipes, pre-activated, wide, of many groups, pyramids; and pixels as a control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixlearn.core.checks import as_count, is_count
 from mixlearn.core.extras import need
 from mixlearn.nets.drops import Drop
 from mixlearn.nets.resnet import COUNTS, Bottleneck, ResNet, Staged, Stem, chained, cifar_stem, convolution
-from mixlearn.nets.taps import Tapped, initialise, quiet_draws
+from mixlearn.nets.taps import Tap, Tapped, initialise, pass_on, quiet_draws
 
 
 class PreActivation(nn.Module):
