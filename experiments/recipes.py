@@ -17,21 +17,12 @@ from torch.optim import AdamW
 
 from experiments.examine import examine_features
 from experiments.nets import Pixels
-from experiments.published import (
-    automix_cifar100,
-    cifar10_paper,
-    cifar100,
-    cifar100_pyramid,
-    fine_grained,
-    imagenet,
-    mixskd_cifar100,
-    patchmix_cifar,
-    patchmix_imagenet,
-    tiny_imagenet,
-    with_views,
-)
+from experiments.published import cifar100, cifar100_pyramid, imagenet
+from experiments.rivals import SimSiam
 from experiments.training import Mix, Outcome, loaded, train, weights
+from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
+from mixlearn.methods.contrast import Contrast, SimCLR, Unlabelled
 from mixlearn.methods.learner import slow_down
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.nets import cifar_stem, strided_stem, vit
@@ -41,22 +32,15 @@ from mixlearn.train.fit import sgd
 from mixlearn.train.schedules import cosine, one_cycle
 
 __all__ = [
-    "automix_cifar100",
     "cifar100",
     "cifar100_pyramid",
-    "cifar10_paper",
     "cifar10_small",
     "emoji",
     "fashion",
-    "fine_grained",
     "imagenet",
-    "mixskd_cifar100",
     "offcentre",
-    "patchmix_cifar",
-    "patchmix_imagenet",
     "pretrain",
     "small_vit",
-    "tiny_imagenet",
 ]
 
 
@@ -201,6 +185,26 @@ def _is_emoji(name: str) -> bool:
     if name not in ("fashion", "emoji"):
         raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
     return name == "emoji"
+
+
+def with_views(mix: Any, view: Any, sizes: dict[str, Any]) -> Any:
+    """A learner without labels that knows how to make views, and those of `sizes` that it takes.
+
+    >>> sorted(with_views(SimSiam, crop_and_flip, {"outside": 64, "momentum": 0.99}).keywords.items())[1:]
+    [('outside', 64), ('predictor', 16)]
+    """
+    base = getattr(mix, "func", mix)
+    if not (isinstance(base, type) and issubclass(base, Unlabelled)):
+        words = repr(mix) if isinstance(mix, str) else in_words(mix)
+        raise ValueError(f"mix must be a learner without labels, such as PatchMix, or a partial, got {words}")
+    wanted = {"augment": view}
+    if issubclass(base, Contrast):
+        lacking = ("momentum", "predictor") if issubclass(base, (SimCLR, SimSiam)) else ()
+        lacking = lacking if issubclass(base, PatchMix) else (*lacking, "small")
+        wanted |= {name: value for name, value in sizes.items() if name not in lacking}
+    if issubclass(base, SimSiam) and "outside" in wanted:
+        wanted["predictor"] = wanted["outside"] // 4  # a bottleneck, as published
+    return partial(mix, **wanted | getattr(mix, "keywords", {}))
 
 
 # A thousand steps in all: a twin with the published memory would be made of its first weights for long.

@@ -3,7 +3,7 @@
 Controls: the same network as it was drawn, fine-tuned with the same rate in all layers, that is, trained from
 scratch; and trained with labels. On Fashion-MNIST more: SimSiam, MixCo, mixtures of three and four, PatchMix
 symmetric, without a twin and without each of its terms. With a small transformer, as the paper has them:
-PatchMix next to MoCo v3 and masked images. On garments off-centre on black, where raw pixels fail: all of
+PatchMix next to MoCo v3. On garments off-centre on black, where raw pixels fail: all of
 them, and PatchMix of three and four. Everywhere raw pixels, as the control of what was learnt.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.examine import examine_features
 from experiments.recipes import pretrain
-from experiments.rivals import MaskedImages, MixCo, SimSiam
+from experiments.rivals import MixCo, SimSiam
 from mixlearn.methods.contrast import MoCo, SimCLR
 from mixlearn.methods.patchmix import PatchMix
 
@@ -26,7 +26,6 @@ COMPARED: dict[str, dict[str, Any]] = {
     "scratch": {"mix": "nothing"},
     "vit-moco": {"mix": MoCo},
     "vit-patchmix": {"mix": PatchMix},
-    "vit-masked": {"mix": MaskedImages},
     "vit-scratch": {"mix": "nothing"},
 }
 PIXELS: dict[str, Any] = {"mix": "nothing", "network": "pixels"}
