@@ -37,7 +37,7 @@ from mixlearn.train.schedules import one_cycle
 
 LAMS = (0.3, 0.5, 0.7)
 BATCH = 100  # pairs mixed at a time
-STAGE = "stage2"  # the judge's features that a Mix Block sees
+STAGE, CHANNELS = "stage2", 32  # the judge's features that a Mix Block sees
 Method = Callable[..., Mixed]
 
 
@@ -194,6 +194,8 @@ def judged(
     if guide is not None:
         settings["guide"] = in_words(guide)
     if teaching is not None:
+        mix = mix(CHANNELS, generator=weights(seed))
+        settings["parameters"] = parameter_count(mix)
         settings["teaching"] = {key: in_words(v) if callable(v) else v for key, v in teaching.items()}
     source = {"name": str(known.name), "sha256": str(known.sha256)}
     outcome = Outcome(nn.Identity(), History(), {}, settings, source)
@@ -203,12 +205,10 @@ def judged(
     net = judge("checkpoints" if checkpoint is None else checkpoint.parent)
     outcome.final["judge"] = {"accuracy": evaluate(net, known.test)["accuracy"]}
     if teaching is not None:
-        block = mix(staged(net, known.train.batch([0])[0], STAGE).shape[1], generator=weights(seed))
-        settings["parameters"] = parameter_count(block)
         before = time.process_time()
-        teach(block, net, known.train, seed=seed, **teaching)
+        teach(mix, net, known.train, seed=seed, **teaching)
         outcome.history.epochs.append({"epoch": 1, "seconds": time.process_time() - before})
-        mix, outcome.model = partial(by_block, block, net), block
+        mix, outcome.model = partial(by_block, mix, net), mix
     test = known.test.subset(count, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(seed)
     for lam in (None,) if drawn else LAMS:

@@ -1,7 +1,6 @@
 """Chapters 4 and 5: what a frozen classifier sees in the mixtures of each method, on Off-centre Fashion.
 
-Methods that need a network's saliency get the judge's. Mix Blocks are trained against the judge, with ten
-seeds. "collapse" is the same block with a rate that is too large: it ends up showing one image alone.
+Methods that need a network's saliency get the judge's. Mix Blocks are trained against the judge.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from mixlearn.methods.saliencymix import saliencymix
 from mixlearn.methods.samix import SAMixBlock
 from mixlearn.methods.smoothmix import smoothmix
 from mixlearn.methods.snapmix import snapmix
-from mixlearn.train.fit import sgd
 
 
 def attention(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -49,7 +47,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "comixup": {"mix": comixup, "guide": gradient_saliency, "drawn": True},
     "automix": {"mix": partial(MixBlock, std=0.3), "teaching": {}},
     "samix": {"mix": partial(SAMixBlock, std=0.3), "teaching": {}},
-    "collapse": {"mix": partial(MixBlock, std=0.3), "teaching": {"optimizer": partial(sgd, lr=0.5)}},
     "true-masks": {"mix": true_masks},
     "true-labels": {"mix": true_labels},
 }
