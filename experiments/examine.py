@@ -226,6 +226,7 @@ def examine_features(
     tune_lr: float = 8e-3,
     decay: float = 0.75,
     shares: Sequence[float] = (),
+    kin: bool = False,
 ) -> Measures:
     """Nearest neighbours, a linear probe and fine-tuning, each measured on the first test set.
 
@@ -241,6 +242,7 @@ def examine_features(
         tune_images: a stratified choice of so many training images to fine-tune on; None takes `images`.
         tune_lr, decay: as for `fine_tune`, with 64 images a step.
         shares: of the training images' labels; for each a further linear probe learns from so many alone.
+        kin: measure `kinship` too, for a test set whose images have names.
     """
     if not is_count(tune, 0):
         raise ValueError(f"tune must be a number of epochs, 0 or more, got {tune!r}")
@@ -260,8 +262,8 @@ def examine_features(
         few = train.subset(round(share * len(train)), generator=torch.Generator().manual_seed(1))
         layer = linear_layer(*features_of(net, few), epochs=epochs, standardise=True)
         result[f"linear {share:.0%}"] = evaluate(layer, [seen])
-    if names := known.tests[name].names:
-        result["kin"] = kinship(seen[0], seen[1], names)
+    if kin:
+        result["kin"] = kinship(*seen, known.tests[name].names)
     if tune:
         part: Any = Data(known.name, known.classes, train, {name: test}, known.mean, known.std, known.sha256)
         options: dict[str, Any] = {"images": tune_images, "epochs": tune, "batch_size": 64, "lr": tune_lr}
