@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from mixlearn.core.extras import need
 from mixlearn.data.files import DamagedFile, joint_digest
 from mixlearn.data.photos import decode
-from mixlearn.data.sets import Data
+from mixlearn.data.sets import Data, ImageSet
 
 Transform = Callable[[Any], Tensor]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -146,3 +146,27 @@ def lines_of(file: Path) -> list[str]:
     if not file.is_file():
         raise DamagedFile(f"{file} is missing, so the set is not whole; unpack its archive again")
     return [line for line in file.read_text(encoding="utf8").splitlines() if line]
+
+
+def on_black(data: Data[ImageSet]) -> Data[ImageSet]:
+    """A set whose objects have masks, with everything else made black: a set on which raw pixels fail."""
+
+    def cut(part: ImageSet) -> ImageSet:
+        assert part.masks is not None
+        return replace(part, images=(part.images.float() * (part.masks / 255)).round().byte())
+
+    train = cut(data.train)
+    few = train.images[:10_000].float() / 255
+    mean, std = (tuple(map(float, measure(few, (0, 2, 3)))) for measure in (torch.mean, torch.std))
+    scaled = {"mean": mean, "std": std}
+    tests = {name: replace(cut(part), **scaled) for name, part in data.tests.items()}
+    changed = {"name": "garments", "train": replace(train, **scaled), "tests": tests} | scaled
+    return replace(data, **changed)
+
+
+def with_objects(data: Data[ImageSet]) -> Data[ImageSet]:
+    """The set with the masks of the training objects as a fourth channel of the training images."""
+    assert data.train.masks is not None
+    images = torch.cat([data.train.images, data.train.masks], dim=1)  # (N, 4, H, W)
+    train = replace(data.train, images=images, mean=(*data.mean, 0.0), std=(*data.std, 1.0))
+    return replace(data, train=train)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from experiments.dense import detect, localize_scenes, segment
 from experiments.hidden import in_between, occlusion
-from experiments.training import fine_tune
+from experiments.training import fine_tune, loaded
 from mixlearn.core.checks import is_count
 from mixlearn.data import load, photos
 from mixlearn.data.scenes import Scenes, emoji_scenes
@@ -225,6 +225,8 @@ def examine_features(
     tune_images: int | None = None,
     tune_lr: float = 8e-3,
     decay: float = 0.75,
+    shares: Sequence[float] = (),
+    kin: bool = False,
 ) -> Measures:
     """Nearest neighbours, a linear probe and fine-tuning, each measured on the first test set.
 
@@ -232,18 +234,20 @@ def examine_features(
 
     Args:
         net: with a tap "pool". Not changed.
-        data: "fashion" or "emoji", or a loaded set whose images are in memory.
+        data: the name of a set, or a loaded set whose images are in memory.
         images: a stratified choice of so many training images; None takes all.
         k: how many neighbours vote.
         epochs: of the linear probe, on standardised features, without augmentation.
         tune: epochs of fine-tuning; 0 leaves it out. Images in colour are cropped and flipped.
         tune_images: a stratified choice of so many training images to fine-tune on; None takes `images`.
         tune_lr, decay: as for `fine_tune`, with 64 images a step.
+        shares: of the training images' labels; for each a further linear probe learns from so many alone.
+        kin: measure `kinship` too, for a test set whose images have names.
     """
     if not is_count(tune, 0):
         raise ValueError(f"tune must be a number of epochs, 0 or more, got {tune!r}")
-    known: Any = _shipped(data, ", or a loaded set") if isinstance(data, str) else data
-    colour = data == "emoji" if isinstance(data, str) else len(data.mean) == 3
+    known: Any = loaded(data) if isinstance(data, str) else data
+    colour = len(known.mean) == 3
     first = torch.Generator().manual_seed(0)
     train = known.train if images is None else known.train.subset(images, generator=first)
     name, test = next(iter(known.tests.items()))
@@ -254,6 +258,12 @@ def examine_features(
         "knn": {f"k={number}": accuracy for number, accuracy in voted.items()},
         "linear": evaluate(layer, [seen]),
     }
+    for share in shares:
+        few = train.subset(round(share * len(train)), generator=torch.Generator().manual_seed(1))
+        layer = linear_layer(*features_of(net, few), epochs=epochs, standardise=True)
+        result[f"linear {share:.0%}"] = evaluate(layer, [seen])
+    if kin:
+        result["kin"] = kinship(*seen, known.tests[name].names)
     if tune:
         part: Any = Data(known.name, known.classes, train, {name: test}, known.mean, known.std, known.sha256)
         options: dict[str, Any] = {"images": tune_images, "epochs": tune, "batch_size": 64, "lr": tune_lr}
@@ -262,3 +272,23 @@ def examine_features(
         outcome = fine_tune(net, part, decay=decay, accelerator=device, **options)
         result["tuned"] = outcome.final[name]
     return result
+
+
+def kinship(features: Tensor, labels: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """The mean cosine of pairs of images that show the same thing, the same class, and different classes.
+
+    Args:
+        features: (N, D), from which their mean is subtracted. labels: (N,). names: what each image shows.
+
+    >>> features = torch.tensor([[1.0, 0], [1, 0], [0, 1], [-2, -1]])
+    >>> found = kinship(features, torch.tensor([0, 0, 0, 1]), ["cat", "cat", "dog", "car"])
+    >>> found["same thing"] > found["same class"] > found["other class"]
+    True
+    """
+    directions = F.normalize(features - features.mean(0), dim=1)
+    cosines = directions @ directions.T  # (N, N)
+    ids = torch.tensor([sorted(set(names)).index(name) for name in names])
+    thing, class_ = ids[:, None] == ids, labels[:, None] == labels
+    off = ~torch.eye(len(labels), dtype=torch.bool)
+    kinds = {"same thing": thing & off, "same class": class_ & ~thing, "other class": ~class_}
+    return {kind: float(cosines[pairs].mean()) for kind, pairs in kinds.items()}

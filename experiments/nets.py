@@ -1,4 +1,4 @@
-"""Residual networks of published recipes: pre-activated, wide, of many groups, pyramids, torchvision's."""
+"""Networks of published recipes, pre-activated, wide, of many groups, pyramids; and pixels as a control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixlearn.core.checks import as_count, is_count
 from mixlearn.core.extras import need
 from mixlearn.nets.drops import Drop
 from mixlearn.nets.resnet import COUNTS, Bottleneck, ResNet, Staged, Stem, chained, cifar_stem, convolution
-from mixlearn.nets.taps import Tapped, initialise, quiet_draws
+from mixlearn.nets.taps import Tap, Tapped, initialise, pass_on, quiet_draws
 
 
 class PreActivation(nn.Module):
@@ -269,3 +269,17 @@ def torchvision_resnet(
         net.fc = nn.Linear(tapped.features, as_count(num_classes, "num_classes", 1))
     initialise(net.fc, generator)
     return tapped
+
+
+class Pixels(nn.Module):
+    """The control of every learned representation: features that are the pixels themselves."""
+
+    stages = ("pool",)
+
+    def __init__(self, count: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(count, num_classes)
+
+    def forward(self, images: Tensor, tap: Tap = pass_on) -> Tensor:
+        logits: Tensor = self.head(tap("pool", images.flatten(1)))
+        return logits

@@ -16,21 +16,13 @@ import torch
 from torch.optim import AdamW
 
 from experiments.examine import examine_features
-from experiments.published import (
-    automix_cifar100,
-    cifar10_paper,
-    cifar100,
-    cifar100_pyramid,
-    fine_grained,
-    imagenet,
-    mixskd_cifar100,
-    patchmix_cifar,
-    patchmix_imagenet,
-    tiny_imagenet,
-    with_views,
-)
+from experiments.nets import Pixels
+from experiments.published import cifar100, cifar100_pyramid, imagenet
+from experiments.rivals import SimSiam
 from experiments.training import Mix, Outcome, loaded, train, weights
+from mixlearn.core.checks import in_words
 from mixlearn.methods.augment import contrastive_view, crop_and_flip
+from mixlearn.methods.contrast import Contrast, SimCLR, Unlabelled
 from mixlearn.methods.learner import slow_down
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.nets import cifar_stem, strided_stem, vit
@@ -40,22 +32,15 @@ from mixlearn.train.fit import sgd
 from mixlearn.train.schedules import cosine, one_cycle
 
 __all__ = [
-    "automix_cifar100",
     "cifar100",
     "cifar100_pyramid",
-    "cifar10_paper",
     "cifar10_small",
     "emoji",
     "fashion",
-    "fine_grained",
     "imagenet",
-    "mixskd_cifar100",
     "offcentre",
-    "patchmix_cifar",
-    "patchmix_imagenet",
     "pretrain",
     "small_vit",
-    "tiny_imagenet",
 ]
 
 
@@ -103,12 +88,16 @@ def offcentre(
     depth: int = 8,
     batch_size: int = 64,
     augment: Any = crop_and_flip,
+    name: str = "offcentre",
     data: Any = None,
     **options: Any,
 ) -> Outcome:
-    """Off-centre Fashion on a CPU: a ResNet whose first convolution has stride 2, random crops and flips."""
+    """Off-centre Fashion on a CPU: a ResNet whose first convolution has stride 2, random crops and flips.
+
+    The set named "objects" has the true masks in a fourth channel, for learners that take them.
+    """
     options |= {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
-    return _small(loaded("offcentre", data), mix, depth, width, seed, strided=True, **options)
+    return _small(loaded(name, data), mix, depth, width, seed, strided=True, **options)
 
 
 def cifar10_small(
@@ -174,12 +163,14 @@ def small_vit(
     return train(net, data, mix, network=network, seed=seed, **given)
 
 
-def tiny_vit(num_classes: int, colour: bool, generator: torch.Generator) -> tuple[ViT, str]:
+def tiny_vit(
+    num_classes: int, colour: bool, generator: torch.Generator, side: int | None = None
+) -> tuple[ViT, str]:
     """The transformer of the shipped sets, four layers of 64 numbers a token, and its name in words."""
-    side, channels = (32, 3) if colour else (28, 1)
+    usual, channels = (32, 3) if colour else (28, 1)
     net = vit(
         num_classes,
-        size=side,
+        size=usual if side is None else side,
         dim=64,
         depth=4,
         heads=4,
@@ -194,6 +185,26 @@ def _is_emoji(name: str) -> bool:
     if name not in ("fashion", "emoji"):
         raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
     return name == "emoji"
+
+
+def with_views(mix: Any, view: Any, sizes: dict[str, Any]) -> Any:
+    """A learner without labels that knows how to make views, and those of `sizes` that it takes.
+
+    >>> sorted(with_views(SimSiam, crop_and_flip, {"outside": 64, "momentum": 0.99}).keywords.items())[1:]
+    [('outside', 64), ('predictor', 16)]
+    """
+    base = getattr(mix, "func", mix)
+    if not (isinstance(base, type) and issubclass(base, Unlabelled)):
+        words = repr(mix) if isinstance(mix, str) else in_words(mix)
+        raise ValueError(f"mix must be a learner without labels, such as PatchMix, or a partial, got {words}")
+    wanted = {"augment": view}
+    if issubclass(base, Contrast):
+        lacking = ("momentum", "predictor") if issubclass(base, (SimCLR, SimSiam)) else ()
+        lacking = lacking if issubclass(base, PatchMix) else (*lacking, "small")
+        wanted |= {name: value for name, value in sizes.items() if name not in lacking}
+    if issubclass(base, SimSiam) and "outside" in wanted:
+        wanted["predictor"] = wanted["outside"] // 4  # a bottleneck, as published
+    return partial(mix, **wanted | getattr(mix, "keywords", {}))
 
 
 # A thousand steps in all: a twin with the published memory would be made of its first weights for long.
@@ -220,27 +231,32 @@ def pretrain(
         mix: a learner without labels, or a partial of one; projectors are small, twins quick and τ is 0.2, as
             far as they are not set. For comparison, None trains the same network with labels; "nothing"
             leaves it as it was drawn.
-        name: "fashion" or "emoji".
-        network: "resnet8", or "vit" (`tiny_vit`).
+        name: "fashion", "emoji", "offcentre", or "garments": those of the last on black.
+        network: "resnet8", "vit" (`tiny_vit`), or "pixels", which are not trained, as a control.
         width: channels of the ResNet's first stage, in place of 8.
         lr: learning rate.
         seed, images, epochs, batch_size, data, options: as for the other recipes. Without another `examine`
             the features are judged by `examine_features`, on the same data.
     """
-    colour, untrained = _is_emoji(name), mix == "nothing"
+    untrained = mix == "nothing"
     judged = {"data": name} if data is None else {"data": data, "images": None}
     data, first = loaded(name, data), weights(seed)
+    colour, side = len(data.mean) == 3, data.train.images.shape[-1]
     net: Any
-    if network == "vit":
+    if network == "pixels":
+        if not untrained:
+            raise ValueError('pixels learn nothing: mix must be "nothing"')
+        net, words = Pixels(len(data.mean) * side**2, len(data.classes)), "none: the pixels themselves"
+    elif network == "vit":
         if width is not None:
             raise ValueError(f"width is that of a ResNet; the transformer has one size, got {width}")
-        net, words = tiny_vit(len(data.classes), colour, first)
+        net, words = tiny_vit(len(data.classes), colour, first, side)
     elif network == "resnet8":
         width, channels = 8 if width is None else width, 3 if colour else 1
         net = resnet(8, len(data.classes), width=width, channels=channels, generator=first)
         words = f"ResNet-8, width {width}"
     else:
-        raise ValueError(f"network must be 'resnet8' or 'vit', got {network!r}")
+        raise ValueError(f"network must be 'resnet8', 'vit' or 'pixels', got {network!r}")
     if mix is not None and not untrained:
         view = partial(contrastive_view, mean=data.mean, std=data.std)
         sizes = {"hidden": 256, "outside": 64, "predictor": 256, "momentum": quick, "temperature": 0.2}

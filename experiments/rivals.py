@@ -1,8 +1,7 @@
-"""Methods that the book compares with: self-distillation, contrastive and masked learning, and a control."""
+"""Methods that the book compares with: self-distillation, contrastive learning, and a control."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,13 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.training import told
-from mixlearn.core.boxes import patchify
-from mixlearn.core.checks import as_count, check_generator, is_count, readable
+from mixlearn.core.checks import as_count, is_count
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import cross_entropy, one_hot, soft_cross_entropy
 from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.augment import crop_and_flip
-from mixlearn.methods.contrast import Contrast, Unlabelled, contrastive_loss, directions, rising
+from mixlearn.methods.contrast import Contrast, contrastive_loss, directions, rising
 from mixlearn.methods.learner import (
     Buffers,
     Draws,
@@ -33,8 +30,7 @@ from mixlearn.methods.learner import (
 )
 from mixlearn.methods.mixskd import Branch, as_map, branch_points, distillation, stages_of
 from mixlearn.methods.mixup import mixup
-from mixlearn.nets.taps import Only, read
-from mixlearn.nets.vit import ViT
+from mixlearn.nets.taps import read
 
 
 # ---------------------------------------------------------------------------------- learning from branches
@@ -347,103 +343,6 @@ class SimSiam(Contrast):
         both = self.views(images, generator)
         queries, keys = self.encoded(model, both, both)
         return {"prediction": simsiam_loss((queries[0], queries[1]), (keys[0], keys[1]))}
-
-
-def hidden_patches(
-    batch: int, side: int, *, ratio: float = 0.6, block: int = 1, generator: Draws = None
-) -> Tensor:
-    """Which patches (B, side²) of each image are hidden, on the CPU: square blocks, drawn for each image.
-
-    `ratio` is rounded up to whole blocks, and one stays at least; `block` is a side in patches.
-    """
-    check_generator(generator)
-    if not 0 < ratio < 1:
-        raise ValueError(f"ratio must lie in (0, 1), got {ratio}")
-    if block < 1 or side % block or side == block:
-        raise ValueError(f"block must divide the {side} patches of a row into 2 or more, got {block}")
-    across = side // block
-    count = min(math.ceil(ratio * across**2 - 1e-9), across**2 - 1)
-    rank = torch.rand(batch, across**2, generator=generator).argsort(1).argsort(1)
-    chosen = (rank < count).view(batch, across, across)
-    return chosen.repeat_interleave(block, 1).repeat_interleave(block, 2).flatten(1)
-
-
-def masked_pixel_loss(predicted: Tensor, images: Tensor, hidden: Tensor, *, patch: int) -> Tensor:
-    """How far the predicted pixels (B, T, C·patch²) of hidden patches (B, T) lie off: mean |difference|."""
-    right = patchify(images, patch).flatten(2)  # (B, T, C·patch²)
-    if predicted.shape != right.shape or hidden.shape != right.shape[:2]:
-        raise ValueError(
-            f"expected predicted {tuple(right.shape)} and hidden {tuple(right.shape[:2])}, got "
-            f"{tuple(predicted.shape)} and {tuple(hidden.shape)}"
-        )
-    if readable(hidden) and not bool(hidden.any()):
-        raise ValueError("at least one patch must be hidden, got none")
-    dtype = torch.promote_types(predicted.dtype, torch.float32)
-    apart = (predicted.to(dtype) - right.to(dtype)).abs().mean(2)
-    return (apart * hidden).sum() / hidden.sum()
-
-
-class MaskedImages(Unlabelled):
-    """Hides patches of each image and has a linear decoder predict their pixels: SimMIM. Its term: "pixels".
-
-    Hidden patches enter the transformer as a learnt token, with their positions. To go on, take the network
-    itself. `ratio` is the share that is hidden, in blocks of `block` pixels; None takes one patch. The paper
-    has blocks of 32 in images of 192.
-
-    Source: Xie et al., *SimMIM: A Simple Framework for Masked Image Modeling*, CVPR 2022.
-    """
-
-    def __init__(
-        self,
-        net: Any,
-        *,
-        augment: Callable[..., Tensor] = crop_and_flip,
-        ratio: float = 0.6,
-        block: int | None = None,
-        image_size: int | None = None,
-        smoothing: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        if not isinstance(net, ViT):
-            raise TypeError(
-                f"MaskedImages hides a transformer's patches and needs one of ml.nets.vit, "
-                f"got {type(net).__name__}"
-            )
-        super().__init__(net, augment, smoothing)
-        self.patch, self.side = net.patch, net.size // net.patch
-        block = net.patch if block is None else block
-        if block % net.patch:
-            raise ValueError(f"block must be whole patches of {net.patch} pixels, got {block}")
-        self.ratio, self.block = ratio, block // net.patch
-        hidden_patches(1, self.side, ratio=ratio, block=self.block, generator=torch.Generator())  # a check
-        self.last = net.stages[-2]
-        self.token = nn.Parameter(torch.zeros(1, 1, net.features))
-        with torch.random.fork_rng(devices=[]):
-            self.decoder = nn.Linear(net.features, net.embed.in_channels * net.patch**2)
-        nn.init.trunc_normal_(self.token, std=0.02, generator=generator)
-        nn.init.trunc_normal_(self.decoder.weight, std=0.02, generator=generator)
-        nn.init.zeros_(self.decoder.bias)
-
-    def terms(self, model: Any, images: Tensor, generator: Draws) -> Terms:
-        view = self.augment(images, generator=generator)
-        hidden = hidden_patches(len(view), self.side, ratio=self.ratio, block=self.block, generator=generator)
-        hidden = sent(hidden, view.device)  # (B, T)
-        net = getattr(model, "module", model)
-        last: list[Tensor] = []
-
-        def look(name: str, tokens: Tensor) -> Tensor:
-            if name == self.last:
-                last.append(tokens)
-                return tokens
-            stand_in = (self.token + net.position[:, 1:]).to(tokens.dtype)
-            patches = torch.where(hidden[:, :, None], stand_in, tokens[:, 1:])
-            return torch.cat([tokens[:, :1], patches], 1)  # (B, 1 + T, C)
-
-        model(view, tap=Only(("patches", self.last), look))
-        with self.autocast():
-            normed = net.norm(last[0][:, 1:].to(net.norm.weight.dtype))
-            predicted = self.decoder(normed.to(self.decoder.weight.dtype))  # (B, T, C·patch²)
-        return {"pixels": masked_pixel_loss(predicted, view, hidden, patch=self.patch)}
 
 
 # --------------------------------------------------------------------------------------------- a control

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from experiments.data import pictures
+from experiments.data import on_black, pictures, with_objects
 from mixlearn import data as sets
 from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
@@ -38,6 +38,10 @@ def loaded(name: str, data: Any = None, **options: Any) -> Any:
     """A data set by its name, unless one is given."""
     if data is not None:
         return data
+    if name == "garments":
+        return on_black(sets.load("offcentre", **options))
+    if name == "objects":
+        return with_objects(sets.load("offcentre", **options))
     return pictures(name=name, **options) if name in sets.GONE else sets.load(name, **options)
 
 

@@ -13,7 +13,8 @@ from experiments.chapters.chapter_4 import masks
 from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import dense, mixskd
 from experiments.chapters.chapter_7 import contrast
-from experiments.chapters.pilots import pilot_cifar, pilot_offcentre
+from experiments.chapters.judging import judging
+from experiments.chapters.pilots import pilot_cifar, pilot_masks, pilot_offcentre
 from experiments.training import Outcome
 
 Experiment = Mapping[str, Callable[..., Outcome]]
@@ -24,9 +25,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     "contrast": contrast,
     "dense": dense,
     "embedded": embedded,
+    "judging": judging,
     "masks": masks,
     "mixskd": mixskd,
     "pilot_cifar": pilot_cifar,
+    "pilot_masks": pilot_masks,
     "pilot_offcentre": pilot_offcentre,
     "sweep": sweep,
     "transfer": transfer,

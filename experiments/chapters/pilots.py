@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from experiments.oracles import Piped, oracle
 from experiments.recipes import cifar10_small, offcentre
 from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.random_mix import RandomMix
 
@@ -53,4 +55,20 @@ pilot_cifar = {
     )
     for depth, width, images, epochs, strided in CIFAR
     for way, mix in WAYS.items()
+}
+
+# Where do better masks pay at all? The same pipeline around no mixing, Mixup, CutMix and true masks.
+quick = partial(slow_down, start=0.9, end=0.9999)
+PIPED: dict[str, Any] = {
+    "plain": None,
+    "mixup": partial(mixup, alpha=2.0),
+    "cutmix": partial(cutmix, alpha=1.0),
+    "true-masks": oracle,
+}
+pilot_masks = {
+    f"pilot-masks-n{images}-e{epochs}-{way}": partial(
+        offcentre, partial(Piped, mix=mix, momentum=quick), name="objects", images=images, epochs=epochs
+    )
+    for images, epochs in ((500, 150), (2000, 40))
+    for way, mix in PIPED.items()
 }

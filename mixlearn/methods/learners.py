@@ -20,7 +20,7 @@ from mixlearn.methods.patchmix import PatchMix
 from mixlearn.methods.samix import SAMix
 from mixlearn.methods.transmix import TransMixing
 
-_RIVALS = ("Averaged", "BYOT", "CSKD", "MaskedImages", "MixCo", "PSKD", "SimSiam", "TFKD")
+_RIVALS = ("Averaged", "BYOT", "CSKD", "MixCo", "PSKD", "SimSiam", "TFKD")
 
 __all__ = [
     "AutoMix",
@@ -42,4 +42,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     places = dict.fromkeys(_RIVALS, "experiments.rivals")
-    return moved(name, __name__, places | {"Taught": "ml.fit with a learner of your own"})
+    own = "ml.fit with a learner of your own"
+    return moved(name, __name__, places | dict.fromkeys(("MaskedImages", "Taught"), own))

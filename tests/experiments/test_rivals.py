@@ -18,8 +18,6 @@ from experiments.rivals import (
     PSKD,
     TFKD,
     Averaged,
-    hidden_patches,
-    masked_pixel_loss,
     same_class,
 )
 from experiments.training import told
@@ -379,39 +377,6 @@ def test_partners_are_others_of_the_class_each_with_the_same_chance():
     assert {k for k in met if k[0] in four} == {(i, k) for i in four for k in four if i != k}
     assert all(150 < met[i, k] < 250 for i in four for k in four if i != k)  # of 600, a third each
     assert torch.equal(same_class(labels, seeded(7)), same_class(labels, seeded(7)))
-
-
-# --------------------------------------------------------------------------------------- hidden patches
-def test_pixels_of_hidden_patches_alone_count():
-    images, hidden = torch.rand(3, 2, 4, 6, generator=seeded()), torch.rand(3, 6, generator=seeded(1)) < 0.5
-    predicted = torch.rand(3, 6, 8, generator=seeded(2), requires_grad=True)
-    total, count = 0.0, 0
-    for i in range(3):
-        for t in range(6):
-            y, x = 2 * (t // 3), 2 * (t % 3)
-            pixels = images[i, :, y : y + 2, x : x + 2].flatten().tolist()
-            if hidden[i, t]:
-                total += sum(abs(p - q) for p, q in zip(predicted[i, t].tolist(), pixels, strict=True))
-                count += 8
-    found = masked_pixel_loss(predicted, images, hidden, patch=2)
-    assert float(found.detach()) == pytest.approx(total / count, abs=1e-6)
-    found.backward()
-    assert torch.equal(predicted.grad.abs().sum(2) > 0, hidden)
-
-
-@pytest.mark.parametrize(
-    ("side", "block", "ratio", "count"), [(4, 1, 0.6, 10), (8, 2, 0.6, 40), (6, 3, 0.9, 27)]
-)
-def test_as_many_patches_are_hidden_in_each_image_and_by_blocks(side, block, ratio, count):
-    hidden = hidden_patches(200, side, ratio=ratio, block=block, generator=seeded())
-    assert hidden.dtype == torch.bool and hidden.shape == (200, side**2)
-    assert bool((hidden.sum(1) == count).all())
-    grid = hidden.view(200, side // block, block, side // block, block)
-    assert torch.equal(grid.all(4).all(2), grid.any(4).any(2))
-    often = hidden.float().mean(0)
-    assert bool(((often - count / side**2).abs() < 0.15).all())
-    assert not torch.equal(hidden[0], hidden[1]) or not torch.equal(hidden[0], hidden[2])
-    assert torch.equal(hidden, hidden_patches(200, side, ratio=ratio, block=block, generator=seeded()))
 
 
 def test_the_control_trains_as_its_learner_and_predicts_with_the_twin():

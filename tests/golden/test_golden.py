@@ -13,7 +13,10 @@ import mixlearn as ml
 from tests.golden import names, runs
 
 DRAWN = {"beta_density", "beta_family", "frontier", "label_lines", "lam_histogram", "plane", "retrieval"}
-GONE = {f"figures.{name}" for name in DRAWN | {"comparison", "strip"}} | {"learners.Taught"}
+WRITTEN_OUT = {"automix_cifar100", "cifar10_paper", "fine_grained", "mixskd_cifar100", "patchmix_cifar"}
+WRITTEN_OUT |= {"patchmix_imagenet", "tiny_imagenet"}
+GONE = {f"figures.{name}" for name in DRAWN | {"comparison", "strip"}}
+GONE |= {f"recipes.{name}" for name in WRITTEN_OUT} | {"learners.MaskedImages", "learners.Taught"}
 KEPT = json.loads(runs.FILE.read_text(encoding="utf-8"))
 
 

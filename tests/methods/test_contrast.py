@@ -11,11 +11,8 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments.rivals import (
-    MaskedImages,
     MixCo,
     SimSiam,
-    hidden_patches,
-    masked_pixel_loss,
     simsiam_loss,
 )
 from mixlearn.methods.contrast import moco_loss, nt_xent, perceptron, rising
@@ -42,10 +39,6 @@ def test_patchmix_asks_for_no_more_than_it_needs():
         patchmix_terms(queries, (Encoded(k1), Encoded(k2)), (plan, plan))
 
 
-def pixels(predicted, hidden):
-    return masked_pixel_loss(predicted, torch.rand(1, 1, 4, 4), hidden, patch=2)
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -54,10 +47,6 @@ def pixels(predicted, hidden):
         (lambda x: moco_loss((x, x), (x[:2], x)), "each query needs a key of its own"),
         (lambda x: simsiam_loss((x, x), (x, x[:, :2])), r"both must be \(B, D\)"),
         (lambda x: simsiam_loss((x * 0, x), (x, x)), "predictions must be finite and not of length 0"),
-        (lambda x: hidden_patches(2, 4, ratio=1.0), r"ratio must lie in \(0, 1\), got 1.0"),
-        (lambda x: hidden_patches(2, 4, block=3), "block must divide the 4 patches of a row"),
-        (lambda x: pixels(x, torch.ones(1, 4)), r"expected predicted \(1, 4, 4\) and hidden \(1, 4\)"),
-        (lambda x: pixels(x[None, :1].expand(1, 4, 4), torch.zeros(1, 4).bool()), "at least one patch must"),
     ],
 )
 def test_bad_input_of_a_loss_is_named(call, words):
@@ -90,10 +79,7 @@ KINDS = {
     "patchmix-crops-shared": partial(
         PatchMix, patch=2, predictor=16, momentum=None, small=CUT, crops=2, **SMALL
     ),
-    "masked": MaskedImages,
-    "masked-blocks": partial(MaskedImages, block=4, ratio=0.4),
 }
-CONTRASTS = [name for name in KINDS if not name.startswith("masked")]
 
 
 def made(kind, net="vit"):
@@ -198,7 +184,7 @@ def gradients(total, *modules):
     return {f"{i}.{name}": p.grad for i, m in enumerate(modules) for name, p in m.named_parameters()}
 
 
-@pytest.mark.parametrize("kind", CONTRASTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_terms_and_gradients_are_the_formulas(kind):
     net, learner = (module.double() for module in made(kind))
     terms = learner(net, DOUBLE, LABELS, generator=seeded(3))
@@ -213,44 +199,6 @@ def test_terms_and_gradients_are_the_formulas(kind):
             assert ours[name] is None and slope is None, name
         else:
             torch.testing.assert_close(ours[name], slope, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["masked", "masked-blocks"])
-def test_hidden_patches_are_predicted_from_the_others(kind):
-    net, learner = made(kind)
-    terms = learner(net, IMAGES, LABELS, generator=seeded(3))
-    ours = gradients(terms["pixels"], net, learner)
-    g = seeded(3)
-    view = CROP(IMAGES, generator=g)
-    hidden = hidden_patches(6, 4, ratio=learner.ratio, block=learner.block, generator=g)
-    rows = []
-    for image, where in zip(view, hidden, strict=True):  # one image, one patch at a time
-        patches = net.embed(image[None]).flatten(2).mT[0]
-        tokens = [net.token[0, 0], *(learner.token[0, 0] if h else p
-                                     for h, p in zip(where, patches, strict=True))]  # fmt: skip
-        tokens = torch.stack(tokens)[None] + net.position
-        for layer in net.layers:
-            tokens = layer(tokens)
-        rows.append(learner.decoder(net.norm(tokens)[0, 1:]))
-    pixels = ml.patchify(view, 2).flatten(2)
-    expected = (torch.stack(rows) - pixels).abs()[hidden].mean()
-    torch.testing.assert_close(terms["pixels"], expected, rtol=1e-6, atol=1e-6)
-    for name, slope in gradients(expected, net, learner).items():
-        if name.startswith("0.head"):
-            assert ours[name] is None
-        else:
-            torch.testing.assert_close(ours[name], slope, rtol=1e-4, atol=1e-6)
-    changed = view.clone()
-    shown = hidden.view(6, 1, 4, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    changed += shown * torch.rand(6, 1, 8, 8, generator=seeded(9))
-    said = []
-    for images in (view, changed):  # what is hidden cannot be seen
-        other = copy.deepcopy(learner)
-        other.augment = lambda _, generator, images=images: CROP(_, generator=generator) * 0 + images
-        handle = other.decoder.register_forward_hook(lambda *found: said.append(found[2]))
-        other(net, IMAGES, LABELS, generator=seeded(3))
-        handle.remove()
-    assert torch.equal(said[0], said[1])
 
 
 # ------------------------------------------------------------------------- passes, gradients, labels, twin
@@ -345,7 +293,6 @@ def test_which_network_is_handed_on_is_declared():
     assert learner.deployed(net) is learner.twin["net"]
     assert KINDS["moco"](net, deploy="network").deployed(net) is net
     assert KINDS["simclr"](net).deployed(net) is net
-    assert MaskedImages(net).deployed(net) is net
 
 
 def test_projector_and_predictor_are_those_published():
@@ -371,12 +318,9 @@ def fitted(kind, net, data=None, **options):
     return net, learner, start, history
 
 
-@pytest.mark.parametrize("kind", [*CONTRASTS, "masked"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("net", NETS)
 def test_each_trains_all_but_the_head(kind, net):
-    if kind == "masked" and net == "resnet":
-        pytest.raises(TypeError, made, kind, net)
-        return
     net, learner, start, history = fitted(kind, net)
     assert math.isfinite(history.last["loss"])
     for name, parameter in net.named_parameters():
@@ -392,7 +336,7 @@ class Broken(RuntimeError):
     """What ends a run in these tests."""
 
 
-@pytest.mark.parametrize("kind", ["patchmix", "masked"])
+@pytest.mark.parametrize("kind", ["patchmix", "moco"])
 def test_going_on_gives_the_weights_of_an_unbroken_run(kind, tmp_path):
     settings = {"epochs": 2, "checkpoint_every": 1}
     whole = fitted(kind, "vit", checkpoint=tmp_path / "whole.pt", **settings)
@@ -418,10 +362,9 @@ def test_going_on_gives_the_weights_of_an_unbroken_run(kind, tmp_path):
 
 # -------------------------------------------------------------------------------------------- two processes
 TOGETHER = {  # what is trained: one step at rate 1, which moves weights by the gradient itself, or two
-    **dict.fromkeys(("simclr", "moco", "simsiam", "patchmix-shared", "masked"), (7, 1.0)),
+    **dict.fromkeys(("simclr", "moco", "simsiam", "patchmix-shared"), (7, 1.0)),
     "patchmix": (14, 0.01),
     "patchmix-crops": (14, 0.01),
-    "masked-blocks": (14, 0.01),
 }
 
 
@@ -478,8 +421,6 @@ FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
         (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),
         (lambda: PatchMix(VIT, small=CUT, crops=0), ValueError, "crops must be at least 1, got 0"),
         (lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES), ValueError, r"images must be 8 × 8, got"),
-        (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
-        (lambda: MaskedImages(NETS["resnet"]()), TypeError, "a transformer's patches .*got ResNet"),
         (lambda: dealt(LABELS, 4), ValueError, "4 batches of one length cannot have 6 rows together"),
         (lambda: interleaved(IMAGES, IMAGES, LABELS), ValueError, "both batches must have one shape"),
         (lambda: KINDS["moco"](VIT)(VIT, IMAGES[:1]), ValueError, "compares the images of a batch, got 1"),

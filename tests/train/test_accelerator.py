@@ -39,7 +39,6 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "DDGSD": (resnet, lambda net: learners.DDGSD(crop_and_flip)),
     "Guided": (resnet, lambda net: learners.Guided(ml.saliencymix, num_classes=4)),
     "Guided, PuzzleMix": (resnet, lambda net: learners.Guided(ml.puzzlemix, num_classes=4)),
-    "MaskedImages": (vit, rivals.MaskedImages),
     "MixCo": (resnet, lambda net: rivals.MixCo(net, predictor=8, **SMALL)),
     "MixSKD": (resnet, learners.MixSKD),
     "Mixing": (resnet, lambda net: learners.Mixing(ml.cutmix, 4, 0.1)),

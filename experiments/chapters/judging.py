@@ -1,0 +1,53 @@
+"""Chapters 4 and 5: what a frozen classifier sees in the mixtures of each method, on Off-centre Fashion.
+
+Methods that need a network's saliency get the judge's. Mix Blocks are trained against the judge.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from experiments.chapters.chapter_4 import class_activation
+from experiments.judging import judged, true_labels, true_masks
+from mixlearn.methods.attentivemix import attentivemix
+from mixlearn.methods.automix import MixBlock
+from mixlearn.methods.comixup import comixup
+from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.fmix import fmix
+from mixlearn.methods.gridmix import gridmix
+from mixlearn.methods.mixup import mixup
+from mixlearn.methods.puzzlemix import puzzlemix
+from mixlearn.methods.resizemix import resizemix
+from mixlearn.methods.saliency import feature_attention, gradient_saliency
+from mixlearn.methods.saliencymix import saliencymix
+from mixlearn.methods.samix import SAMixBlock
+from mixlearn.methods.smoothmix import smoothmix
+from mixlearn.methods.snapmix import snapmix
+
+
+def attention(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """How strong the features of the judge's last stage are at each place, (B, 1, H, W)."""
+    return feature_attention(net, images, "stage3")
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "mixup": {"mix": mixup},
+    "cutmix": {"mix": cutmix},
+    "resizemix": {"mix": resizemix, "drawn": True},
+    "gridmix": {"mix": gridmix},
+    "fmix": {"mix": fmix},
+    "smoothmix": {"mix": smoothmix, "drawn": True},
+    "saliencymix": {"mix": saliencymix},
+    "attentivemix": {"mix": attentivemix, "guide": attention},
+    "snapmix": {"mix": snapmix, "guide": class_activation},
+    "puzzlemix": {"mix": puzzlemix, "guide": gradient_saliency},
+    "comixup": {"mix": comixup, "guide": gradient_saliency, "drawn": True},
+    "automix": {"mix": partial(MixBlock, std=0.3), "teaching": {}},
+    "samix": {"mix": partial(SAMixBlock, std=0.3), "teaching": {}},
+    "true-masks": {"mix": true_masks},
+    "true-labels": {"mix": true_labels},
+}
+judging = {f"judge-offcentre-{way}": partial(judged, **options) for way, options in WAYS.items()}

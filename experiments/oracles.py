@@ -1,0 +1,88 @@
+"""Controls of learned masks: AutoMix's pipeline around any mixing method, and masks and labels that are true.
+
+A method that learns masks also trains on clean images, gives mixtures a head of their own and predicts with a
+slow twin. `Piped` gives all that to any method, so that what is left between the two is the masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from experiments.judging import true_masks
+from mixlearn.core.checks import takes
+from mixlearn.core.draw import sample_lam, sample_partner
+from mixlearn.core.labels import cross_entropy, soft_cross_entropy
+from mixlearn.core.plan import Mixed
+from mixlearn.methods.learner import Draws, Learner, Momentum, Terms, Twin, slow_down
+from mixlearn.nets.taps import headed
+
+
+class Piped(nn.Module, Learner):
+    """Trains on clean images and on mixtures, which have a head of their own, and predicts with a twin.
+
+    Args:
+        net: the network that is to be trained, with taps and a linear `head`.
+        mix: a mixing method; one that takes `objects` gets the fourth channel of the images, which
+            `with_objects` puts there and the network does not see. None trains on clean images alone.
+        momentum: of the twin.
+        image_size, smoothing: not needed; every learner with parts of its own is built as `AutoMix` is.
+        generator: source of the second head's initial weights.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        mix: Callable[..., Mixed] | None = None,
+        *,
+        momentum: Momentum = slow_down,
+        image_size: int | None = None,
+        smoothing: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.mix, self.smoothing = mix, smoothing
+        with torch.random.fork_rng(devices=[]):
+            self.mix_head = nn.Linear(net.head.in_features, net.head.out_features)
+        nn.init.normal_(self.mix_head.weight, std=0.01, generator=generator)
+        nn.init.zeros_(self.mix_head.bias)
+        self.twin = Twin({"net": net}, momentum)
+
+    def advance(self, progress: float) -> None:
+        self.twin.advance(progress)
+
+    def after_step(self, model: Any) -> None:
+        self.twin.follow({"net": getattr(model, "module", model)})
+
+    def deployed(self, model: Any) -> Any:
+        return self.twin["net"]
+
+    def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
+        images, objects = images[:, :3], images[:, 3:]  # (B, 3, H, W), (B, 0 or 1, H, W)
+        terms = {"clean": cross_entropy(model(images), labels, self.smoothing)}
+        if self.mix is not None:
+            options = {"objects": objects} if takes(self.mix, "objects") else {}
+            classes = self.mix_head.out_features
+            mixed = self.mix(images, labels, num_classes=classes, generator=generator, **options)
+            assert mixed.targets is not None
+            logits = headed(model, self.mix_head, mixed.images)
+            terms["mixed"] = soft_cross_entropy(logits, mixed.targets)
+        return terms
+
+
+def oracle(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    objects: Tensor,
+    alpha: float = 2.0,
+    generator: Draws = None,
+    **options: Any,
+) -> Mixed:
+    """`true_masks` with one λ of Beta(α, α) for the batch and random partners, as AutoMix draws them."""
+    lam = sample_lam(1, alpha, generator=generator)
+    partner = sample_partner(len(images), generator=generator)
+    return true_masks(images, labels, objects=objects, lam=lam, partner=partner, **options)
