@@ -55,22 +55,22 @@ def dots(
     with style():
         figure = canvas(0.62 + 0.25 * len(order), "constrained")
         axes = figure.subplots(1, len(loaded), sharey=True, squeeze=False)[0]
-    for part, (title, records) in zip(axes, loaded.items(), strict=True):
-        words = []
-        for place, row in enumerate(order):
-            if row in records:
-                whole = _row(part, place, records[row], measure, scale, AMBER if row == against else TEAL)
-                words.append(f"{row} {whole.percent(1) if share else whole}")
-        if against in records:
-            part.axvline(
-                scale * records[against].measured(measure).mean, color=AMBER, linewidth=0.8, zorder=1
-            )
-        part.set(title=title, xlabel=label, ylim=(-0.6, len(order) - 0.4))
-        part.set_yticks(range(len(order)), order, parse_math=False)
-        part.tick_params(axis="y", length=0)
-        part.grid(axis="y", color=FAINT, linewidth=0.6)
-        part.spines[["left"]].set_visible(False)
-        alt.append(f"{title}: {', '.join(reversed(words))}.")
+        for part, (title, records) in zip(axes, loaded.items(), strict=True):
+            words = []
+            for place, row in enumerate(order):
+                if row in records:
+                    whole = _row(part, place, records[row], measure, scale, AMBER if row == against else TEAL)
+                    words.append(f"{row} {whole.percent(1) if share else whole}")
+            if against in records:
+                level = scale * records[against].measured(measure).mean
+                part.axvline(level, color=AMBER, linewidth=0.8, zorder=1)
+            part.set(xlabel=label, ylim=(-0.6, len(order) - 0.4))
+            part.set_title(title, parse_math=False)
+            part.set_yticks(range(len(order)), order, parse_math=False)
+            part.tick_params(axis="y", length=0)
+            part.grid(axis="y", color=FAINT, linewidth=0.6)
+            part.spines[["left"]].set_visible(False)
+            alt.append(f"{title}: {', '.join(reversed(words))}.")
     return Picture(figure, f"{label}, mean and 95 % interval over the seeds. {' '.join(alt)}")
 
 
