@@ -53,7 +53,8 @@ def test_raw_pixels_on_emoji_lead_by_neighbours_and_lose_under_the_probe() -> No
 
 
 def test_raw_pixels_fail_on_garments_off_centre() -> None:
-    assert round(100 * record("garments", "pixels").measured("knn/k=20").mean, 1) == 56.5
+    for way, percent in (("pixels", 56.5), ("scratch", 44.6)):
+        assert round(100 * record("garments", way).measured("knn/k=20").mean, 1) == percent
 
 
 @pytest.mark.parametrize(
