@@ -1,7 +1,5 @@
 """The repository as a whole: what is pinned, shipped, documented, cited, and where its address is set."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import importlib.metadata

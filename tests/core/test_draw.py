@@ -7,6 +7,7 @@ import torch
 from scipy import stats
 
 import mixlearn as ml
+from tests.refused import refusals
 from tests.seeds import seeded
 
 
@@ -70,22 +71,13 @@ class Elsewhere:
     device = torch.device("cuda")
 
 
-@pytest.mark.parametrize(
-    ("draw", "error", "words"),
-    [
-        *(
-            (lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite")
-            for a in (0, math.nan, math.inf)
-        ),
-        (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
-        (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
-        (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
-        (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
-        (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
-        (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "height must be at least 1, got 0"),
-        (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
-    ],
+test_draws_name_what_is_wrong = refusals(
+    *((lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite") for a in (0, math.nan, math.inf)),
+    (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
+    (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
+    (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
+    (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
+    (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
+    (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "height must be at least 1, got 0"),
+    (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
 )
-def test_draws_name_what_is_wrong(draw, error, words):
-    with pytest.raises(error, match=words):
-        draw()

@@ -1,7 +1,5 @@
 """What is measured besides accuracy: the same as the measures say one by one, and by fixed seeds."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

@@ -12,19 +12,11 @@ from torch.nn import functional as F
 
 import mixlearn as ml
 from experiments import recipes
-from experiments.rivals import (
-    BYOT,
-    CSKD,
-    PSKD,
-    TFKD,
-    Averaged,
-    hidden_patches,
-    masked_pixel_loss,
-    same_class,
-)
+from experiments.rivals import BYOT, CSKD, PSKD, TFKD, Averaged, hidden_patches, masked_pixel_loss, same_class
 from experiments.training import told
 from mixlearn.methods.learners import DDGSD, Mixing, Plain
 from tests.apart import apart
+from tests.refused import refusals, refused
 from tests.seeds import seeded
 from tests.sets import Blobs, weights
 
@@ -73,10 +65,7 @@ def equal(found, expected):
 def test_tfkd_learns_from_the_teacher_of_its_definition(student):
     logits = 2 * torch.randn(6, 4, generator=seeded())
     rows = torch.tensor([[0.97 if k == label else 0.01 for k in range(4)] for label in LABELS.tolist()])
-    expected = {
-        "labels": 0.8 * entropy(logits),
-        "answers": 0.2 * kl(rows.log() / 20, logits / student),
-    }
+    expected = {"labels": 0.8 * entropy(logits), "answers": 0.2 * kl(rows.log() / 20, logits / student)}
     learner = TFKD(right=0.97, weight=0.2, student_temperature=student)
     equal(learner(lambda x: x, logits, LABELS), expected)
     released = TFKD(right=0.97, weight=0.2, student_temperature=student, released=True)
@@ -224,8 +213,7 @@ def test_pskd_goes_on_as_if_never_stopped(at, tmp_path):
         return learner
 
     path = tmp_path / "run.pt"
-    with pytest.raises(RuntimeError, match="stopped here"):
-        fitted(breaking, 3, path, checkpoint_every=1)
+    refused(lambda: fitted(breaking, 3, path, checkpoint_every=1), "stopped here", RuntimeError)
     resumed, learner = fitted(lambda net: PSKD(net, epochs=3), 3, path, resume=True)
     assert torch.equal(weights(unbroken), weights(resumed))
     assert torch.equal(weights(whole), weights(learner)) and learner.taken == 2
@@ -327,40 +315,30 @@ def test_the_recipes_smoothing_reaches_the_labels_and_the_given_learner_stays(wa
 
 
 # ------------------------------------------------------------------------------------------- bad input
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (lambda: TFKD(right=1.0), ValueError, r"right must lie in \(0, 1\), got 1.0"),
-        (lambda: TFKD(student_temperature=-1), ValueError, "student_temperature must be positive .*got -1"),
-        (
-            lambda: CSKD(temperature=0)(lambda x: x, torch.eye(6), LABELS),
-            ValueError,
-            r"temperature must lie in .*, got 0",
-        ),
-        (lambda: PSKD(net_of(), epochs=0), ValueError, "epochs must be a positive integer .*got 0"),
-        (lambda: PSKD(net_of(), epochs=2, smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
-        (lambda: BYOT(nn.Linear(1, 1)), TypeError, "a network with taps, got Linear"),
-        (
-            lambda: told(TFKD(), 4, 0.1),
-            ValueError,
-            "TFKD's targets are its own; smoothing must be 0, got 0.1",
-        ),
-        (lambda: told(Mixing(ml.mixup, smoothing=0.2), 4, 0.0), ValueError, "0.0 for the run and 0.2 in its"),
-        (
-            lambda: recipes.fashion(TFKD(), data=Blobs(8), smoothing=0.1, accelerator="cpu"),
-            ValueError,
-            "TFKD's targets are its own",
-        ),
-        (
-            lambda: recipes.fashion(PSKD(net_of(), epochs=2), data=Blobs(8), accelerator="cpu"),
-            TypeError,
-            "PSKD is built for the network to be trained",
-        ),
-    ],
+test_bad_input_is_named = refusals(
+    (lambda: TFKD(right=1.0), ValueError, r"right must lie in \(0, 1\), got 1.0"),
+    (lambda: TFKD(student_temperature=-1), ValueError, "student_temperature must be positive .*got -1"),
+    (
+        lambda: CSKD(temperature=0)(lambda x: x, torch.eye(6), LABELS),
+        ValueError,
+        r"temperature must lie in .*, got 0",
+    ),
+    (lambda: PSKD(net_of(), epochs=0), ValueError, "epochs must be a positive integer .*got 0"),
+    (lambda: PSKD(net_of(), epochs=2, smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
+    (lambda: BYOT(nn.Linear(1, 1)), TypeError, "a network with taps, got Linear"),
+    (lambda: told(TFKD(), 4, 0.1), ValueError, "TFKD's targets are its own; smoothing must be 0, got 0.1"),
+    (lambda: told(Mixing(ml.mixup, smoothing=0.2), 4, 0.0), ValueError, "0.0 for the run and 0.2 in its"),
+    (
+        lambda: recipes.fashion(TFKD(), data=Blobs(8), smoothing=0.1, accelerator="cpu"),
+        ValueError,
+        "TFKD's targets are its own",
+    ),
+    (
+        lambda: recipes.fashion(PSKD(net_of(), epochs=2), data=Blobs(8), accelerator="cpu"),
+        TypeError,
+        "PSKD is built for the network to be trained",
+    ),
 )
-def test_bad_input_is_named(call, error, words):
-    with pytest.raises(error, match=words):
-        call()
 
 
 def test_partners_are_others_of_the_class_each_with_the_same_chance():

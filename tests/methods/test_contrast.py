@@ -10,19 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from experiments.rivals import (
-    MaskedImages,
-    MixCo,
-    SimSiam,
-    hidden_patches,
-    masked_pixel_loss,
-    simsiam_loss,
-)
+from experiments.rivals import MaskedImages, MixCo, SimSiam, hidden_patches, masked_pixel_loss, simsiam_loss
 from mixlearn.methods.contrast import moco_loss, nt_xent, perceptron, rising
 from mixlearn.methods.learner import dealt, interleaved
 from mixlearn.methods.learners import MoCo, PatchMix, SimCLR
 from mixlearn.methods.patchmix import Encoded, patchmix, patchmix_terms
 from tests.apart import apart
+from tests.refused import refusals
 from tests.seeds import seeded
 from tests.sets import Blobs, weights
 
@@ -46,23 +40,18 @@ def pixels(predicted, hidden):
     return masked_pixel_loss(predicted, torch.rand(1, 1, 4, 4), hidden, patch=2)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda x: nt_xent(x, x[:2]), r"both views must be \(B, D\), got \(3, 4\) and \(2, 4\)"),
-        (lambda x: nt_xent(x, x * math.nan), "features must be finite"),
-        (lambda x: moco_loss((x, x), (x[:2], x)), "each query needs a key of its own"),
-        (lambda x: simsiam_loss((x, x), (x, x[:, :2])), r"both must be \(B, D\)"),
-        (lambda x: simsiam_loss((x * 0, x), (x, x)), "predictions must be finite and not of length 0"),
-        (lambda x: hidden_patches(2, 4, ratio=1.0), r"ratio must lie in \(0, 1\), got 1.0"),
-        (lambda x: hidden_patches(2, 4, block=3), "block must divide the 4 patches of a row"),
-        (lambda x: pixels(x, torch.ones(1, 4)), r"expected predicted \(1, 4, 4\) and hidden \(1, 4\)"),
-        (lambda x: pixels(x[None, :1].expand(1, 4, 4), torch.zeros(1, 4).bool()), "at least one patch must"),
-    ],
+test_bad_input_of_a_loss_is_named = refusals(
+    (lambda x: nt_xent(x, x[:2]), r"both views must be \(B, D\), got \(3, 4\) and \(2, 4\)"),
+    (lambda x: nt_xent(x, x * math.nan), "features must be finite"),
+    (lambda x: moco_loss((x, x), (x[:2], x)), "each query needs a key of its own"),
+    (lambda x: simsiam_loss((x, x), (x, x[:, :2])), r"both must be \(B, D\)"),
+    (lambda x: simsiam_loss((x * 0, x), (x, x)), "predictions must be finite and not of length 0"),
+    (lambda x: hidden_patches(2, 4, ratio=1.0), r"ratio must lie in \(0, 1\), got 1.0"),
+    (lambda x: hidden_patches(2, 4, block=3), "block must divide the 4 patches of a row"),
+    (lambda x: pixels(x, torch.ones(1, 4)), r"expected predicted \(1, 4, 4\) and hidden \(1, 4\)"),
+    (lambda x: pixels(x[None, :1].expand(1, 4, 4), torch.zeros(1, 4).bool()), "at least one patch must"),
+    by=lambda call: call(some(1, 3, 4)),
 )
-def test_bad_input_of_a_loss_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
-        call(some(1, 3, 4))
 
 
 IMAGES, LABELS = torch.rand(6, 3, 8, 8, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
@@ -466,30 +455,20 @@ VIT = NETS["vit"]()
 FIXED = ml.nets.vit(4, size=8, patch=2, dim=12, depth=2, heads=2)
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (lambda: SimCLR(nn.Linear(1, 1)), TypeError, "SimCLR needs a network with `features` and a tap"),
-        (lambda: MoCo(VIT, augment=3), TypeError, "augment must be a function"),
-        (lambda: MoCo(VIT, smoothing=0.1), ValueError, "MoCo reads no labels; smoothing must be 0, got 0.1"),
-        (lambda: MoCo(VIT, hidden=0), ValueError, "of the layers must be a positive integer, got 0"),
-        (lambda: SimSiam(VIT, predictor=None), ValueError, "without a predictor, got None"),
-        (lambda: MixCo(VIT, mix="mixup"), TypeError, "mix must be a function"),
-        (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),
-        (lambda: PatchMix(VIT, small=CUT, crops=0), ValueError, "crops must be at least 1, got 0"),
-        (lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES), ValueError, r"images must be 8 × 8, got"),
-        (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
-        (lambda: MaskedImages(NETS["resnet"]()), TypeError, "a transformer's patches .*got ResNet"),
-        (lambda: dealt(LABELS, 4), ValueError, "4 batches of one length cannot have 6 rows together"),
-        (lambda: interleaved(IMAGES, IMAGES, LABELS), ValueError, "both batches must have one shape"),
-        (lambda: KINDS["moco"](VIT)(VIT, IMAGES[:1]), ValueError, "compares the images of a batch, got 1"),
-        (
-            lambda: PatchMix(VIT, parts=17, **SMALL)(VIT, IMAGES),
-            ValueError,
-            "parts must lie in 1…16",
-        ),
-    ],
+test_bad_input_is_named = refusals(
+    (lambda: SimCLR(nn.Linear(1, 1)), TypeError, "SimCLR needs a network with `features` and a tap"),
+    (lambda: MoCo(VIT, augment=3), TypeError, "augment must be a function"),
+    (lambda: MoCo(VIT, smoothing=0.1), ValueError, "MoCo reads no labels; smoothing must be 0, got 0.1"),
+    (lambda: MoCo(VIT, hidden=0), ValueError, "of the layers must be a positive integer, got 0"),
+    (lambda: SimSiam(VIT, predictor=None), ValueError, "without a predictor, got None"),
+    (lambda: MixCo(VIT, mix="mixup"), TypeError, "mix must be a function"),
+    (lambda: PatchMix(VIT, small=4), TypeError, "small must be a function .* got int"),
+    (lambda: PatchMix(VIT, small=CUT, crops=0), ValueError, "crops must be at least 1, got 0"),
+    (lambda: KINDS["patchmix-crops"](FIXED)(FIXED, IMAGES), ValueError, r"images must be 8 × 8, got"),
+    (lambda: MaskedImages(VIT, block=3), ValueError, "block must be whole patches of 2 pixels, got 3"),
+    (lambda: MaskedImages(NETS["resnet"]()), TypeError, "a transformer's patches .*got ResNet"),
+    (lambda: dealt(LABELS, 4), ValueError, "4 batches of one length cannot have 6 rows together"),
+    (lambda: interleaved(IMAGES, IMAGES, LABELS), ValueError, "both batches must have one shape"),
+    (lambda: KINDS["moco"](VIT)(VIT, IMAGES[:1]), ValueError, "compares the images of a batch, got 1"),
+    (lambda: PatchMix(VIT, parts=17, **SMALL)(VIT, IMAGES), ValueError, "parts must lie in 1…16"),
 )
-def test_bad_input_is_named(call, error, words):
-    with pytest.raises(error, match=words):
-        call()

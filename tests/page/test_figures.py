@@ -1,7 +1,5 @@
 """Figures: all say what they show, keep it in a file, draw any name as it is, and have one look."""
 
-from __future__ import annotations
-
 import base64
 import io
 import subprocess
@@ -16,17 +14,8 @@ from PIL import Image
 import mixlearn as ml
 from mixlearn.page import style as look
 from mixlearn.page.figures import Picture
-from tests.page.figure_cases import (
-    CALIBRATION,
-    EPOCHS,
-    EVERY,
-    HALVES,
-    IMAGES,
-    MIXED,
-    POINTS,
-    bent,
-    boxed,
-)
+from tests.page.figure_cases import CALIBRATION, EPOCHS, EVERY, HALVES, IMAGES, MIXED, POINTS, bent, boxed
+from tests.refused import refused
 
 figures = ml.figures
 
@@ -109,8 +98,7 @@ class TestNames:
 
 class TestPicture:
     def test_too_few_words(self) -> None:
-        with pytest.raises(ValueError, match="20 characters or more, got 'a plot'"):
-            Picture(matplotlib.figure.Figure(), "a plot")
+        refused(lambda: Picture(matplotlib.figure.Figure(), "a plot"), "20 characters or more, got 'a plot'")
 
     def test_closes_a_figure_of_pyplot(self) -> None:
         from matplotlib import pyplot

@@ -15,6 +15,7 @@ from mixlearn.page.studio_net import PAIRS, folded, judged, normalised, read
 from tests.data.test_shipped import script
 from tests.page.node import in_node
 from tests.page.test_studio import busy
+from tests.refused import refused
 
 packing = script("packing")
 MODULES = ("mix_block", "net", "paint")
@@ -51,8 +52,7 @@ def test_a_file_of_weights_is_a_safetensors_file():
     assert all(torch.equal(back[name], value.half().float()) for name, value in tensors.items())
     library = pytest.importorskip("safetensors.torch").load(data)
     assert all(torch.equal(library[name], value.half()) for name, value in tensors.items())
-    with pytest.raises(ValueError, match="must take 20 bytes after the header, got 18"):
-        read(data[:-2])
+    refused(lambda: read(data[:-2]), "must take 20 bytes after the header, got 18")
 
 
 @pytest.mark.parametrize(("stages", "embed"), [(1, True), (2, False), (3, True)])
@@ -182,5 +182,4 @@ def test_in_a_kernel(designers):
     ],
 )
 def test_errors_name_what_came(arguments, words, designers):
-    with pytest.raises(ValueError, match=words):
-        ml.widgets.mask_film(**arguments)
+    refused(lambda: ml.widgets.mask_film(**arguments), words)

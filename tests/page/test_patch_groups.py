@@ -9,6 +9,7 @@ import torch
 import mixlearn as ml
 from tests.methods.test_patchmix import published_targets
 from tests.page import node
+from tests.refused import refusals
 from tests.seeds import seeded
 
 CASES = [  # B, M, patches in a row
@@ -112,19 +113,14 @@ def test_in_a_kernel():
     widget.batch, widget.patch = 6, 12
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"batch": 7}, r"batch must lie in 2…6, the number of images, got 7"),
-        ({"batch": 3, "images": torch.rand(2, 3, 8, 8), "patch": 4}, r"2…2, the number of images, got 3"),
-        ({"parts": 0}, r"parts must lie in 1…6, got 0"),
-        ({"parts": 5, "patch": 48}, r"parts must lie in 1…4, the number of patches, got 5"),
-        ({"patch": 96}, r"patch must go 2…8 times into 96 pixels, got 96"),
-        ({"step": 6}, r"step must lie in 0…5, got 6"),
-        ({"order": [0, 1, 1, 3], "patch": 48}, r"order must be a permutation of 0…3, got \[0, 1, 1, 3\]"),
-        ({"names": ["unicorn", "dog"]}, "no photograph of 'unicorn'"),
-    ],
+test_errors_name_what_came = refusals(
+    ({"batch": 7}, r"batch must lie in 2…6, the number of images, got 7"),
+    ({"batch": 3, "images": torch.rand(2, 3, 8, 8), "patch": 4}, r"2…2, the number of images, got 3"),
+    ({"parts": 0}, r"parts must lie in 1…6, got 0"),
+    ({"parts": 5, "patch": 48}, r"parts must lie in 1…4, the number of patches, got 5"),
+    ({"patch": 96}, r"patch must go 2…8 times into 96 pixels, got 96"),
+    ({"step": 6}, r"step must lie in 0…5, got 6"),
+    ({"order": [0, 1, 1, 3], "patch": 48}, r"order must be a permutation of 0…3, got \[0, 1, 1, 3\]"),
+    ({"names": ["unicorn", "dog"]}, "no photograph of 'unicorn'"),
+    by=lambda arguments: ml.widgets.patch_groups(**arguments),
 )
-def test_errors_name_what_came(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        ml.widgets.patch_groups(**arguments)

@@ -3,8 +3,6 @@
 `python -m tests.train.kills` kills ten runs twice each and prints what came of them.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import random
 import sys

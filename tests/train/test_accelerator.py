@@ -1,7 +1,5 @@
 """Training on an accelerator, simulated on the CPU: the same numbers, and no step waits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -53,10 +51,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     ),
     "MoCo": (resnet, lambda net: learners.MoCo(net, predictor=8, **SMALL)),
     "PSKD": (resnet, lambda net: rivals.PSKD(net, epochs=2)),
-    "PatchMix": (
-        vit,
-        lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL),
-    ),
+    "PatchMix": (vit, lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL)),
     "Plain": (resnet, lambda net: learners.Plain(smoothing=0.1)),
     "SAMix": (resnet, lambda net: learners.SAMix(net, stage="stage2", image_size=8, adjust=1.0)),
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),

@@ -1,7 +1,5 @@
 """Two gloo processes give the gradient of one process on the same whole batch."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

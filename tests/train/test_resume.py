@@ -1,7 +1,5 @@
 """Whatever ends a run, going on gives the weights of an unbroken one; a bad checkpoint is refused by name."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal
@@ -16,6 +14,7 @@ import mixlearn as ml
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import CheckpointError
 from tests.apart import apart
+from tests.refused import refused
 from tests.sets import Blobs, weights
 
 
@@ -179,8 +178,7 @@ def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(CheckpointError, match=r"run\.pt is damaged"):
-        checkpoints.load(path)
+    refused(lambda: checkpoints.load(path), r"run\.pt is damaged", CheckpointError)
 
 
 @pytest.mark.parametrize(
