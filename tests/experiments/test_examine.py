@@ -39,17 +39,6 @@ def network(seed: int = 0, channels: int = 1):
     return ml.nets.resnet(8, 10, width=4, channels=channels, generator=seeded(seed))
 
 
-# -------------------------------------------------------------------------------------------- chapter 3
-def test_boxes_has_every_measure() -> None:
-    result = examine(network(), data="fashion", images=10)
-    foreign = [part for part in result if part.startswith("foreign ")]
-    assert foreign == [f"foreign {n}" for n in ("emoji", "photographs", "uniform noise", "normal noise")]
-    assert all(0 <= value <= 1 for part in foreign for value in result[part].values())
-    assert set(result["corrupted"]) == {"accuracy"} | {c.__name__ for c in measure.COMMON}
-    hidden = {f"{where} {share:g}" for where in ("middle", "border") for share in (0.25, 0.5, 0.75)}
-    assert set(result["hidden"]) == hidden and set(result["between"]) == {"blend", "box"}
-
-
 # -------------------------------------------------------------------------------------------- chapter 5
 def test_attacks_hurt_more_the_further_they_go() -> None:
     net = fashion(images=500, epochs=6, width=4, progress=False, accelerator="cpu").model

@@ -91,12 +91,6 @@ def test_a_last_batch_of_one_image_without_a_partner_is_refused_before_training(
         fit(*automix(fixed_points=False), images=7)
 
 
-def test_every_stage_s_mix_follows_the_progress():
-    mixes = {stage: ml.RandomMix([ml.mixup], p=lambda progress: progress) for stage in ("input", "stem")}
-    MixingInside(mixes).advance(0.5)
-    assert [mix.probability() for mix in mixes.values()] == [0.5, 0.5]
-
-
 def test_a_deployed_twin_trains_on_as_documented():
     net, learner = automix()
     copy = with_new_head(learner.deployed(net), 4)

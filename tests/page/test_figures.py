@@ -2,7 +2,6 @@
 
 import base64
 import io
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -135,10 +134,6 @@ class TestStyle:
         monkeypatch.setitem(sys.modules, "matplotlib.style", None)
         with pytest.raises(ImportError, match=r'needs matplotlib: pip install "mixlearn\[lab\]"'):
             figures.images(IMAGES)
-
-    def test_matplotlib_waits_for_the_first_figure(self) -> None:
-        code = "import sys, mixlearn; mixlearn.figures; sys.exit('matplotlib' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
     def test_is_the_same_whatever_was_set_before(self) -> None:
         plain = figures.curves({"plain": EPOCHS}).png()

@@ -53,20 +53,18 @@ def test_the_page_plans_as_the_package_does(batch, parts, across):
     assert found["said"] == [mixed.plan.describe(i, names) for i in range(batch)]
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4, 5, 6])
-def test_the_released_targets_are_those_published(batch):
-    found = in_node(f"return [1, 2, 3, 4, 5, 6].map((parts) => js.releasedTargets({batch}, parts));")
-    expected = torch.stack([torch.stack(published_targets(batch, parts)) for parts in range(1, 7)])
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float32), expected, rtol=0, atol=1e-6)
+def test_the_released_targets_are_those_published():
+    each = "[1, 2, 3, 4, 5, 6].map((parts) => js.releasedTargets(batch, parts))"
+    for batch, found in enumerate(in_node(f"return [2, 3, 4, 5, 6].map((batch) => {each});"), 2):
+        expected = torch.stack([torch.stack(published_targets(batch, parts)) for parts in range(1, 7)])
+        torch.testing.assert_close(torch.tensor(found, dtype=torch.float32), expected, rtol=0, atol=1e-6)
 
 
 def test_shuffles_are_permutations_and_follow_the_seed():
     body = "const r = js.uniform(given); return Array.from({ length: 400 }, () => js.permutation(6, r));"
     found, again, other = (node.in_node(("mix", "patch_plan"), body, seed) for seed in (5, 5, 6))
     assert all(sorted(order) == list(range(6)) for order in found)
-    assert (
-        found == node.in_node(("mix", "patch_plan"), body, 5) != node.in_node(("mix", "patch_plan"), body, 6)
-    )
+    assert found == again != other
     first = torch.tensor(found)[:, 0].bincount(minlength=6)
     assert int(first.min()) > 35  # 67 each on average
     checks = in_node("return [[0, 1], [1, 1], [0, 2], [0]].map((order) => js.isPermutation(order, 2));")

@@ -131,18 +131,18 @@ def painted(column, row, size, blur, side=32):
 @pytest.mark.parametrize(("size", "blur"), [(1, 0), (2, 0), (7, 0), (7, 1.5), (15, 5)])
 def test_a_dab_of_the_brush(size, blur):
     brush = f"{{size: {size}, blur: {blur}, erase: false}}"
-    dab = in_node(f"return [...js.dab(new Uint8Array(1024), 32, 10, 20, {brush})];")
+    dab, line, rubbed = in_node(
+        f"""const brush = {brush}, empty = () => new Uint8Array(1024);
+        return [js.dab(empty(), 32, 10, 20, brush), js.stroke(empty(), 32, [10, 20], [14, 18], brush),
+            js.dab(empty().fill(200), 32, 10, 20, {{...brush, erase: true}})].map((mask) => [...mask]);"""
+    )
     first = painted(10, 20, size, blur)
     assert (torch.tensor(dab).view(32, 32) - first).abs().max() <= 0
     if not blur:
         assert set(dab) == {0, 255}
-    line = in_node(f"return [...js.stroke(new Uint8Array(1024), 32, [10, 20], [14, 18], {brush})];")
     along = [(10, 20), (11, 20), (12, 19), (13, 19), (14, 18)]  # a pixel apart, halves upwards
     expected = torch.stack([painted(x, y, size, blur) for x, y in along]).amax(0)
     assert torch.equal(torch.tensor(line).view(32, 32).double(), expected)
-    rubbed = in_node(
-        f"return [...js.dab(new Uint8Array(1024).fill(200), 32, 10, 20, {{...{brush}, erase: true}})];"
-    )
     assert torch.equal(torch.tensor(rubbed).view(32, 32).double(), (255 - first).clamp(max=200))
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -101,11 +102,13 @@ test_errors_name_what_came = refusals(
 )
 
 
-@pytest.fixture(params=["live", "without anywidget"])
-def either(request, monkeypatch):
-    """Widgets with and without a kernel: the same values are right in both."""
-    if request.param == "without anywidget":
-        monkeypatch.setitem(sys.modules, "anywidget", None)
+@pytest.fixture(scope="module", params=["live", "without anywidget"])
+def either(request):
+    """Makes widgets with and without a kernel, each once: the same values are right in both."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "without anywidget":
+            patch.setitem(sys.modules, "anywidget", None)
+        yield cache(lambda make: make())
 
 
 def film():
@@ -144,7 +147,7 @@ def film():
     ],
 )
 def test_a_trait_out_of_range_is_refused_and_nothing_changes(either, make, name, value, words):
-    widget = make()
+    widget = either(make)
     before = getattr(widget, name)
     refused(lambda: setattr(widget, name, value), words, Exception)
     assert getattr(widget, name) == before
