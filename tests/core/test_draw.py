@@ -43,17 +43,6 @@ def test_boxes_lie_inside_and_have_the_area_they_may():
         assert bool((ml.box_area(boxes) <= ((sides * height + 0.5) * (sides * width + 0.5))).all())
 
 
-def test_boxes_cover_what_the_derivation_says():
-    """E[(r − r²/4)²] over Beta(1, 1): the uncut share of an axis averages r − r²/4."""
-    r = torch.linspace(0, 1, 100_001, dtype=torch.float64)
-    expected = torch.trapezoid(2 * r * (r - r**2 / 4) ** 2, r)
-    for height, width in [(32, 32), (96, 192)]:
-        g = seeded()
-        lam = ml.sample_lam(60_000, 1.0, generator=g)
-        share = ml.box_area(ml.sample_boxes(lam, height, width, generator=g)).double() / (height * width)
-        assert abs(share.mean() - expected) < 0.005
-
-
 def test_one_seed_one_draw_and_no_global_state():
     before = torch.random.get_rng_state()
     for draw in (

@@ -176,18 +176,8 @@ def test_pskd_knows_its_epoch_whatever_the_rounding():
 def fitted(learner_of, epochs, path=None, seed=0, **options):
     net, data = net_of(), Blobs(16)
     learner = learner_of(net)
-    ml.fit(
-        net,
-        data,
-        learner,
-        epochs=epochs,
-        batch_size=8,
-        accelerator="cpu",
-        progress=False,
-        seed=seed,
-        checkpoint=path,
-        **options,
-    )
+    options |= {"batch_size": 8, "accelerator": "cpu", "progress": False, "checkpoint": path}
+    ml.fit(net, data, learner, epochs=epochs, seed=seed, **options)
     return net, learner
 
 
@@ -236,19 +226,9 @@ def together(folder: Path, devices: int) -> None:
             net = net_of()
             learner = Telling(net, epochs=2)
             learner.folder = str(folder)
-        ml.fit(
-            net,
-            Blobs(15),
-            learner,
-            epochs=2,
-            batch_size=15,
-            optimizer=partial(torch.optim.SGD, lr=0.5),
-            schedule=None,
-            accelerator="cpu",
-            devices=devices,
-            strategy="ddp_fork" if devices > 1 else "auto",
-            progress=False,
-        )
+        given = {"optimizer": partial(torch.optim.SGD, lr=0.5), "schedule": None, "accelerator": "cpu"}
+        given |= {"devices": devices, "strategy": "ddp_fork" if devices > 1 else "auto", "progress": False}
+        ml.fit(net, Blobs(15), learner, epochs=2, batch_size=15, **given)
         if not batch_norm:
             torch.save(weights(net), folder / f"{devices}.pt")
 

@@ -418,16 +418,10 @@ def train(folder, devices):
     """Seven images a step, so that processes have shares of different sizes."""
     found = {}
     for kind, (count, rate) in TOGETHER.items():
-        net, learner, start, history = fitted(
-            kind,
-            "vit",
-            Blobs(count, channels=3),
-            batch_size=7,
-            optimizer=partial(torch.optim.SGD, lr=rate, weight_decay=0.1),
-            schedule=None,
-            devices=devices,
-            strategy="ddp_fork" if devices > 1 else "auto",
-        )
+        given = {"devices": devices, "strategy": "ddp_fork" if devices > 1 else "auto", "schedule": None}
+        given["optimizer"] = partial(torch.optim.SGD, lr=rate, weight_decay=0.1)
+        data = Blobs(count, channels=3)
+        net, learner, start, history = fitted(kind, "vit", data, batch_size=7, **given)
         head = torch.equal(net.head.weight, start["head.weight"])
         moved = max(float((p - start[n]).abs().max()) for n, p in net.named_parameters())
         terms = {name: value for name, value in history.last.items() if name != "seconds"}

@@ -50,19 +50,12 @@ def test_it_is_the_loop_over_patches(case):
     mixed = patchmix(images, patch=patch, parts=parts, order=order)
     expected, shares = by_a_loop(images, patch, parts, order)
     assert torch.equal(mixed.images, expected) and torch.equal(images, before)
+    published = five_steps(images, patch, parts, torch.as_tensor(order))  # its index formulas
+    assert torch.equal(published, expected)
     torch.testing.assert_close(mixed.plan.source_matrix(), shares, rtol=0, atol=1e-6)
     torch.testing.assert_close(mixed.plan.source_matrix().sum(1), torch.ones(batch))
     both = mixed.plan.source_matrix() @ mixed.plan.source_matrix().T
     assert bool((both >= 0).all()) and bool((both.diagonal() >= 1 / (parts + 1) ** 2).all())
-
-
-@settings(max_examples=40, deadline=None)
-@given(cases())
-def test_the_published_index_formulas_are_the_same_mixture(case):
-    batch, channels, down, across, patch, parts, order = case
-    images = torch.rand(batch, channels, down * patch, across * patch, generator=seeded(1))
-    ours = patchmix(images, patch=patch, parts=parts, order=order).images
-    assert torch.equal(ours, five_steps(images, patch, parts, torch.as_tensor(order)))
 
 
 def published_targets(batch, parts):

@@ -123,22 +123,11 @@ def fits(name: str, batches: int, there: bool) -> tuple[list[dict[str, float]], 
     if there:
         where = {"strategy": SingleDeviceStrategy(device=device, accelerator=Simulated())}
     with counted() as waits:
-        history = ml.fit(
-            net,
-            data,
-            CASES[name][1](net),
-            epochs=2,
-            batch_size=6,
-            augment=crop_and_flip,
-            ema=0.9,
-            clip=1.0,
-            validate=DataLoader(data, batch_size=5),
-            progress=False,
-            **where,
-        )
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs], len(
-        waits
-    )
+        where |= {"augment": crop_and_flip, "ema": 0.9, "clip": 1.0, "progress": False}
+        where |= {"epochs": 2, "batch_size": 6, "validate": DataLoader(data, batch_size=5)}
+        history = ml.fit(net, data, CASES[name][1](net), **where)
+    epochs = [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs]
+    return epochs, len(waits)
 
 
 def whole_runs(name: str) -> None:

@@ -119,19 +119,13 @@ class Watched(transformers.ViTForImageClassification):
 
 
 def settings(folder, **options):
-    return transformers.TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=5,  # the last batch has two images
-        per_device_eval_batch_size=6,
-        num_train_epochs=1,
-        remove_unused_columns=False,
-        use_cpu=True,
-        report_to=[],
-        save_strategy="no",
-        disable_tqdm=True,
-        logging_steps=1,
-        **options,
-    )
+    sizes = {
+        "per_device_train_batch_size": 5,
+        "per_device_eval_batch_size": 6,
+    }
+    quiet = {"report_to": [], "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1}
+    options |= {"num_train_epochs": 1, "remove_unused_columns": False, "use_cpu": True}
+    return transformers.TrainingArguments(output_dir=str(folder), **sizes, **quiet, **options)
 
 
 def test_a_trainer_of_hugging_face_trains_its_own_network_on_mixtures(tmp_path):

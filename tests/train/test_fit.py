@@ -84,8 +84,9 @@ def test_same_seed_same_weights_and_default_generator_untouched() -> None:
 
 
 def test_every_term_is_logged_and_any_can_be_ablated() -> None:
-    data, both, one = Blobs(32), small_net(), small_net()
-    history = quick(both, data, Two())
+    data, both, one, learner = Blobs(32), small_net(), small_net(), Two()
+    history = quick(both, data, learner)
+    assert learner.scale.item() != 1.0, "a learner's own parameters are trained"
     assert history.last["loss"] == pytest.approx(history.last["labels"] + history.last["size"], rel=1e-5)
     history = quick(one, data, Two(), ablate=("size",))
     assert history.last["loss"] == pytest.approx(history.last["labels"], rel=1e-6)
@@ -97,12 +98,6 @@ def test_every_term_is_logged_and_any_can_be_ablated() -> None:
         quick(small_net(), data, Two(), ablate=("sise",))
     with pytest.raises(ValueError, match="at least one loss term must be left"):
         quick(small_net(), data, Two(), ablate=("size", "labels"))
-
-
-def test_a_learners_own_parameters_are_trained() -> None:
-    learner = Two()
-    quick(small_net(), Blobs(32), learner)
-    assert learner.scale.item() != 1.0
 
 
 def test_clip_bounds_the_whole_gradient() -> None:

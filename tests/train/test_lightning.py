@@ -56,17 +56,7 @@ def test_lightning_trains_on_mixtures_and_validates_on_images(kind, tmp_path):
     model = Classifier(read)
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
     callback = ml.lightning.MixBatches(ml.RandomMix([ml.mixup, ml.cutmix], num_classes=4), **keys)
-    trainer = lightning.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        callbacks=[callback],
-        logger=logger,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=1,
-        log_every_n_steps=1,
-    )
+    trainer = quiet(max_epochs=2, callbacks=[callback], logger=logger, num_sanity_val_steps=1)
     trainer.fit(model, loader, loader)
     assert model.trained == [(type(make(0, 0)), torch.Size([8, 4]))] * 4
     assert model.validated == [torch.Size([8])] * 5  # one in the sanity check, two an epoch
@@ -103,15 +93,9 @@ def test_a_resumed_callback_draws_on():
 
 def quiet(**settings):
     """A trainer that writes nothing."""
-    return lightning.Trainer(
-        accelerator="cpu",
-        **{"logger": False, **settings},
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
+    usual = {"accelerator": "cpu", "logger": False, "num_sanity_val_steps": 0, "log_every_n_steps": 1}
+    off = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
+    return lightning.Trainer(**{**usual, **off, **settings})
 
 
 class Stream(IterableDataset):

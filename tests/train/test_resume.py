@@ -55,20 +55,10 @@ def _train(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = _net()
-    history = ml.fit(
-        net,
-        _source(kind),
-        learner,
-        epochs=3,
-        batch_size=8,
-        augment=ml.augment.crop_and_flip,
-        ema=0.9,
-        accelerator="cpu",
-        progress=False,
-        checkpoint=path,
-        checkpoint_every=None if path is None else every,
-        resume=path is not None,
-    )
+    given = {"augment": ml.augment.crop_and_flip, "ema": 0.9, "accelerator": "cpu", "progress": False}
+    if path is not None:
+        given |= {"checkpoint": path, "checkpoint_every": every, "resume": True}
+    history = ml.fit(net, _source(kind), learner, epochs=3, batch_size=8, **given)
     averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
     return torch.cat([weights(net), averaged, weights(learner)]), history
 
