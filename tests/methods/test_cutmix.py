@@ -12,14 +12,10 @@ from tests.seeds import seeded
 
 
 def pasted(images, plan):
-    """The definition, pixel by pixel."""
+    """The definition: image by image, the partner's pixels in its box."""
     out = images.clone()
-    for i, (source, (x0, y0, x1, y1)) in enumerate(
-        zip(plan.partner.tolist(), plan.boxes.tolist(), strict=True)
-    ):
-        for row in range(y0, y1):
-            for column in range(x0, x1):
-                out[i, ..., row, column] = images[source, ..., row, column]
+    for i, (x0, y0, x1, y1) in enumerate(plan.boxes.tolist()):
+        out[i, ..., y0:y1, x0:x1] = images[plan.partner[i], ..., y0:y1, x0:x1]
     return out
 
 

@@ -33,6 +33,7 @@ def fit(net, learner, images=6, **options):
         (Mixing(ml.mixup, loss=ml.soft_bce), "Mixing(mixup, loss=soft_bce)"),
         (Guided(ml.puzzlemix, smoothing=0.1), "Guided(puzzlemix, gradient_saliency, smoothing=0.1)"),
         (TransMixing(ml.cutmix, share=1.0, smoothing=0.1), "TransMixing(cutmix, share=1.0, smoothing=0.1)"),
+        (TransMixing(ml.cutmix), "TransMixing(cutmix)"),
         (MixingInside(ml.mixup, ["stem"], smoothing=0.1), "MixingInside(stem: mixup, smoothing=0.1)"),
     ],
     ids=repr,

@@ -15,7 +15,7 @@ from mixlearn.page.studio_net import PAIRS, folded, judged, normalised, read
 from tests.data.test_shipped import script
 from tests.page.node import in_node
 from tests.page.test_studio import busy
-from tests.refused import refused
+from tests.refused import refusals, refused
 
 packing = script("packing")
 MODULES = ("mix_block", "net", "paint")
@@ -174,12 +174,8 @@ def test_in_a_kernel(designers):
     assert '"epoch": 1,' in widget.html()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
-        ({"epoch": 99}, "epoch must be one of 0, 1, .*, got 99"),
-    ],
+test_errors_name_what_came = refusals(
+    ({"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
+    ({"epoch": 99}, "epoch must be one of 0, 1, .*, got 99"),
+    by=lambda arguments: ml.widgets.mask_film(**arguments),
 )
-def test_errors_name_what_came(arguments, words, designers):
-    refused(lambda: ml.widgets.mask_film(**arguments), words)

@@ -26,7 +26,7 @@ from mixlearn.page.studio_net import (
 )
 from tests.data.test_shipped import script
 from tests.page import node
-from tests.refused import refused
+from tests.refused import refusals
 
 in_node = partial(node.in_node, ("net", "paint"))
 
@@ -240,26 +240,21 @@ def three(images, labels=None, **options):
     return ml.Mixed(plan.mix(images), None, plan)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"target": 1.5}, r"target must lie in \[0, 1\], got 1.5"),
-        ({"pair": "cat + unicorn"}, r"pair must be one of .* \+ .*, got 'cat \+ unicorn'"),
-        ({"pairs": []}, "at least one pair of places, got none"),
-        ({"pairs": [(0, 99_999)]}, r"two places from 0 to 1099, got \(0, 99999\)"),
-        ({"pairs": [(0, 1, 2)]}, r"two places from 0 to 1099, got \(0, 1, 2\)"),
-        ({"pairs": [(0, 1)]}, r"of two classes, got two of 'ground vehicle' at \(0, 1\)"),
-        ({"pairs": [PAIRS[0]] * 2}, r"pairs must have different names, got .* \+ "),
-        ({"methods": {}}, "methods must hold at least one mixing function, got none"),
-        ({"methods": {"flip": moved}}, "'flip' must give the image and its partner under one mask"),
-        ({"methods": {"three": three}}, "'three' must mix two parts, got 3"),
-        ({"mask": torch.zeros(8, 8)}, r"mask must be \(32, 32\) in \[0, 1\], got \(8, 8\)"),
-        ({"mask": torch.full((32, 32), 2.0)}, "with values from 2 to 2"),
-    ],
+test_errors_name_what_came = refusals(
+    ({"target": 1.5}, r"target must lie in \[0, 1\], got 1.5"),
+    ({"pair": "cat + unicorn"}, r"pair must be one of .* \+ .*, got 'cat \+ unicorn'"),
+    ({"pairs": []}, "at least one pair of places, got none"),
+    ({"pairs": [(0, 99_999)]}, r"two places from 0 to 1099, got \(0, 99999\)"),
+    ({"pairs": [(0, 1, 2)]}, r"two places from 0 to 1099, got \(0, 1, 2\)"),
+    ({"pairs": [(0, 1)]}, r"of two classes, got two of 'ground vehicle' at \(0, 1\)"),
+    ({"pairs": [PAIRS[0]] * 2}, r"pairs must have different names, got .* \+ "),
+    ({"methods": {}}, "methods must hold at least one mixing function, got none"),
+    ({"methods": {"flip": moved}}, "'flip' must give the image and its partner under one mask"),
+    ({"methods": {"three": three}}, "'three' must mix two parts, got 3"),
+    ({"mask": torch.zeros(8, 8)}, r"mask must be \(32, 32\) in \[0, 1\], got \(8, 8\)"),
+    ({"mask": torch.full((32, 32), 2.0)}, "with values from 2 to 2"),
+    by=lambda given: ml.widgets.mask_studio(**{"methods": {"box": ml.cutmix}, "pairs": PAIRS[:1]} | given),
 )
-def test_errors_name_what_came(arguments, words, designers):
-    defaults = {"methods": {"box": ml.cutmix}, "pairs": PAIRS[:1]}
-    refused(lambda: ml.widgets.mask_studio(**(defaults | arguments)), words)
 
 
 def test_images_of_another_size_are_refused(designers):

@@ -13,7 +13,7 @@ import mixlearn as ml
 from mixlearn.methods.learners import Learner, Mixing, Plain
 from mixlearn.train.logs import image_grid
 from mixlearn.train.schedules import cosine
-from tests.refused import refused
+from tests.refused import refusals
 from tests.sets import Blobs, weights
 from tests.train.quick_fit import quick, small_net
 
@@ -258,30 +258,27 @@ class Whole(Learner):
         return loss.sum() if self.way == 1 else {"labels": loss}
 
 
-@pytest.mark.parametrize(
-    ("options", "kind", "words"),
-    [
-        ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
-        ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
-        ({"ema": 1.0}, ValueError, r"ema must be a decay in \[0, 1\), got 1.0"),
-        ({"checkpoint_every": 2.5}, ValueError, "checkpoint_every must be a positive integer, got 2.5"),
-        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be a positive integer, got 0"),
-        ({"seed": 0.5}, ValueError, "seed must be an integer, got 0.5"),
-        ({"clip": 0}, ValueError, "clip must be a positive norm, got 0"),
-        ({"resume": True}, ValueError, "need checkpoint="),
-        ({"ablate": "size"}, TypeError, "got the string 'size'"),
-        ({"accumulate": 0}, ValueError, "accumulate must be a positive integer, got 0"),
-        ({"data": [1, 2]}, TypeError, r"must give \(images, labels\), got Tensor"),
-        ({"data": 3}, TypeError, "data must be an ImageSet, a Dataset or a DataLoader, got int"),
-        (
-            {"learner": lambda m, x, y, *, generator: m(x).sum()},
-            TypeError,
-            "must return a dict of scalar tensors, one a loss term, got Tensor",
-        ),
-        ({"learner": Whole()}, TypeError, "must return a dict of scalar tensors, .* got Tensor"),
-        ({"learner": Whole(2)}, TypeError, r"must be scalar tensors, got shape \(16,\) for 'labels'"),
-    ],
+test_bad_arguments_say_what_came = refusals(
+    ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+    ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
+    ({"ema": 1.0}, ValueError, r"ema must be a decay in \[0, 1\), got 1.0"),
+    ({"checkpoint_every": 2.5}, ValueError, "checkpoint_every must be a positive integer, got 2.5"),
+    ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be a positive integer, got 0"),
+    ({"seed": 0.5}, ValueError, "seed must be an integer, got 0.5"),
+    ({"clip": 0}, ValueError, "clip must be a positive norm, got 0"),
+    ({"resume": True}, ValueError, "need checkpoint="),
+    ({"ablate": "size"}, TypeError, "got the string 'size'"),
+    ({"accumulate": 0}, ValueError, "accumulate must be a positive integer, got 0"),
+    ({"data": [1, 2]}, TypeError, r"must give \(images, labels\), got Tensor"),
+    ({"data": 3}, TypeError, "data must be an ImageSet, a Dataset or a DataLoader, got int"),
+    (
+        {"learner": lambda m, x, y, *, generator: m(x).sum()},
+        TypeError,
+        "must return a dict of scalar tensors, one a loss term, got Tensor",
+    ),
+    ({"learner": Whole()}, TypeError, "must return a dict of scalar tensors, .* got Tensor"),
+    ({"learner": Whole(2)}, TypeError, r"must be scalar tensors, got shape \(16,\) for 'labels'"),
+    by=lambda given: quick(
+        **{"model": small_net(), "data": Blobs(16), "learner": Plain(), "epochs": 1} | given
+    ),
 )
-def test_bad_arguments_say_what_came(options: dict, kind: type[Exception], words: str) -> None:
-    given = {"data": Blobs(16), "learner": Plain(), "epochs": 1, **options}
-    refused(lambda: quick(small_net(), given.pop("data"), given.pop("learner"), **given), words, kind)
