@@ -61,7 +61,7 @@ unit: $(READY)
 
 browser-tests: book
 	@$(BIN)/python tests/browser/chromium.py --install
-	$(BIN)/pytest -q -n 2 --dist worksteal tests/browser
+	$(BIN)/pytest -q -n 2 --dist loadgroup tests/browser
 
 test: lint unit book browser-tests
 	@echo "everything passed"

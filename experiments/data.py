@@ -158,10 +158,9 @@ def on_black(data: Data[ImageSet]) -> Data[ImageSet]:
     train = cut(data.train)
     few = train.images[:10_000].float() / 255
     mean, std = (tuple(map(float, measure(few, (0, 2, 3)))) for measure in (torch.mean, torch.std))
-    scaled = {"mean": mean, "std": std}
-    tests = {name: replace(cut(part), **scaled) for name, part in data.tests.items()}
-    changed = {"name": "garments", "train": replace(train, **scaled), "tests": tests} | scaled
-    return replace(data, **changed)
+    train = replace(train, mean=mean, std=std)
+    tests = {name: replace(cut(part), mean=mean, std=std) for name, part in data.tests.items()}
+    return replace(data, name="garments", train=train, tests=tests, mean=mean, std=std)
 
 
 def with_objects(data: Data[ImageSet]) -> Data[ImageSet]:

@@ -105,7 +105,7 @@ def teach(
         mask_weight: weight of the mask loss, in all steps.
         watch: called with the number of steps done, before the first step and after each.
     """
-    generator, classes = torch.Generator().manual_seed(seed), net.head.out_features  # type: ignore[union-attr]
+    generator, classes = torch.Generator().manual_seed(seed), int(net.head.out_features)  # type: ignore
     made = optimizer(block.parameters())
     for step in range(steps):
         if watch is not None:

@@ -31,19 +31,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "simulated"
-READS = {
-    "aten::_linalg_check_errors",
-    "aten::_local_scalar_dense",
-    "aten::_unique2",
-    "aten::bincount",
-    "aten::equal",
-    "aten::masked_select",
-    "aten::nonzero",
-    "aten::repeat_interleave",
-    "aten::unique_consecutive",
-    "aten::unique_dim",
-    "aten::unique_dim_consecutive",
-}
+_READING = "_linalg_check_errors _local_scalar_dense _unique2 bincount equal masked_select nonzero"
+_READING += " repeat_interleave unique_consecutive unique_dim unique_dim_consecutive"
+READS = {f"aten::{name}" for name in _READING.split()}
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 COPIES = {"aten::_to_copy", "aten::copy_"}
 

@@ -1,8 +1,6 @@
 """Run a function in a fresh process, for tests that kill it or let it fork. The fork server imports
 everything once and does no more, so that no thread or lock of the test runner comes along."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings of every test: one thread, and the same draws on each run of CI."""
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

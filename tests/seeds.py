@@ -1,7 +1,5 @@
 """Draws that repeat themselves."""
 
-from __future__ import annotations
-
 import torch
 
 

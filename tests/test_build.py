@@ -1,7 +1,5 @@
 """The build of the book, tried on a small one: what it executes again, and what makes it fail."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

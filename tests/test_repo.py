@@ -1,7 +1,5 @@
 """The repository as a whole: what is pinned, shipped, documented, cited, and where its address is set."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import importlib.metadata
@@ -396,7 +394,10 @@ print(len(emoji.train), len(emoji.test), len(ml.data.photos().names), len(ml.run
 def test_importing_is_quick_in_what_it_loads() -> None:
     """Rooms load when first used: `import mixlearn` adds nothing heavy to torch."""
     code = "import torch, sys; had = set(sys.modules); import mixlearn; print(*set(sys.modules) - had)"
-    added = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code += "; mixlearn.figures; print('matplotlib' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    added, matplotlib = said.splitlines()
+    assert matplotlib == "False", "it waits for the first figure"
     tops = {name.partition(".")[0] for name in added.split()} - sys.stdlib_module_names
     assert tops <= {"mixlearn"}
     late = ("mixlearn.train", "mixlearn.page", "mixlearn.measure", "mixlearn.data")

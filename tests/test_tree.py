@@ -1,7 +1,5 @@
 """The shape of the code: arrows go one way, functions and lines are short, a method can be lifted out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -3,8 +3,6 @@
 `python -m tests.tree` prints them; `test_tree.py` holds them to their bounds.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterable

@@ -65,9 +65,13 @@ PIPED: dict[str, Any] = {
     "cutmix": partial(cutmix, alpha=1.0),
     "true-masks": oracle,
 }
-pilot_masks = {
+pilot_masks: dict[str, Any] = {
     f"pilot-masks-n{images}-e{epochs}-{way}": partial(
-        offcentre, partial(Piped, mix=mix, momentum=quick), name="objects", images=images, epochs=epochs
+        offcentre,
+        mix=partial(Piped, mix=mix, momentum=quick),  # type: ignore[arg-type]
+        name="objects",
+        images=images,
+        epochs=epochs,
     )
     for images, epochs in ((500, 150), (2000, 40))
     for way, mix in PIPED.items()

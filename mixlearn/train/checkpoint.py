@@ -111,7 +111,7 @@ def settings_of(run: Any) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that goes on from it."""
     job, options = run.job, {name: value for name, value in run.optimizer.defaults.items() if value}
     parts = {name: getattr(job, name) for name in ("learner", "schedule", "augment")}
-    parts["optimizer"] = partial(type(run.optimizer), **options)
+    parts["optimizer"] = partial(run.optimizer.__class__, **options)
     varying = r" at 0x\w+|\bprogress=[\d.e-]+"  # from one process, or step, to the next
     settings = {name: getattr(job, name) for name in ("epochs", "seed", "ema", "accumulate")}
     settings |= {"batch_size": run.feed.batch_size, "images": run.feed.size, "processes": run.world}

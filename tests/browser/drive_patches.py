@@ -36,12 +36,14 @@ def check_table(root: Any, name: str, expected: torch.Tensor, right: torch.Tenso
             assert cell["wrong"] == str(abs(float(expected[i, j] - right[i, j])) > 1e-6).lower()
 
 
-def tile(root: Any, i: int, size: int) -> torch.Tensor:
-    """(size, size, 3): what stands in a tile where the patches lie side by side."""
+def tiles(root: Any, count: int, size: int) -> list[torch.Tensor]:
+    """(size, size, 3) each: what stands in the tiles where their patches lie side by side."""
     stage = root.locator("[data-name=stage]")
-    layout = json.loads(stage.get_attribute("data-layout"))
-    (x, y), k = layout["tiles"][i], layout["k"]
-    return read_canvas(stage)[y : y + size * k, x : x + size * k, :3][k // 2 :: k, k // 2 :: k].int()
+    layout, shown = json.loads(stage.get_attribute("data-layout")), read_canvas(stage)
+    k, side = layout["k"], size * layout["k"]
+    places = [slice(at, at + side) for xy in layout["tiles"][:count] for at in xy]
+    each = [shown[y, x, :3] for x, y in zip(places[::2], places[1::2], strict=True)]
+    return [one[k // 2 :: k, k // 2 :: k].int() for one in each]
 
 
 def check_patches(root: Any, **names: Any) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def check_pictures(root: Any, **names: Any) -> dict[str, Any]:
         marks.click()
     step = float(stage.get_attribute("data-at"))
     assert step in (0, LAST)
-    for i, image in enumerate(found["images"] if step == 0 else found["mixed"].images):
-        expected = (image * 255).round().permute(1, 2, 0)
-        assert (tile(root, i, image.shape[-1]) - expected).abs().max() <= 1, i
+    images = found["images"] if step == 0 else found["mixed"].images
+    for one, image in zip(tiles(root, len(images), images.shape[-1]), images, strict=True):
+        assert (one - (image * 255).round().permute(1, 2, 0)).abs().max() <= 1
     marks.click()
     return found
 

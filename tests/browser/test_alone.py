@@ -19,6 +19,7 @@ from tests.browser.drive_film import drive_mask_film, facts
 from tests.browser.drive_ledger import drive_loss_ledger
 from tests.browser.drive_patches import LAST, check_pictures, drive_patch_groups
 from tests.browser.drive_studio import designers, drive_mask_studio
+from tests.browser.test_fonts import drawn
 
 GROUPS = partial(ml.widgets.patch_groups, 2, 1, released=True)
 PRESSED = (
@@ -48,86 +49,65 @@ CONTRAST = """root => {
 }"""
 
 
-@pytest.mark.parametrize(("narrow", "theme"), [(True, "light"), (False, "dark")])  # the book has the others
 @pytest.mark.parametrize(
-    ("make", "drive", "width"),
+    ("make", "drive"),
     [
-        (ml.widgets.lambda_mixer, drive_lambda_mixer, 390),
-        (ml.widgets.beta_explorer, drive_beta_explorer, 390),
-        (ml.widgets.box_lab, drive_box_lab, 375),
-        (ml.widgets.mask_studio, drive_mask_studio, 390),
-        (ml.widgets.mask_film, drive_mask_film, 390),
-        (ml.widgets.loss_ledger, drive_loss_ledger, 390),
-        (ml.widgets.patch_groups, drive_patch_groups, 390),
+        (ml.widgets.lambda_mixer, drive_lambda_mixer),
+        (ml.widgets.beta_explorer, drive_beta_explorer),
+        (ml.widgets.box_lab, drive_box_lab),
+        (ml.widgets.mask_studio, drive_mask_studio),
+        (ml.widgets.mask_film, drive_mask_film),
+        (ml.widgets.loss_ledger, drive_loss_ledger),
+        (ml.widgets.patch_groups, drive_patch_groups),
     ],
 )
 def test_it_answers(
-    tmp_path: Path,
-    open_page: OpenPage,
-    make: Callable[[], Any],
-    drive: Callable[[Any], None],
-    width: int,
-    narrow: bool,
-    theme: str,
+    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], drive: Callable[[Any], None]
 ) -> None:
-    width = width if narrow else 1280
-    with open_page(bare(tmp_path, make(), theme=theme), width=width, theme=theme) as page:
+    """On a wide page, in a dark theme; on a telephone, in a light one, in test_book.py."""
+    with open_page(bare(tmp_path, make(), theme="dark"), theme="dark") as page:
         drive(page)
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".mlw[data-mode=dark]").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         assert page.troubles == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("make", "stops"),
+    ("make", "stops", "least"),
     [
-        (ml.widgets.lambda_mixer, {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"}),
-        (ml.widgets.box_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
-        (ml.widgets.mask_studio, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
-        (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}),
-        (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}),
-        (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}),
+        (ml.widgets.lambda_mixer, {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"}, 8),
+        (ml.widgets.beta_explorer, {"BUTTON", "INPUT", "SUMMARY"}, 8),
+        (ml.widgets.box_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 8),
+        (ml.widgets.mask_studio, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18),
+        (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18),
+        (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}, 20),
+        (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}, 18),
     ],
 )
-def test_words_have_contrast_and_focus_is_seen(
-    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], stops: set[str], theme: str
+def test_words_have_contrast_focus_is_seen_and_fingers_have_room(
+    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], stops: set[str], least: int
 ) -> None:
     """Text against what is painted behind it: at least 4.5 to 1; tinted cells at their strongest."""
-    with open_page(bare(tmp_path, make(), theme=theme), theme="light") as page:
+    with open_page(bare(tmp_path, make(), theme="light"), theme="dark") as page:
         page.wait_for_selector("[data-ready]")
-        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
-        found = page.locator(".mlw").evaluate(CONTRAST)
-        assert len(found) > 20 and min(found)[0] >= 4.5, min(found)
         page.emulate_media(reduced_motion="reduce")
-        assert stops <= focus_stops(page)
+        for theme in ("light", "dark"):  # the page's, whatever the system's
+            page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+            page.wait_for_selector(f".mlw[data-mode={theme}]")
+            found = page.locator(".mlw").evaluate(CONTRAST)
+            assert len(found) > 20 and min(found)[0] >= 4.5, (theme, min(found))
+            stops = stops - focus_stops(page)
+        assert not stops, "the Tab key does not stop there"
         assert page.locator(".mlw *").evaluate_all(
             "nodes => nodes.every(n => getComputedStyle(n).transitionDuration === '0s')"
         )
-        page.evaluate("document.documentElement.dataset.theme = 'dark'")
-        page.wait_for_selector(".mlw[data-mode=dark]")
-
-
-@pytest.mark.parametrize(
-    ("make", "least"),
-    [
-        (ml.widgets.lambda_mixer, 8),
-        (ml.widgets.beta_explorer, 8),
-        (ml.widgets.box_lab, 8),
-        (ml.widgets.mask_studio, 18),
-        (ml.widgets.mask_film, 18),
-        (ml.widgets.loss_ledger, 20),
-        (ml.widgets.patch_groups, 20),
-    ],
-)
-def test_what_a_finger_presses_is_large_and_labelled(
-    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], least: int
-) -> None:
-    with open_page(bare(tmp_path, make()), width=390) as page:
-        page.wait_for_selector("[data-ready]")
+        page.set_viewport_size({"width": 375, "height": 800})
+        drawn(page)
         controls = page.locator(PRESSED).evaluate_all(SIZES)
         assert len(controls) >= least and min(side for side, _ in controls) >= 43.5
         assert all(words for _, words in controls)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        assert page.troubles == []
 
 
 @pytest.mark.parametrize("kind", ["lambda_mixer", "box_lab", "mask_studio", "mask_film", "patch_groups"])

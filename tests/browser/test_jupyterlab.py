@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser import lab
 
+pytestmark = pytest.mark.xdist_group("lab")  # one server, for one process
+
 CALLS = {
     "lambda_mixer": "0.4",
     "beta_explorer": "1.0",

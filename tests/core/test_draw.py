@@ -7,6 +7,7 @@ import torch
 from scipy import stats
 
 import mixlearn as ml
+from tests.refused import refusals
 from tests.seeds import seeded
 
 
@@ -42,17 +43,6 @@ def test_boxes_lie_inside_and_have_the_area_they_may():
         assert bool((ml.box_area(boxes) <= ((sides * height + 0.5) * (sides * width + 0.5))).all())
 
 
-def test_boxes_cover_what_the_derivation_says():
-    """E[(r − r²/4)²] over Beta(1, 1): the uncut share of an axis averages r − r²/4."""
-    r = torch.linspace(0, 1, 100_001, dtype=torch.float64)
-    expected = torch.trapezoid(2 * r * (r - r**2 / 4) ** 2, r)
-    for height, width in [(32, 32), (96, 192)]:
-        g = seeded()
-        lam = ml.sample_lam(60_000, 1.0, generator=g)
-        share = ml.box_area(ml.sample_boxes(lam, height, width, generator=g)).double() / (height * width)
-        assert abs(share.mean() - expected) < 0.005
-
-
 def test_one_seed_one_draw_and_no_global_state():
     before = torch.random.get_rng_state()
     for draw in (
@@ -70,22 +60,13 @@ class Elsewhere:
     device = torch.device("cuda")
 
 
-@pytest.mark.parametrize(
-    ("draw", "error", "words"),
-    [
-        *(
-            (lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite")
-            for a in (0, math.nan, math.inf)
-        ),
-        (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
-        (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
-        (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
-        (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
-        (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
-        (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "height must be at least 1, got 0"),
-        (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
-    ],
+test_draws_name_what_is_wrong = refusals(
+    *((lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite") for a in (0, math.nan, math.inf)),
+    (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
+    (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
+    (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
+    (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
+    (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),
+    (lambda: ml.sample_boxes(0.5, 0, 4), ValueError, "height must be at least 1, got 0"),
+    (lambda: ml.sample_squares(1, -1, 4, 4), ValueError, "size must be at least 0, got -1"),
 )
-def test_draws_name_what_is_wrong(draw, error, words):
-    with pytest.raises(error, match=words):
-        draw()

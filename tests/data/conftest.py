@@ -1,7 +1,5 @@
 """What several tests of this room share: a host to download from."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -1,7 +1,5 @@
 """A host of a test's own: what it hands out, and the sums of that; where the shipped data are."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path

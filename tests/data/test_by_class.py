@@ -1,7 +1,5 @@
 """CIFAR as images by class, in a folder or a zip: decoded once, checked, and told apart from the archive."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Downloads go on where they stopped, and only whole files are used. The host is a server of this test."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import mixlearn as ml
 from mixlearn.data import fashion as data_fashion
 from mixlearn.data.files import DamagedFile, fetch
 from tests.data.host import DATA, Host, md5
+from tests.refused import refused
 
 CONTENT = bytes(range(256)) * 40
 
@@ -59,8 +58,7 @@ def test_another_file_of_that_name_is_refused_and_removed(host: Host, tmp_path: 
 
 
 def test_a_file_that_is_not_there_is_said_so(host: Host, tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError, match="404"):
-        fetch(f"{host.url}/f", tmp_path / "f", md5(CONTENT))
+    refused(lambda: fetch(f"{host.url}/f", tmp_path / "f", md5(CONTENT)), "404", ConnectionError)
     assert len(host.asked) == 1  # asking again would not help
 
 
@@ -84,8 +82,7 @@ def test_fashion_mnist_is_downloaded_and_checked_by_the_same_sums(alone: Path, h
     assert len(host.asked) == asked
     file = alone / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DamagedFile, match="t10k-labels-idx1-ubyte.gz is damaged"):
-        ml.data.load("fashion")
+    refused(lambda: ml.data.load("fashion"), "t10k-labels-idx1-ubyte.gz is damaged", DamagedFile)
 
 
 def test_fashion_mnist_that_cannot_be_downloaded_leaves_instructions(alone: Path, host: Host) -> None:

@@ -1,7 +1,5 @@
 """The emoji scenes are whole, balanced and honest in their splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

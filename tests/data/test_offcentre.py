@@ -1,7 +1,5 @@
 """Off-centre Fashion: made the same everywhere, from garments and photographs that keep to their part."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scenes of several emoji: their boxes, masks and labels are those of what they show."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +7,7 @@ from torch.nn import functional as F
 import mixlearn as ml
 from mixlearn.data.scenes import SEEN, SIDES, Scenes, _composed, _taken_apart, emoji_scenes
 from mixlearn.data.sets import ImageSet
+from tests.refused import refusals
 from tests.seeds import seeded
 
 
@@ -127,15 +126,10 @@ def test_a_batch_is_normalised_and_named(scenes: Scenes) -> None:
     assert torch.equal(last, scenes.labels[39])
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"part": "test"}, "part must be one of train, concepts, designers, got 'test'"),
-        ({"count": 0}, "count must be at least 1, got 0"),
-        ({"size": 31}, "size must be at least 32, got 31"),
-        ({"objects": (0, 2)}, r"objects must be a range \(least, most\) from at least 1, got \(0, 2\)"),
-    ],
-)
-def test_what_makes_no_scene_is_refused(given: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        emoji_scenes(**given)  # type: ignore[arg-type]
+test_what_makes_no_scene_is_refused = refusals(
+    ({"part": "test"}, "part must be one of train, concepts, designers, got 'test'"),
+    ({"count": 0}, "count must be at least 1, got 0"),
+    ({"size": 31}, "size must be at least 32, got 31"),
+    ({"objects": (0, 2)}, r"objects must be a range \(least, most\) from at least 1, got \(0, 2\)"),
+    by=lambda given: emoji_scenes(**given),
+)  # type: ignore[arg-type]

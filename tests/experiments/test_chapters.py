@@ -1,7 +1,5 @@
 """Every setting of every experiment is that of its record, and no two of one experiment are the same."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

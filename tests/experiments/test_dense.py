@@ -1,7 +1,5 @@
 """Detectors and segmenters around trained networks learn, leave the networks alone, are measured rightly."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 import mixlearn as ml
 from experiments import dense
 from mixlearn.data.scenes import Scenes
+from tests.refused import refused
 from tests.seeds import seeded
 from tests.sets import weights
 
@@ -79,10 +78,8 @@ def test_the_network_is_left_as_it_was_and_its_copy_is_trained_or_not(
 
 def test_the_stage_that_was_named_is_seen() -> None:
     assert list(dense.Pyramid(net(), "stage2", 8)(torch.zeros(1, 3, 32, 32))["0"].shape) == [1, 8, 16, 16]
-    with pytest.raises(ValueError, match="it has no 'stage9'"):
-        dense.detector(net(), 2, 32, stage="stage9")
-    with pytest.raises(ValueError, match="channels must be a multiple of 32, got 48"):
-        dense.detector(net(), 2, 32, channels=48)
+    refused(lambda: dense.detector(net(), 2, 32, stage="stage9"), "it has no 'stage9'")
+    refused(lambda: dense.detector(net(), 2, 32, channels=48), "channels must be a multiple of 32, got 48")
 
 
 class Oracle(nn.Module):
@@ -176,8 +173,7 @@ def test_activation_maps_find_single_objects_and_the_middle_those_in_the_middle(
 
 def test_what_cannot_be_compared_or_trained_is_refused() -> None:
     one, two = squares(2, 1), squares(2, 2)
-    with pytest.raises(ValueError, match="scenes must have one object each, got 2 to 2"):
-        dense.localize_scenes(net(2), two)
+    refused(lambda: dense.localize_scenes(net(2), two), "scenes must have one object each, got 2 to 2")
     with pytest.raises(ValueError, match="train and test must have the same classes"):
         dense.detect(net(), train=one, test=replace(two, classes=("red", "blue")))
     with pytest.raises(ValueError, match="epochs must be a positive integer, got 0"):

@@ -1,7 +1,5 @@
 """What is measured besides accuracy: the same as the measures say one by one, and by fixed seeds."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any
@@ -39,17 +37,6 @@ def few(monkeypatch: pytest.MonkeyPatch, shipped: Data) -> Data:
 
 def network(seed: int = 0, channels: int = 1):
     return ml.nets.resnet(8, 10, width=4, channels=channels, generator=seeded(seed))
-
-
-# -------------------------------------------------------------------------------------------- chapter 3
-def test_boxes_has_every_measure() -> None:
-    result = examine(network(), data="fashion", images=10)
-    foreign = [part for part in result if part.startswith("foreign ")]
-    assert foreign == [f"foreign {n}" for n in ("emoji", "photographs", "uniform noise", "normal noise")]
-    assert all(0 <= value <= 1 for part in foreign for value in result[part].values())
-    assert set(result["corrupted"]) == {"accuracy"} | {c.__name__ for c in measure.COMMON}
-    hidden = {f"{where} {share:g}" for where in ("middle", "border") for share in (0.25, 0.5, 0.75)}
-    assert set(result["hidden"]) == hidden and set(result["between"]) == {"blend", "box"}
 
 
 # -------------------------------------------------------------------------------------------- chapter 5

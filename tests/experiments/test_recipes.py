@@ -1,7 +1,5 @@
 """The recipes of this book: the shipped sets with their real files, views and judges, and the same seed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +14,7 @@ from experiments.recipes import with_views
 from experiments.rivals import MixCo, SimSiam
 from mixlearn.methods.learners import MoCo, PatchMix, SimCLR
 from mixlearn.nets.resnet import resnet
+from tests.refused import refusals
 from tests.sets import Blobs, weights
 
 COLOUR = Blobs(12, channels=3, size=32)
@@ -103,16 +102,11 @@ def test_features_are_judged_on_the_data_that_were_given() -> None:
     assert outcome.final == examine_features(outcome.model, data=mine, images=None)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"name": "cifar10"}, "name must be 'fashion' or 'emoji', got 'cifar10'"),
-        ({"network": "vgg"}, "network must be 'resnet8' or 'vit', got 'vgg'"),
-        ({"network": "vit"}, "width is that of a ResNet; the transformer has one size, got 4"),
-        ({"mix": "noting"}, "mix must be a learner without labels, .* got 'noting'"),
-        ({"mix": partial(ml.mixup, alpha=1.0)}, r"mix must be a learner .* got mixup\(alpha=1.0\)"),
-    ],
+test_mistakes_are_named = refusals(
+    ({"name": "cifar10"}, "name must be 'fashion' or 'emoji', got 'cifar10'"),
+    ({"network": "vgg"}, "network must be 'resnet8' or 'vit', got 'vgg'"),
+    ({"network": "vit"}, "width is that of a ResNet; the transformer has one size, got 4"),
+    ({"mix": "noting"}, "mix must be a learner without labels, .* got 'noting'"),
+    ({"mix": partial(ml.mixup, alpha=1.0)}, r"mix must be a learner .* got mixup\(alpha=1.0\)"),
+    by=lambda options: pretrained(**options),
 )
-def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        pretrained(**options)

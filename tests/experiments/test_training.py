@@ -1,7 +1,5 @@
 """What all experiments share: a Mix Block with its own rate, refusals, the sides of views, fine-tuning."""
 
-from __future__ import annotations
-
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +22,7 @@ from experiments.training import (
 )
 from mixlearn.methods.learners import AutoMix, PatchMix
 from mixlearn.train.schedules import WithDecay, cosine
+from tests.refused import refused
 from tests.seeds import seeded
 from tests.sets import Blobs
 
@@ -92,8 +91,7 @@ def test_what_would_be_ignored_without_labels_is_refused(options: dict[str, Any]
     data = Blobs(12, channels=3, size=32)
     data.mean, data.std = (0.5,) * 3, (0.2,) * 3
     given = {"mix": PatchMix, "images": 12, "width": 4, "batch_size": 6, "data": data, "examine": None}
-    with pytest.raises(ValueError, match=words):
-        recipes.pretrain(**given | options)
+    refused(lambda: recipes.pretrain(**given | options), words)
 
 
 def test_the_side_of_pictures_in_files_is_that_of_their_view(tmp_path: Any) -> None:
@@ -139,7 +137,5 @@ def test_fine_tuning_leaves_the_network_that_is_given() -> None:
 
 def test_bad_rates_of_fine_tuning_are_named() -> None:
     data = SimpleNamespace(classes=("a", "b"))
-    with pytest.raises(ValueError, match="lr must be positive and finite, got 0"):
-        fine_tune(ten(), data, lr=0)
-    with pytest.raises(ValueError, match=r"decay must lie in \(0, 1\], got 2"):
-        fine_tune(ten(), data, decay=2)
+    refused(lambda: fine_tune(ten(), data, lr=0), "lr must be positive and finite, got 0")
+    refused(lambda: fine_tune(ten(), data, decay=2), r"decay must lie in \(0, 1\], got 2")

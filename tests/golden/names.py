@@ -3,8 +3,6 @@
 `python -m tests.golden.names` adds what is new to `names.json`, beside this file; it takes nothing away.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@
 right only after a change that is meant to change numbers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import replace

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 import mixlearn as ml
+from tests.refused import refusals, refused
 from tests.seeds import seeded
 
 measure = ml.measure
@@ -44,18 +45,13 @@ def test_the_sign_does_not_depend_on_the_data():
     assert torch.allclose(found.coordinates, shuffled.coordinates.flip(0), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("values", "dims", "words"),
-    [
-        (torch.zeros(1, 3), 1, r"got \(1, 3\)"),
-        (torch.zeros(4, 3), 4, r"1…3 for features \(4, 3\), got 4"),
-        (torch.full((4, 3), torch.inf), 2, "finite, got"),
-        (torch.full((4, 3), 0.1), 2, "must differ, got 4 equal rows"),
-    ],
+test_bad_features_of_a_plane_are_named = refusals(
+    (torch.zeros(1, 3), 1, r"got \(1, 3\)"),
+    (torch.zeros(4, 3), 4, r"1…3 for features \(4, 3\), got 4"),
+    (torch.full((4, 3), torch.inf), 2, "finite, got"),
+    (torch.full((4, 3), 0.1), 2, "must differ, got 4 equal rows"),
+    by=lambda values, dims: measure.principal_plane(values, dims),
 )
-def test_bad_features_of_a_plane_are_named(values, dims, words):
-    with pytest.raises(ValueError, match=words):
-        measure.principal_plane(values, dims)
 
 
 def test_features_of_every_stage():
@@ -91,8 +87,7 @@ def test_a_stage_that_is_not_there():
     batch = [(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))]
     with pytest.raises(ValueError, match="stage1, .*pool, it has no 'stage7'"):
         measure.features_of(ml.nets.resnet(8, 4, width=4), batch, "stage7")
-    with pytest.raises(ValueError, match="taps none, it has no 'pool'"):
-        measure.features_of(torch.nn.Flatten(), batch)
+    refused(lambda: measure.features_of(torch.nn.Flatten(), batch), "taps none, it has no 'pool'")
 
 
 def cosine(one, other):
@@ -202,29 +197,22 @@ def test_of_equal_votes_the_lower_class_is_named():
 ONE = torch.ones(3, 2)
 
 
-@pytest.mark.parametrize(
-    ("bank", "queries", "k", "words"),
-    [
-        (ONE, torch.ones(3, 4), 1, r"got \(3, 2\) and \(3, 4\)"),
-        (ONE, ONE, 4, "k must lie in 1…3, the rows of the bank, got 4"),
-        (ONE, ONE, True, "got True"),
-        (ONE.clone().fill_(torch.nan), ONE, 1, "the bank must be finite, got NaN"),
-        (ONE, torch.zeros(1, 2), 1, "the queries must have a direction, got length 0 in row 0"),
-    ],
+test_bad_features_are_named = refusals(
+    (ONE, torch.ones(3, 4), 1, r"got \(3, 2\) and \(3, 4\)"),
+    (ONE, ONE, 4, "k must lie in 1…3, the rows of the bank, got 4"),
+    (ONE, ONE, True, "got True"),
+    (ONE.clone().fill_(torch.nan), ONE, 1, "the bank must be finite, got NaN"),
+    (ONE, torch.zeros(1, 2), 1, "the queries must have a direction, got length 0 in row 0"),
+    by=lambda bank, queries, k: measure.nearest(bank, queries, k),
 )
-def test_bad_features_are_named(bank, queries, k, words):
-    with pytest.raises(ValueError, match=words):
-        measure.nearest(bank, queries, k)
 
 
 def test_bad_votes_are_named():
     given = ONE, torch.tensor([0, 1, 1]), ONE, torch.tensor([0, 1, 1])
     with pytest.raises(ValueError, match="temperature must be positive and finite, got 0"):
         measure.knn_accuracy(*given, k=1, temperature=0)
-    with pytest.raises(ValueError, match="k must lie in 1…3, the rows of the bank, got 20"):
-        measure.knn_accuracy(*given)
-    with pytest.raises(ValueError, match="at least one number of neighbours"):
-        measure.knn_accuracy(*given, k=[])
+    refused(lambda: measure.knn_accuracy(*given), "k must lie in 1…3, the rows of the bank, got 20")
+    refused(lambda: measure.knn_accuracy(*given, k=[]), "at least one number of neighbours")
     with pytest.raises(ValueError, match=r"train_labels must be one for each of 3 images, got \(2,\)"):
         measure.knn_accuracy(ONE, torch.tensor([0, 1]), *given[2:], k=1)
     with pytest.raises(TypeError, match="labels must be integer class ids, got torch.float32"):

@@ -20,6 +20,7 @@ from mixlearn.methods.learners import AutoMix, SAMix
 from mixlearn.methods.samix import SAMixBlock, adjusted
 from mixlearn.nets.taps import WithHead, pooled, staged
 from tests.apart import apart
+from tests.refused import refused
 from tests.seeds import seeded
 from tests.sets import Blobs, weights
 
@@ -126,10 +127,8 @@ def test_masks_are_made_in_float32_at_least():
 )
 def test_bad_input_of_a_block_is_named(change, words):
     given = {"features": torch.zeros(2, 4, 3, 3), "lam": 0.5, "partner": torch.tensor([1, 0]), "size": (6, 6)}
-    with pytest.raises(ValueError, match=words):
-        ml.MixBlock(4)(**given | change)
-    with pytest.raises(ValueError, match="reduction|mode"):
-        ml.MixBlock(4, mode="cubic")
+    refused(lambda: ml.MixBlock(4)(**given | change), words)
+    refused(lambda: ml.MixBlock(4, mode="cubic"), "reduction|mode")
 
 
 def test_samix_block_is_the_formula():
@@ -288,8 +287,7 @@ def test_nobody_is_its_own_partner_where_that_is_asked():
             learner(net, IMAGES[:3], LABELS[:3], generator=seeded(seed))
         own = [bool((partner == torch.arange(3)).any()) for partner in partners]
         assert len(own) > 6 and any(own) == allowed
-    with pytest.raises(ValueError, match="a batch of 1 image has no partner but itself"):
-        learner(net, IMAGES[:1], LABELS[:1])
+    refused(lambda: learner(net, IMAGES[:1], LABELS[:1]), "a batch of 1 image has no partner but itself")
 
 
 def test_extreme_shares_make_a_plain_mixup_and_samix_adjusts_by_its_odds():
@@ -315,8 +313,7 @@ def test_the_twin_follows_in_closed_form():
     for slow, first, fast in zip(learner.twin["net"].parameters(), start, net.parameters(), strict=True):
         assert torch.allclose(slow, 0.9**5 * first + (1 - 0.9**5) * fast, atol=1e-5)
         assert not slow.requires_grad
-    with pytest.raises(TypeError, match=r"32 bits .* got torch\.bfloat16"):
-        Twin({"layer": nn.Linear(2, 2).bfloat16()})
+    refused(lambda: Twin({"layer": nn.Linear(2, 2).bfloat16()}), r"32 bits .* got torch\.bfloat16", TypeError)
 
 
 def test_an_averaged_twins_running_means_are_averages_whatever_it_sees():

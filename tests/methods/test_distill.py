@@ -8,6 +8,7 @@ import torch
 import mixlearn as ml
 from mixlearn.methods.distill import ddgsd_terms
 from mixlearn.methods.learners import DDGSD
+from tests.refused import refusals
 from tests.seeds import seeded
 
 B, CLASSES, C = 5, 4, 6
@@ -113,15 +114,9 @@ def test_the_learner_takes_two_augmentations(released):
         torch.testing.assert_close(found[name], value)
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (lambda: DDGSD(CROPS, weight=-1), ValueError, "weight must lie in .*, got -1"),
-        (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), ValueError, "student and teacher must"),
-        (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
-        (lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS), ValueError, "no tap 'pool'"),
-    ],
+test_bad_input_is_named = refusals(
+    (lambda: DDGSD(CROPS, weight=-1), ValueError, "weight must lie in .*, got -1"),
+    (lambda: ddgsd_terms((ZERO, ZERO[:2]), (ZERO, ZERO), LABELS), ValueError, "student and teacher must"),
+    (lambda: DDGSD("crops"), TypeError, "augment must be a function .*, got str"),
+    (lambda: DDGSD(CROPS)(ml.nets.mlp(64, (4,), 4), IMAGES, LABELS), ValueError, "no tap 'pool'"),
 )
-def test_bad_input_is_named(call, error, words):
-    with pytest.raises(error, match=words):
-        call()

@@ -8,10 +8,7 @@ import torch
 import mixlearn as ml
 from experiments.chapters import boxes
 from experiments.examine import examine
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.seeds import seeded
 
 
 def test_random_mix_says_what_it_is():

@@ -9,9 +9,7 @@ from torch import nn
 
 import mixlearn as ml
 from experiments.nets import preact_resnet, torchvision_resnet, wide_resnet
-from experiments.rivals import (
-    BYOT,
-)
+from experiments.rivals import BYOT
 from mixlearn.methods.mixskd import (
     TERMS,
     Branch,
@@ -25,6 +23,7 @@ from mixlearn.methods.mixskd import (
     stages_of,
 )
 from tests.apart import apart
+from tests.refused import refusals
 from tests.seeds import seeded
 from tests.sets import Blobs, weights
 
@@ -145,20 +144,14 @@ def test_distillation_is_scaled_so_that_gradients_stay():
     assert float(plain) * 100 == pytest.approx(float(distillation(student, teacher, temperature=10.0)))
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 4)), "student and teacher must both"),
-        (
-            lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 3), temperature=0),
-            r"temperature must lie in \(0, inf\), got 0",
-        ),
-        (lambda: mixskd_terms(*made()[:5], [Critic(C)]), r"one a branch, got \[3, 3, 3, 3, 1\]"),
-    ],
+test_bad_input_of_a_loss_is_named = refusals(
+    (lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 4)), "student and teacher must both"),
+    (
+        lambda: distillation(torch.zeros(2, 3), torch.zeros(2, 3), temperature=0),
+        r"temperature must lie in \(0, inf\), got 0",
+    ),
+    (lambda: mixskd_terms(*made()[:5], [Critic(C)]), r"one a branch, got \[3, 3, 3, 3, 1\]"),
 )
-def test_bad_input_of_a_loss_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
 
 
 IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0, 1])
@@ -255,20 +248,14 @@ def test_weights_of_terms_and_mixed_precision(precision):
     assert float(terms["labels"].detach()) == pytest.approx(2 * float(again["labels"].detach()), rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
-        (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
-        (lambda: MixSKD(NETS["resnet"](), temperature=-1), ValueError, "temperature must lie in .*, got -1"),
-        (lambda: MixSKD(NETS["resnet"](), weights={"critic": -1}), ValueError, "critic must lie in .*got -1"),
-        (lambda: stages_of(nn.Linear(1, 1)), TypeError, "needs a network with taps, got Linear"),
-        (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
-    ],
+test_bad_input_is_named = refusals(
+    (lambda: MixSKD(NETS["resnet"](), weights={"x": 1.0}), ValueError, "weights are of labels, mixed"),
+    (lambda: MixSKD(NETS["resnet"](), smoothing=0.1), ValueError, "smoothing must be 0, got 0.1"),
+    (lambda: MixSKD(NETS["resnet"](), temperature=-1), ValueError, "temperature must lie in .*, got -1"),
+    (lambda: MixSKD(NETS["resnet"](), weights={"critic": -1}), ValueError, "critic must lie in .*got -1"),
+    (lambda: stages_of(nn.Linear(1, 1)), TypeError, "needs a network with taps, got Linear"),
+    (lambda: Branch(NETS["resnet"](), 3), ValueError, "after must be from 1 to 2, got 3"),
 )
-def test_bad_input_is_named(call, error, words):
-    with pytest.raises(error, match=words):
-        call()
 
 
 @pytest.mark.parametrize("kind", [MixSKD, BYOT])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mixlearn as ml
+from tests.refused import refusals
 
 
 def test_the_same_plan_mixes_maps_of_any_kind():
@@ -33,38 +34,29 @@ def test_second_derivatives_exist():
     assert torch.autograd.gradgradcheck(lambda x: ml.mixup(x, **arguments).images ** 2, images)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "error", "words"),
-    [
-        ({"lam": 1.2}, ValueError, r"lam must lie in \[0, 1\], got 1.2"),
-        ({"lam": [0.2, 0.3]}, ValueError, r"lam must be one number or 4 numbers.*got shape \(2,\)"),
-        ({"alpha": 0}, ValueError, "alpha must be positive and finite, got 0"),
-        ({"alpha": math.nan}, ValueError, "alpha must be positive and finite, got nan"),
-        ({"partner": [0, 1, 2, 4]}, ValueError, "partner must lie in 0…3 for 4 images, got 4"),
-        ({"partner": [0, 1]}, ValueError, r"partner must have shape \(4,\) for 4 images, got \(2,\)"),
-        ({"partner": [0.0, 1.0, 2.0, 3.0]}, TypeError, "partner must hold integer indices"),
-        ({"labels": torch.tensor([0, 1, 2, 10])}, ValueError, r"labels must lie in 0…9 .*got 10"),
-        (
-            {"labels": torch.zeros(4)},
-            TypeError,
-            "labels of shape .* must be integer class ids, got torch.float32",
-        ),
-        ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, r"to go with 4 images, got \(3,\)"),
-        ({"labels": [0, 1, 2, 3]}, TypeError, "labels must be a torch.Tensor, got list"),
-        ({"num_classes": None}, ValueError, "num_classes is needed"),
-        ({"num_classes": 0}, ValueError, "num_classes must be a positive int, got 0"),
-        ({"labels": torch.eye(4), "num_classes": 10}, ValueError, "4 columns but num_classes is 10"),
-        (
-            {"images": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)},
-            TypeError,
-            "floating point, got torch.uint8",
-        ),
-        ({"images": torch.zeros(4)}, ValueError, r"shape \(B, …\).*got \(4,\)"),
-        ({"images": torch.zeros(0, 3, 2, 2)}, ValueError, r"B ≥ 1.*got \(0, 3, 2, 2\)"),
-        ({"images": [[1.0]]}, TypeError, "images must be a torch.Tensor, got list"),
-    ],
+RIGHT = {"images": torch.rand(4, 3, 2, 2), "labels": torch.arange(4), "num_classes": 10}
+test_errors_name_what_came_and_what_was_expected = refusals(
+    ({"lam": [0.2, 0.3]}, ValueError, r"lam must be one number or 4 numbers.*got shape \(2,\)"),
+    ({"alpha": math.nan}, ValueError, "alpha must be positive and finite, got nan"),
+    ({"partner": [0, 1]}, ValueError, r"partner must have shape \(4,\) for 4 images, got \(2,\)"),
+    ({"partner": [0.0, 1.0, 2.0, 3.0]}, TypeError, "partner must hold integer indices"),
+    ({"labels": torch.tensor([0, 1, 2, 10])}, ValueError, r"labels must lie in 0…9 .*got 10"),
+    (
+        {"labels": torch.zeros(4)},
+        TypeError,
+        "labels of shape .* must be integer class ids, got torch.float32",
+    ),
+    ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, r"to go with 4 images, got \(3,\)"),
+    ({"num_classes": None}, ValueError, "num_classes is needed"),
+    ({"num_classes": 0}, ValueError, "num_classes must be a positive int, got 0"),
+    ({"labels": torch.eye(4), "num_classes": 10}, ValueError, "4 columns but num_classes is 10"),
+    (
+        {"images": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)},
+        TypeError,
+        "floating point, got torch.uint8",
+    ),
+    ({"images": torch.zeros(4)}, ValueError, r"shape \(B, …\).*got \(4,\)"),
+    ({"images": torch.zeros(0, 3, 2, 2)}, ValueError, r"B ≥ 1.*got \(0, 3, 2, 2\)"),
+    ({"images": [[1.0]]}, TypeError, "images must be a torch.Tensor, got list"),
+    by=lambda wrong: ml.mixup(**RIGHT | wrong),
 )
-def test_errors_name_what_came_and_what_was_expected(wrong, error, words):
-    call = {"images": torch.rand(4, 3, 2, 2), "labels": torch.arange(4), "num_classes": 10, **wrong}
-    with pytest.raises(error, match=words):
-        ml.mixup(call.pop("images"), call.pop("labels"), **call)

@@ -1,7 +1,5 @@
 """Networks made elsewhere: their taps, their weights, and what is no such network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +12,7 @@ from experiments import rivals
 from mixlearn import nets
 from mixlearn.methods import learners
 from mixlearn.nets.taps import headed, read, staged
+from tests.refused import refused
 from tests.seeds import seeded
 
 VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
@@ -99,5 +98,4 @@ def test_other_refusals_name_the_network_that_was_wrapped() -> None:
     with pytest.raises(TypeError, match=r"a linear layer `head`, got ResNet; .*ml\.nets\.Tapped"):
         rivals.Averaged(torchvision.models.resnet18())
     tapped = nets.Tapped(timm.models.VisionTransformer(**VIT), {"block1": "blocks.0"}, "head")
-    with pytest.raises(TypeError, match="a residual network or a ViT, got VisionTransformer"):
-        learners.MixSKD(tapped)
+    refused(lambda: learners.MixSKD(tapped), "a residual network or a ViT, got VisionTransformer", TypeError)

@@ -1,7 +1,5 @@
 """Figures of images and of plans: the pixels that are drawn are those that were given."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -12,14 +10,8 @@ import torch
 import mixlearn as ml
 from mixlearn.page.figures import Picture
 from mixlearn.page.figures_images import pixels
-from tests.page.figure_cases import (
-    IMAGES,
-    MIXED,
-    NAMES,
-    boxed,
-    four_parts,
-    shown,
-)
+from tests.page.figure_cases import IMAGES, MIXED, NAMES, boxed, four_parts, shown
+from tests.refused import refused
 
 figures = ml.figures
 
@@ -57,8 +49,7 @@ class TestPixels:
         ],
     )
     def test_bad_input(self, images, options, error: type[Exception], words: str) -> None:
-        with pytest.raises(error, match=words):
-            figures.images(images, **options)
+        refused(lambda: figures.images(images, **options), words, error)
 
 
 class TestImages:
@@ -122,15 +113,10 @@ class TestPlan:
 
     @pytest.mark.parametrize("draw", [figures.batch, figures.plan])
     def test_refuses_what_does_not_belong(self, draw: Callable[..., Picture]) -> None:
-        with pytest.raises(TypeError, match="a Mixed or a MixPlan, got Tensor"):
-            draw(IMAGES, IMAGES)
-        with pytest.raises(ValueError, match="the 6 images that the plan mixes, got 5"):
-            draw(IMAGES[:5], MIXED)
-        with pytest.raises(ValueError, match="each of 6 images, got 1"):
-            draw(IMAGES, MIXED, names=["dog"])
+        refused(lambda: draw(IMAGES, IMAGES), "a Mixed or a MixPlan, got Tensor", TypeError)
+        refused(lambda: draw(IMAGES[:5], MIXED), "the 6 images that the plan mixes, got 5")
+        refused(lambda: draw(IMAGES, MIXED, names=["dog"]), "each of 6 images, got 1")
 
     def test_refuses_numbers(self) -> None:
-        with pytest.raises(ValueError, match="count must be at least 1, got 0"):
-            figures.batch(IMAGES, MIXED, count=0)
-        with pytest.raises(IndexError, match="0…5 for 6 mixtures, got 6"):
-            figures.plan(IMAGES, MIXED, 6)
+        refused(lambda: figures.batch(IMAGES, MIXED, count=0), "count must be at least 1, got 0")
+        refused(lambda: figures.plan(IMAGES, MIXED, 6), "0…5 for 6 mixtures, got 6", IndexError)

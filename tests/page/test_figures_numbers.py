@@ -1,7 +1,5 @@
 """Figures of numbers and of runs: lengths and lines are the values, with the intervals of their seeds."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 import mixlearn as ml
 from mixlearn.train.records import Record
 from tests.page.figure_cases import EPOCHS
+from tests.refused import refused
 
 figures = ml.figures
 
@@ -38,8 +37,7 @@ class TestBars:
         ],
     )
     def test_bad_input(self, values, marked, logarithmic: bool, words: str) -> None:
-        with pytest.raises(ValueError, match=words):
-            figures.bars(values, "time", marked=marked, logarithmic=logarithmic)
+        refused(lambda: figures.bars(values, "time", marked=marked, logarithmic=logarithmic), words)
 
 
 def record(name: str, finals: list[float], **settings: object) -> Record:
@@ -108,8 +106,7 @@ class TestRuns:
         ],
     )
     def test_bad_curves(self, runs, measure, error: type[Exception], words: str) -> None:
-        with pytest.raises(error, match=words):
-            figures.curves(runs, measure)
+        refused(lambda: figures.curves(runs, measure), words, error)
 
     def test_differences_go_seed_by_seed(self) -> None:
         records = [

@@ -19,9 +19,9 @@ in_node = partial(node.in_node, ("mix", "boxes"))
 def test_bytes_are_those_of_the_plan():
     g = torch.Generator().manual_seed(0)
     own, partner = torch.randint(0, 256, (2, 400), generator=g).tolist()
-    for lam in (0.0, 0.25, 0.5, 0.63, 1.0):
-        found = in_node(f"return [...js.mixBytes([...Array(400)], {own}, {partner}, {lam})];")
-        images = torch.tensor([own, partner]).double()
+    shares, images = [0.0, 0.25, 0.5, 0.63, 1.0], torch.tensor([own, partner]).double()
+    mixed = f"[...js.mixBytes([...Array(400)], {own}, {partner}, lam)]"
+    for lam, found in zip(shares, in_node(f"return {shares}.map((lam) => {mixed});"), strict=True):
         expected = ml.mixup(images, lam=torch.tensor(lam, dtype=torch.float64), partner=[1, 0]).images[0]
         assert (torch.tensor(found) - expected).abs().max() <= 0.5 + 1e-6
 
@@ -37,14 +37,17 @@ def test_the_sentence_is_that_of_the_plan():
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_density_and_tail(alpha):
     grid = [0.001, 0.05, 0.3, 0.5, 0.77, 0.95, 0.999]
-    density = in_node(f"return {grid}.map((x) => js.betaDensity(x, {alpha}));")
-    below = in_node(f"return {grid}.map((x) => js.betaBelow(x, {alpha}));")
+    density, below, unmixed, smaller = in_node(
+        f"""const grid = {grid};
+        return [grid.map((x) => js.betaDensity(x, {alpha})), grid.map((x) => js.betaBelow(x, {alpha})),
+        js.looksUnmixed({alpha}, 0.95), js.meanSmallerShare({alpha})];"""
+    )
     beta = stats.beta(alpha, alpha)
     assert density == pytest.approx(list(beta.pdf(grid)), rel=1e-9)
     assert below == pytest.approx(list(beta.cdf(grid)), rel=1e-9)
-    assert in_node(f"return js.looksUnmixed({alpha}, 0.95);") == pytest.approx(2 * beta.cdf(0.05), rel=1e-9)
+    assert unmixed == pytest.approx(2 * beta.cdf(0.05), rel=1e-9)
     mean = 2 * integrate.quad(lambda x: x * beta.pdf(x), 0, 0.5, points=[1e-6, 1e-3])[0]
-    assert in_node(f"return js.meanSmallerShare({alpha});") == pytest.approx(mean, rel=1e-4)
+    assert smaller == pytest.approx(mean, rel=1e-4)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -175,8 +178,8 @@ def test_pictures_are_resampled_and_pasted_as_in_the_copied_code():
 
 
 def test_the_sentence_of_a_box_is_that_of_the_plan():
-    boxes = torch.tensor([[0, 0, 8, 4], [3, 2, 9, 16], [5, 5, 5, 9], [0, 0, 12, 16]])
-    for box in boxes.tolist():
+    boxes = [[0, 0, 8, 4], [3, 2, 9, 16], [5, 5, 5, 9], [0, 0, 12, 16]]
+    said = 'js.describeBox(js.keptShare(box, 16, 12), "cat", "dog", box)'
+    for box, found in zip(boxes, in_node(f"return {boxes}.map((box) => {said});"), strict=True):
         plan = ml.cutmix(torch.zeros(2, 1, 16, 12), boxes=[box], partner=[1, 0]).plan
-        found = in_node(f'return js.describeBox(js.keptShare({box}, 16, 12), "cat", "dog", {box});')
         assert found == plan.describe(0, ["cat", "dog"])

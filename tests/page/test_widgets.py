@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import mixlearn as ml
 from mixlearn.page.host import bundle, script_json
 from mixlearn.page.studio_net import PAIRS
 from mixlearn.page.widget import StandaloneWidget
+from tests.refused import refusals, refused
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 W = ml.widgets
@@ -83,33 +85,30 @@ def test_one_bundle_holds_the_live_view_and_the_html():
     assert (widget.own_name, widget.partner_name) == ("dog", "owl")
 
 
-@pytest.mark.parametrize(
-    ("make", "arguments", "words"),
-    [
-        (W.lambda_mixer, {"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
-        (W.lambda_mixer, {"alpha": 0}, "alpha must be positive and finite, got 0"),
-        (W.lambda_mixer, {"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
-        (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 5)}, r"shape \(N, 3, S, S\), got \(2, 3, 4, 5\)"),
-        (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 4), "names": ["a"]}, "each of 2 images, got 1"),
-        (W.box_lab, {"box": (0, 0, 129, 8)}, r"at most 128 × 128 and .*, got \(0, 0, 129, 8\)"),
-        (W.box_lab, {"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
-        (W.box_lab, {"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
-        (W.box_lab, {"box": (0, 0, 8)}, r"box must be \(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
-        (W.box_lab, {"box": (0, 0, 8.5, math.nan)}, r"in whole pixels.*got \(0, 0, 8.5, nan\)"),
-        (W.box_lab, {"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
-        (W.box_lab, {"size": 0}, "size must be at least 1 pixel, got 0"),
-    ],
+test_errors_name_what_came = refusals(
+    (W.lambda_mixer, {"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
+    (W.lambda_mixer, {"alpha": 0}, "alpha must be positive and finite, got 0"),
+    (W.lambda_mixer, {"pair": ("dog", "unicorn")}, "pair must name two of dog, cat.*got 'unicorn'"),
+    (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 5)}, r"shape \(N, 3, S, S\), got \(2, 3, 4, 5\)"),
+    (W.lambda_mixer, {"images": torch.rand(2, 3, 4, 4), "names": ["a"]}, "each of 2 images, got 1"),
+    (W.box_lab, {"box": (0, 0, 129, 8)}, r"at most 128 × 128 and .*, got \(0, 0, 129, 8\)"),
+    (W.box_lab, {"box": (9, 0, 8, 8)}, r"got \(9, 0, 8, 8\)"),
+    (W.box_lab, {"box": (-60, 0, 50, 8)}, r"got \(-60, 0, 50, 8\)"),
+    (W.box_lab, {"box": (0, 0, 8)}, r"box must be \(x0, y0, x1, y1\) in whole pixels.*got \(0, 0, 8\)"),
+    (W.box_lab, {"box": (0, 0, 8.5, math.nan)}, r"in whole pixels.*got \(0, 0, 8.5, nan\)"),
+    (W.box_lab, {"box": None, "lam": -0.1}, r"lam must lie in \[0, 1\], got -0.1"),
+    (W.box_lab, {"size": 0}, "size must be at least 1 pixel, got 0"),
+    by=lambda make, arguments: make(**arguments),
 )
-def test_errors_name_what_came(make, arguments, words):
-    with pytest.raises(ValueError, match=words):
-        make(**arguments)
 
 
-@pytest.fixture(params=["live", "without anywidget"])
-def either(request, monkeypatch):
-    """Widgets with and without a kernel: the same values are right in both."""
-    if request.param == "without anywidget":
-        monkeypatch.setitem(sys.modules, "anywidget", None)
+@pytest.fixture(scope="module", params=["live", "without anywidget"])
+def either(request):
+    """Makes widgets with and without a kernel, each once: the same values are right in both."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "without anywidget":
+            patch.setitem(sys.modules, "anywidget", None)
+        yield cache(lambda make: make())
 
 
 def film():
@@ -148,10 +147,9 @@ def film():
     ],
 )
 def test_a_trait_out_of_range_is_refused_and_nothing_changes(either, make, name, value, words):
-    widget = make()
+    widget = either(make)
     before = getattr(widget, name)
-    with pytest.raises(Exception, match=words):
-        setattr(widget, name, value)
+    refused(lambda: setattr(widget, name, value), words, Exception)
     assert getattr(widget, name) == before
 
 

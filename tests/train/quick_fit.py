@@ -1,7 +1,5 @@
 """A short training on the CPU, and a network that is small enough for it."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

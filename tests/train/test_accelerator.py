@@ -1,7 +1,5 @@
 """Training on an accelerator, simulated on the CPU: the same numbers, and no step waits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -52,10 +50,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     ),
     "MoCo": (resnet, lambda net: learners.MoCo(net, predictor=8, **SMALL)),
     "PSKD": (resnet, lambda net: rivals.PSKD(net, epochs=2)),
-    "PatchMix": (
-        vit,
-        lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL),
-    ),
+    "PatchMix": (vit, lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL)),
     "Plain": (resnet, lambda net: learners.Plain(smoothing=0.1)),
     "SAMix": (resnet, lambda net: learners.SAMix(net, stage="stage2", image_size=8, adjust=1.0)),
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),
@@ -127,22 +122,11 @@ def fits(name: str, batches: int, there: bool) -> tuple[list[dict[str, float]], 
     if there:
         where = {"strategy": SingleDeviceStrategy(device=device, accelerator=Simulated())}
     with counted() as waits:
-        history = ml.fit(
-            net,
-            data,
-            CASES[name][1](net),
-            epochs=2,
-            batch_size=6,
-            augment=crop_and_flip,
-            ema=0.9,
-            clip=1.0,
-            validate=DataLoader(data, batch_size=5),
-            progress=False,
-            **where,
-        )
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs], len(
-        waits
-    )
+        where |= {"augment": crop_and_flip, "ema": 0.9, "clip": 1.0, "progress": False}
+        where |= {"epochs": 2, "batch_size": 6, "validate": DataLoader(data, batch_size=5)}
+        history = ml.fit(net, data, CASES[name][1](net), **where)
+    epochs = [{key: value for key, value in row.items() if key != "seconds"} for row in history.epochs]
+    return epochs, len(waits)
 
 
 def whole_runs(name: str) -> None:

@@ -1,7 +1,5 @@
 """Fine-tuning: each layer at its own rate, a new head on a copy; a linear layer on features."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 
@@ -17,6 +15,7 @@ from mixlearn.methods.learner import Twin
 from mixlearn.nets.taps import Tapped, WithHead
 from mixlearn.train.finetune import LayerDecay, layer_groups, linear_layer, with_new_head
 from mixlearn.train.schedules import cosine
+from tests.refused import refusals, refused
 from tests.seeds import seeded
 from tests.sets import Blobs
 
@@ -168,8 +167,7 @@ def test_running_means_that_stood_still_follow_again() -> None:
     copy.train()(torch.rand(4, 1, 8, 8, generator=seeded()))
     assert not torch.equal(norm.running_mean, before)
     assert twin["net"].stem[1].momentum == 0
-    with pytest.raises(TypeError, match="a linear layer under head, Flatten has none"):
-        with_new_head(nn.Flatten(), 4)
+    refused(lambda: with_new_head(nn.Flatten(), 4), "a linear layer under head, Flatten has none", TypeError)
 
 
 def test_steps_are_those_of_the_definition() -> None:
@@ -220,25 +218,19 @@ def test_standardised_features_make_their_size_no_matter() -> None:
 ROWS, LABELS = torch.rand(4, 2, generator=seeded()), torch.tensor([0, 1, 0, 1])
 
 
-@pytest.mark.parametrize(
-    ("features", "labels", "options", "words"),
-    [
-        (ROWS, LABELS, {"epochs": 0}, "epochs must be a positive integer, got 0"),
-        (ROWS, LABELS, {"batch_size": 1.5}, "batch_size must be a positive integer, got 1.5"),
-        (ROWS, LABELS, {"lr": -1.0}, "lr must be positive and finite, got -1.0"),
-        (ROWS, LABELS[:3], {}, r"got \(4, 2\) and \(3,\)"),
-        (ROWS[0], LABELS, {}, r"got \(2,\) and \(4,\)"),
-        (ROWS * torch.nan, LABELS, {}, "features must be finite"),
-        (ROWS, LABELS - 1, {}, "labels must be 0 or more, got -1"),
-    ],
+test_bad_features_are_named = refusals(
+    (ROWS, LABELS, {"epochs": 0}, "epochs must be a positive integer, got 0"),
+    (ROWS, LABELS, {"batch_size": 1.5}, "batch_size must be a positive integer, got 1.5"),
+    (ROWS, LABELS, {"lr": -1.0}, "lr must be positive and finite, got -1.0"),
+    (ROWS, LABELS[:3], {}, r"got \(4, 2\) and \(3,\)"),
+    (ROWS[0], LABELS, {}, r"got \(2,\) and \(4,\)"),
+    (ROWS * torch.nan, LABELS, {}, "features must be finite"),
+    (ROWS, LABELS - 1, {}, "labels must be 0 or more, got -1"),
+    by=lambda features, labels, options: linear_layer(features, labels, **options),
 )
-def test_bad_features_are_named(features, labels, options, words) -> None:
-    with pytest.raises(ValueError, match=words):
-        linear_layer(features, labels, **options)
 
 
 def test_other_mistakes_are_named() -> None:
-    with pytest.raises(TypeError, match="integer class ids, got torch.float32"):
-        linear_layer(ROWS, LABELS.float())
+    refused(lambda: linear_layer(ROWS, LABELS.float()), "integer class ids, got torch.float32", TypeError)
     with pytest.raises(FloatingPointError, match="beyond all bounds at lr = 1e\\+30"):
         linear_layer(1e10 * ROWS, LABELS, lr=1e30, epochs=5)

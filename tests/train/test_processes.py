@@ -1,7 +1,5 @@
 """Two gloo processes give the gradient of one process on the same whole batch."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -52,23 +50,11 @@ def train(source: str, folder: Path, devices: int, epochs: int = 1, resume: bool
     net, learner, data = _net(), Manifold(), Blobs(15 if epochs == 1 else 30)
     if source == "loader":
         data = DataLoader(Blobs(16), batch_size=16 // devices)
-    history = ml.fit(
-        net,
-        data,
-        learner,
-        epochs=epochs,
-        batch_size=15,
-        optimizer=partial(torch.optim.SGD, lr=1.0 if epochs == 1 else 0.05),
-        schedule=None,
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp_fork" if devices > 1 else "auto",
-        progress=False,
-        validate=Blobs(8),
-        ema=0.5,
-        checkpoint=folder / "run.pt" if resume else None,
-        resume=resume,
-    )
+    given = {"batch_size": 15, "schedule": None, "accelerator": "cpu", "devices": devices, "progress": False}
+    given |= {"strategy": "ddp_fork" if devices > 1 else "auto", "validate": Blobs(8), "ema": 0.5}
+    given |= {"optimizer": partial(torch.optim.SGD, lr=1.0 if epochs == 1 else 0.05), "resume": resume}
+    path = folder / "run.pt" if resume else None
+    history = ml.fit(net, data, learner, epochs=epochs, checkpoint=path, **given)
     if int(os.environ.get("RANK", "0")) == 0:
         state = {"weights": torch.cat([weights(net), weights(learner)]), "epochs": history.epochs}
         torch.save(state | {"averaged": history.averaged}, folder / f"{source}-{devices}.pt")

@@ -1,7 +1,5 @@
 """Run records: intervals, what is refused, the card."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path
@@ -13,6 +11,7 @@ from experiments.records import write
 from mixlearn.train import records as runs
 from mixlearn.train.records import RecordError, interval
 from tests.experiments.test_records import EVIL, hostile, record, run
+from tests.refused import refused
 
 
 def test_interval_is_scipys_and_one_run_has_none() -> None:
@@ -23,8 +22,7 @@ def test_interval_is_scipys_and_one_run_has_none() -> None:
         assert (found.mean - found.half, found.mean + found.half) == pytest.approx(ends, rel=1e-9)
     assert math.isnan(interval([0.5]).half) and str(interval([0.5])) == "0.500"
     assert interval([-0.012, -0.012]).percent() == "−1.2 ± 0.0"
-    with pytest.raises(ValueError, match="at least one number, got none"):
-        interval([])
+    refused(lambda: interval([]), "at least one number, got none")
 
 
 def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -42,8 +40,7 @@ def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_half_a_file_and_no_file(tmp_path: Path) -> None:
     file = write(record(), tmp_path)
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(RecordError, match="emoji-mixup.json is no readable JSON"):
-        runs.load("emoji-mixup", tmp_path)
+    refused(lambda: runs.load("emoji-mixup", tmp_path), "emoji-mixup.json is no readable JSON", RecordError)
     for other in ([1], {"format": "2"}, {"format": runs.FORMAT, "name": "emoji-mixup"}):
         file.write_text(json.dumps(other))
         with pytest.raises(RecordError, match="must hold the format 'mixlearn run 1' with name, command"):
@@ -73,10 +70,8 @@ def test_without_labels_a_judge_stands_where_a_test_set_would() -> None:
     assert blind.values("accuracy") == blind.values("linear/accuracy") == [0.7] * 3
     assert blind.gain(record()).mean == pytest.approx(0.7 - 0.81)
     assert "60.0 ± 0.0" in str(blind.card())
-    with pytest.raises(KeyError, match="'emoji-mixup' has no measure 'tuned/accuracy'"):
-        blind.values("tuned/accuracy")
-    with pytest.raises(KeyError, match="has no measure 'ece'"):
-        blind.values("ece")
+    refused(lambda: blind.values("tuned/accuracy"), "'emoji-mixup' has no measure 'tuned/accuracy'", KeyError)
+    refused(lambda: blind.values("ece"), "has no measure 'ece'", KeyError)
 
 
 def test_a_folder_book_beside_the_installed_package_hides_nothing(

@@ -1,7 +1,5 @@
 """Whatever ends a run, going on gives the weights of an unbroken one; a bad checkpoint is refused by name."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal
@@ -18,6 +16,7 @@ import mixlearn as ml
 from mixlearn.train import checkpoint as checkpoints
 from mixlearn.train.checkpoint import CheckpointError
 from tests.apart import apart
+from tests.refused import refused
 from tests.sets import Blobs, weights
 
 
@@ -58,20 +57,10 @@ def _train(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = _net()
-    history = ml.fit(
-        net,
-        _source(kind),
-        learner,
-        epochs=3,
-        batch_size=8,
-        augment=ml.augment.crop_and_flip,
-        ema=0.9,
-        accelerator="cpu",
-        progress=False,
-        checkpoint=path,
-        checkpoint_every=None if path is None else every,
-        resume=path is not None,
-    )
+    given = {"augment": ml.augment.crop_and_flip, "ema": 0.9, "accelerator": "cpu", "progress": False}
+    if path is not None:
+        given |= {"checkpoint": path, "checkpoint_every": every, "resume": True}
+    history = ml.fit(net, _source(kind), learner, epochs=3, batch_size=8, **given)
     averaged = torch.cat([value.double().flatten() for value in history.averaged.values()])
     return torch.cat([weights(net), averaged, weights(learner)]), history
 
@@ -181,8 +170,7 @@ def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(CheckpointError, match=r"run\.pt is damaged"):
-        checkpoints.load(path)
+    refused(lambda: checkpoints.load(path), r"run\.pt is damaged", CheckpointError)
 
 
 @pytest.mark.parametrize(
