@@ -43,7 +43,9 @@ HIDDEN = (0.25, 0.5, 0.75)
 STEPS = (1, 2, 4, 8)  # of FGSM, in 255ths
 
 
-def _shipped(name: str, more: str = "") -> Data[ImageSet]:
+def _shipped(name: str, more: str = "", others: Sequence[str] = ()) -> Data[ImageSet]:
+    if name in others:
+        return loaded(name)  # type: ignore[no-any-return]
     if name not in ("fashion", "emoji"):
         raise ValueError(f"data must be 'fashion' or 'emoji'{more}, got {name!r}")
     data: Data[ImageSet] = load("fashion") if name == "fashion" else load("emoji")
@@ -246,8 +248,9 @@ def examine_features(
     """
     if not is_count(tune, 0):
         raise ValueError(f"tune must be a number of epochs, 0 or more, got {tune!r}")
-    known: Any = loaded(data) if isinstance(data, str) else data
-    colour = len(known.mean) == 3
+    further = ("offcentre", "garments")
+    known: Any = _shipped(data, ", or a loaded set", further) if isinstance(data, str) else data
+    colour = data != "fashion" if isinstance(data, str) else len(data.mean) == 3
     first = torch.Generator().manual_seed(0)
     train = known.train if images is None else known.train.subset(images, generator=first)
     name, test = next(iter(known.tests.items()))

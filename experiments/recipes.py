@@ -238,6 +238,8 @@ def pretrain(
         seed, images, epochs, batch_size, data, options: as for the other recipes. Without another `examine`
             the features are judged by `examine_features`, on the same data.
     """
+    if name not in ("fashion", "emoji", "offcentre", "garments"):
+        raise ValueError(f"name must be 'fashion', 'emoji', 'offcentre' or 'garments', got {name!r}")
     untrained = mix == "nothing"
     judged = {"data": name} if data is None else {"data": data, "images": None}
     data, first = loaded(name, data), weights(seed)

@@ -190,7 +190,10 @@ def random_flip(images: Tensor, *, p: float = 0.5, generator: torch.Generator | 
 def crop_and_flip(
     images: Tensor, *, padding: int = 4, mode: str = "constant", generator: torch.Generator | None = None
 ) -> Tensor:
-    """The usual augmentation of CIFAR: `random_crop`, which has the same arguments, then `random_flip`."""
+    """The usual augmentation of CIFAR: `random_crop`, then `random_flip`.
+
+    `images`, `padding`, `mode` and `generator` are those of `random_crop`.
+    """
     cropped = random_crop(images, padding=padding, mode=mode, generator=generator)
     return random_flip(cropped, generator=generator)
 

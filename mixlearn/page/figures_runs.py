@@ -34,7 +34,7 @@ def dots(
 
     >>> rows = {"none": "mixskd-fashion-plain", "MixSKD": "mixskd-fashion-mixskd"}
     >>> dots({"Fashion-MNIST": rows}, against="none").alt
-    'accuracy, %, mean and 95 % interval over the seeds. Fashion-MNIST: ... none 79.4 ± ...'
+    'accuracy, %, mean and 95 % interval over the seeds. Fashion-MNIST: MixSKD 85.2 ± 1.7, none 82.3 ± 0.9.'
     """
     known = set(names(where))
     loaded = {

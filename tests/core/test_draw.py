@@ -63,7 +63,7 @@ class Elsewhere:
 test_draws_name_what_is_wrong = refusals(
     *((lambda a=a: ml.sample_lam(3, a), ValueError, "positive and finite") for a in (0, math.nan, math.inf)),
     (lambda: ml.sample_lam(3, "1"), TypeError, "alpha must be a number, got str"),
-    (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU .* got cuda"),
+    (lambda: ml.sample_lam(2, 1.0, generator=Elsewhere()), ValueError, "on the CPU: .* got cuda"),
     (lambda: ml.sample_partner(1, fixed_points=False), ValueError, "has no partner but itself"),
     (lambda: ml.sample_partner(0), ValueError, "n must be at least 1, got 0"),
     (lambda: ml.sample_boxes(1.5, 4, 4), ValueError, r"lam must lie in \[0, 1\], got 1.5"),

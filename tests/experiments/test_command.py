@@ -139,7 +139,7 @@ def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch) -> 
 
 # ---------------------------------------------------------------------------------------------- mistakes
 MISTAKES = [
-    (["train", "cifar"], "recipe must be one of automix, boxes, contrast, dense, embedded, masks, mixskd"),
+    (["train", "cifar"], "recipe must be one of automix, boxes, contrast, dense, embedded, judging, masks"),
     (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
     (["train", "fashion", "--alpha", "-1"], "alpha must be"),
     (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),

@@ -103,8 +103,8 @@ def test_features_are_judged_on_the_data_that_were_given() -> None:
 
 
 test_mistakes_are_named = refusals(
-    ({"name": "cifar10"}, "name must be 'fashion' or 'emoji', got 'cifar10'"),
-    ({"network": "vgg"}, "network must be 'resnet8' or 'vit', got 'vgg'"),
+    ({"name": "cifar10"}, "name must be 'fashion', 'emoji', 'offcentre' or 'garments', got 'cifar10'"),
+    ({"network": "vgg"}, "network must be 'resnet8', 'vit' or 'pixels', got 'vgg'"),
     ({"network": "vit"}, "width is that of a ResNet; the transformer has one size, got 4"),
     ({"mix": "noting"}, "mix must be a learner without labels, .* got 'noting'"),
     ({"mix": partial(ml.mixup, alpha=1.0)}, r"mix must be a learner .* got mixup\(alpha=1.0\)"),

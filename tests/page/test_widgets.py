@@ -105,10 +105,15 @@ test_errors_name_what_came = refusals(
 @pytest.fixture(scope="module", params=["live", "without anywidget"])
 def either(request):
     """Makes widgets with and without a kernel, each once: the same values are right in both."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "without anywidget":
-            patch.setitem(sys.modules, "anywidget", None)
-        yield cache(lambda make: make())
+
+    @cache
+    def made(make):
+        with pytest.MonkeyPatch.context() as patch:
+            if request.param == "without anywidget":
+                patch.setitem(sys.modules, "anywidget", None)
+            return make()
+
+    return made
 
 
 def film():

@@ -304,11 +304,14 @@ def test_accumulated_batches_take_the_step_of_one(count: int) -> None:
 
 
 class Stopped(Seeing):
-    """Breaks a run off at a step."""
+    """Breaks a run off at a step, as a crash would, so it calls itself as the learner that goes on does."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
         self.at = at
+
+    def __repr__(self) -> str:
+        return "Seeing()"
 
     def __call__(self, model, images, labels, *, generator=None):
         if len(self.seen) == self.at:
