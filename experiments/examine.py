@@ -45,7 +45,7 @@ STEPS = (1, 2, 4, 8)  # of FGSM, in 255ths
 
 def _shipped(name: str, more: str = "", others: Sequence[str] = ()) -> Data[ImageSet]:
     if name in others:
-        return loaded(name)  # type: ignore[no-any-return]
+        return loaded(name)
     if name not in ("fashion", "emoji"):
         raise ValueError(f"data must be 'fashion' or 'emoji'{more}, got {name!r}")
     data: Data[ImageSet] = load("fashion") if name == "fashion" else load("emoji")
