@@ -1,7 +1,8 @@
 """Mends what readers with a screen reader would stumble over in the pages that Sphinx and MyST-NB write.
 
 A fold is named by the words it shows ("Show code cell source") and not by one name for all folds. The empty
-corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything.
+corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything. An arrow in
+the sidebar that shows the pages of a chapter says so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from sphinx.application import Sphinx
 
 EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(\s*(?:<p>\s*</p>\s*)?)</th>")
 SCOPE = re.compile(r"\s+scope=(?:\"[^\"]*\"|'[^']*')")
+ARROW = re.compile(
+    r'(>([^<>]+)</a><details[^>]*><summary)(?=><span class="toctree-toggle")'
+)
 FOLD = re.compile(r"<summary aria-label=\"Toggle hidden content\">")
 
 
@@ -32,6 +36,16 @@ def mended(page: str) -> str:
     )
 
 
+def named(sidebar: str) -> str:
+    """The sidebar with arrows that have a name.
+
+    >>> arrow = '<details><summary><span class="toctree-toggle"></span></summary>'
+    >>> named('<a href="5.html">AutoMix</a>' + arrow)[28:80]
+    '<details><summary aria-label="Pages below: AutoMix">'
+    """
+    return ARROW.sub(r'\1 aria-label="Pages below: \2"', sidebar)
+
+
 def on_page(
     app: Sphinx,
     page: str,
@@ -41,8 +55,12 @@ def on_page(
 ) -> None:
     if "body" in context:
         context["body"] = mended(context["body"])
+    if tree := context.get("generate_toctree_html"):
+        context["generate_toctree_html"] = lambda *given, **more: named(
+            str(tree(*given, **more))
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("html-page-context", on_page)
+    app.connect("html-page-context", on_page, priority=990)  # after the theme's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,8 +62,15 @@ def settled(page: Any) -> None:
 
 
 def drawn(page: Any) -> None:
-    """Wait for two frames: what follows the width has followed it."""
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    """Wait until what follows the width has followed it: for two frames, and for transitions to end."""
+    frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frames)
+    page.evaluate(
+        """() => Promise.all(document.getAnimations()
+            .filter(one => one.effect.getComputedTiming().endTime < Infinity)
+            .map(one => one.finished.then(() => null, () => null)))"""
+    )
+    page.evaluate(frames)
 
 
 def resized(page: Any, width: int, height: int) -> None:
