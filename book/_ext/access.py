@@ -1,8 +1,8 @@
 """Mends what readers with a screen reader would stumble over in the pages that Sphinx and MyST-NB write.
 
 A fold is named by the words it shows ("Show code cell source") and not by one name for all folds. The empty
-corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything. An arrow in
-the sidebar that shows the pages of a chapter says so.
+corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything. An arrow
+in the sidebar that shows the pages of a chapter says so.
 """
 
 from __future__ import annotations

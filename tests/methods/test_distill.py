@@ -104,7 +104,8 @@ def test_the_learner_takes_two_augmentations(released):
     net, draws, logits, features = net_of().eval(), seeded(3), [], []
     for _ in range(2):
         kept = {}
-        logits.append(net(CROPS(IMAGES, generator=draws), tap=lambda name, x: kept.setdefault(name, x)))  # noqa: B023
+        views = CROPS(IMAGES, generator=draws)
+        logits.append(net(views, tap=lambda name, x: kept.setdefault(name, x)))  # noqa: B023
         features.append(kept["pool"])
     options = {"temperature": 3.0, "weight": 2.0, "released": released}
     found = DDGSD(CROPS, **options)(net, IMAGES, LABELS, generator=seeded(3))

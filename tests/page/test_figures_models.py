@@ -51,7 +51,8 @@ class TestBetween:
 
     def test_bad_input(self) -> None:
         refused(lambda: figures.between({}), "one to 6 networks, got 0")
-        refused(lambda: figures.between({"a": {}}), r"found\['a'\] must be a Between, got dict", TypeError)  # type: ignore[dict-item]
+        wrong = {"a": {}}
+        refused(lambda: figures.between(wrong), r"found\['a'\] must be a Between, got dict", TypeError)
 
 
 class TestReliability:
