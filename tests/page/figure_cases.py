@@ -1,5 +1,7 @@
 """What the tests give to the figures, every kind of figure, and the pixels that one shows."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import matplotlib
