@@ -1,5 +1,7 @@
 """Figures: all say what they show, keep it in a file, draw any name as it is, and have one look."""
 
+from __future__ import annotations
+
 import base64
 import io
 import sys
