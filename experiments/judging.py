@@ -2,7 +2,8 @@
 
 A mixture does its work if both of its classes can be seen in it, in the proportion that its label states. The
 judge is trained once, on images as they are, Mixup and CutMix, a third each. All methods then mix the same
-pairs at the same λ, and their cost is the time that mixing takes, divided by CutMix's for the same batches.
+pairs at the same λ, as far as they take both; where a method chooses pairs, mixtures of one class are left
+out. Their cost is the time that mixing takes, divided by CutMix's for the same batches.
 """
 
 from __future__ import annotations
@@ -154,8 +155,12 @@ def measured(mixed: Mixed, logits: Tensor, objects: Tensor) -> dict[str, Tensor]
     return values
 
 
-def pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """For each image of a batch a partner of another class, as far as classes allow."""
+def pairs(labels: Tensor) -> Tensor:
+    """For each image of a batch a partner of another class; no class may have more than half of the images.
+
+    >>> pairs(torch.tensor([3, 1, 3, 0]))
+    tensor([3, 2, 1, 0])
+    """
     order = labels.argsort(stable=True)
     shift = int(labels.bincount().max())
     partner = torch.empty_like(order)
@@ -182,7 +187,7 @@ def judged(
         mix: a mixing method, or a function that makes a `MixBlock` from a number of channels.
         seed: of the draws, and of a Mix Block and its training. The pairs are the same for every seed.
         count: how many pairs.
-        drawn: the method draws its own λ and partners, for it takes none.
+        drawn: the method draws its own λ, for it takes none.
         guide: `guide(judge, images, labels)` → the saliency (B, 1, H, W) that the method is handed.
         teaching: options of `teach`; None means that `mix` mixes as it is.
         checkpoint: a file in the folder where the judge is kept.
@@ -231,7 +236,7 @@ def _over_pairs(
     """The mean of each measure over all pairs, and what mixing cost next to CutMix."""
     sums: dict[str, float] = {}
     spent = dict.fromkeys(("mix", "cutmix"), 0.0)
-    classes = int(test.labels.max()) + 1
+    classes, count = int(test.labels.max()) + 1, 0
     for start in range(0, len(test), BATCH):
         chosen = slice(start, start + BATCH)
         images, labels = test.batch(chosen)
@@ -239,7 +244,9 @@ def _over_pairs(
         objects = (test.masks[chosen] > 127).float()  # (B, 1, H, W)
         options: dict[str, Any] = {"num_classes": classes, "generator": generator}
         if lam is not None:
-            options |= {"lam": lam, "partner": pairs(labels, generator)}
+            options["lam"] = lam
+        if takes(mix, "partner"):
+            options["partner"] = pairs(labels)
         if takes(mix, "objects"):
             options["objects"] = objects
         began = time.process_time()
@@ -252,7 +259,15 @@ def _over_pairs(
         spent["cutmix"] += time.process_time() - ended
         with torch.no_grad():
             logits = net(mixed.images)
+        counted = torch.ones(len(images), dtype=torch.bool)
+        if "partner" not in options and mixed.targets is not None:
+            counted = (mixed.targets > 0).sum(1) > 1
+        count += int(counted.sum())
         for name, values in measured(mixed, logits, objects).items():
-            sums[name] = sums.get(name, 0.0) + float(values.sum())
-    result = {name: total / len(test) for name, total in sums.items()}
+            sums[name] = sums.get(name, 0.0) + float(values[counted].sum())
+    if not count:
+        raise ValueError(
+            f"{in_words(mix)} mixed images of one class alone, so that there is nothing to judge"
+        )
+    result = {name: total / count for name, total in sums.items()}
     return result | {"cost": spent["mix"] / spent["cutmix"]}

@@ -19,6 +19,7 @@ def test_no_circle_and_no_arrow_upwards() -> None:
     [
         ("mixlearn/core/plan.py", "from mixlearn.methods.mixup import mixup", "core.plan → mixlearn.methods"),
         ("mixlearn/nets/vit.py", "def f():\n    from mixlearn.train import fit", "nets.vit → mixlearn.train"),
+        ("mixlearn/methods/mixup.py", "import mixlearn.data.sets", "methods.mixup → mixlearn.data.sets"),
         ("mixlearn/data/sets.py", "from mixlearn.methods.mixup import mixup", "data.sets → mixlearn.methods"),
         ("mixlearn/measure/attacks.py", "import mixlearn", "measure.attacks → mixlearn"),
     ],

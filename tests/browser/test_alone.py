@@ -49,43 +49,50 @@ CONTRAST = """root => {
 }"""
 
 
+@pytest.mark.parametrize(("narrow", "theme"), [(True, "light"), (False, "dark")])  # the book has the others
 @pytest.mark.parametrize(
-    ("make", "drive"),
+    ("make", "drive", "width"),
     [
-        (ml.widgets.lambda_mixer, drive_lambda_mixer),
-        (ml.widgets.beta_explorer, drive_beta_explorer),
-        (ml.widgets.box_lab, drive_box_lab),
-        (ml.widgets.mask_studio, drive_mask_studio),
-        (ml.widgets.mask_film, drive_mask_film),
-        (ml.widgets.loss_ledger, drive_loss_ledger),
-        (ml.widgets.patch_groups, drive_patch_groups),
+        (ml.widgets.lambda_mixer, drive_lambda_mixer, 390),
+        (ml.widgets.beta_explorer, drive_beta_explorer, 390),
+        (ml.widgets.box_lab, drive_box_lab, 375),
+        (ml.widgets.mask_studio, drive_mask_studio, 390),
+        (ml.widgets.mask_film, drive_mask_film, 390),
+        (ml.widgets.loss_ledger, drive_loss_ledger, 390),
+        (ml.widgets.patch_groups, drive_patch_groups, 390),
     ],
 )
 def test_it_answers(
-    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], drive: Callable[[Any], None]
+    tmp_path: Path,
+    open_page: OpenPage,
+    make: Callable[[], Any],
+    drive: Callable[[Any], None],
+    width: int,
+    narrow: bool,
+    theme: str,
 ) -> None:
-    """On a wide page, in a dark theme; on a telephone, in a light one, in test_book.py."""
-    with open_page(bare(tmp_path, make(), theme="dark"), theme="dark") as page:
+    width = width if narrow else 1280
+    with open_page(bare(tmp_path, make(), theme=theme), width=width, theme=theme) as page:
         drive(page)
-        assert page.locator(".mlw[data-mode=dark]").count() == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        assert page.locator(f".mlw[data-mode={theme}]").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.troubles == []
 
 
 @pytest.mark.parametrize(
-    ("make", "stops", "least"),
+    ("make", "stops", "least", "room"),
     [
-        (ml.widgets.lambda_mixer, {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"}, 8),
-        (ml.widgets.beta_explorer, {"BUTTON", "INPUT", "SUMMARY"}, 8),
-        (ml.widgets.box_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 8),
-        (ml.widgets.mask_studio, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18),
-        (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18),
-        (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}, 20),
-        (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}, 18),
+        (ml.widgets.lambda_mixer, {"BUTTON", "SELECT", "INPUT", "CANVAS", "SUMMARY"}, 8, 44),
+        (ml.widgets.beta_explorer, {"BUTTON", "INPUT", "SUMMARY"}, 8, 44),
+        (ml.widgets.box_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 8, 44),
+        (ml.widgets.mask_studio, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18, 44),
+        (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18, 44),
+        (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}, 20, 43.5),
+        (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}, 20, 43.5),
     ],
 )
 def test_words_have_contrast_focus_is_seen_and_fingers_have_room(
-    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], stops: set[str], least: int
+    tmp_path: Path, open_page: OpenPage, make: Callable[[], Any], stops: set[str], least: int, room: float
 ) -> None:
     """Text against what is painted behind it: at least 4.5 to 1; tinted cells at their strongest."""
     with open_page(bare(tmp_path, make(), theme="light"), theme="dark") as page:
@@ -104,7 +111,7 @@ def test_words_have_contrast_focus_is_seen_and_fingers_have_room(
         page.set_viewport_size({"width": 375, "height": 800})
         drawn(page)
         controls = page.locator(PRESSED).evaluate_all(SIZES)
-        assert len(controls) >= least and min(side for side, _ in controls) >= 43.5
+        assert len(controls) >= least and min(side for side, _ in controls) >= room
         assert all(words for _, words in controls)
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         assert page.troubles == []

@@ -181,6 +181,7 @@ def test_footer_names_the_version(site: Path) -> None:
     assert f"mixlearn {mixlearn.__version__}" in (site / "intro.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])  # test_alone has the others
 @pytest.mark.parametrize(
     ("kind", "drive"),
     [
@@ -194,12 +195,11 @@ def test_footer_names_the_version(site: Path) -> None:
     ],
 )
 def test_widget_answers_in_the_built_page(
-    site: Path, open_page: OpenPage, kind: str, drive: Callable[[Any], None]
+    site: Path, open_page: OpenPage, kind: str, drive: Callable[[Any], None], width: int, theme: str
 ) -> None:
-    """On a telephone, in a light theme; in a dark one on a wide page of its own, in test_alone.py."""
     holding = [name for name in NOTEBOOKS if f'id="mixlearn-{kind}' in (site / f"{name}.html").read_text()]
     assert holding, f"no chapter holds a {kind}"
-    with open_page(site / f"{holding[-1]}.html", width=390) as page:
+    with open_page(site / f"{holding[-1]}.html", width=width, theme=theme) as page:
         drive(page)
         assert page.evaluate(WIDER_THAN_THE_PAGE) == []
         assert page.troubles == []
