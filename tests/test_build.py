@@ -86,6 +86,25 @@ def test_a_failing_notebook_fails_the_build_each_time(small: Path) -> None:
         assert "AssertionError: lam was 0.5" in re.sub(r"\x1b\[[\d;]*m", "", done.stderr)
 
 
+def test_a_figure_is_parted_into_one_for_each_theme(small: Path) -> None:
+    from PIL import Image
+
+    look = "from mixlearn.page.style import Picture, canvas"
+    draw = "figure = canvas(1)\n_ = figure.text(0, 0, 'a')\nPicture(figure, 'The letter a, in a corner.')"
+    write_page(small, f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{look}\n{draw}")
+    done = run_build(small)
+    assert done.returncode == 0, done.stderr
+    page = (small / "_build" / "html" / "page.html").read_text()
+    tags = re.findall(r"<img[^>]*The letter a[^>]*>", page)
+    assert [re.findall("on-(?:light|dark)", tag) for tag in tags] == [["on-light"], ["on-dark"]]
+    for tag, brightness in zip(tags, (0x21, 0xE4), strict=True):
+        name = re.search('src="([^"]*)"', tag)[1]  # type: ignore[index]
+        with Image.open(small / "_build" / "html" / name) as image:
+            assert "Dark" not in image.text and image.text["Description"]  # type: ignore[attr-defined]
+            drawn = [pixel[0] for pixel in image.convert("RGBA").getdata() if pixel[3] == 255]
+        assert drawn and set(drawn) == {brightness}
+
+
 def test_a_picture_without_words_fails_the_build(small: Path) -> None:
     write_page(small, DRAW.format(words="short"))
     done = run_build(small)

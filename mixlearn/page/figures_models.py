@@ -219,12 +219,12 @@ def _logits(model: Callable[[Tensor], Tensor], points: Tensor, name: str) -> Ten
 
 
 def _shade(surface: Tensor) -> Any:
-    """(H, W, C) probabilities → (H, W, 3): the more a class is sure, the more of its colour, over paper."""
+    """(H, W, C) probabilities → (H, W, 4): the surer a class, the more opaque its colour."""
     rgb, count = need("matplotlib.colors", "A figure").to_rgb, surface.shape[2]
     colours = torch.tensor([rgb(colour) for colour in look.COLOURS[:count]])
-    ground = torch.tensor(rgb(look.PAPER))
-    lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # 0 where no class leads
-    return array((ground + 0.52 * (lead.unsqueeze(-1) * (colours - ground)).sum(2)).clamp(0, 1))
+    lead = (surface - 1 / count).clamp_min(0) * count / (count - 1)  # (H, W, C), 0 where no class leads
+    whole = lead.sum(2, keepdim=True)  # (H, W, 1)
+    return array(torch.cat([(lead / whole.clamp_min(1e-6)) @ colours, 0.52 * whole], 2).clamp(0, 1))
 
 
 def _boundary_key(classes: Sequence[str]) -> list[Any]:

@@ -6,7 +6,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,24 @@ WIDTH = 7.0  # inches: a text column of 700 px
 DENSITY = 200  # dots an inch: two pixels of the file for one of the page
 SHORTEST = 20  # characters of alternative text
 
-PAPER, INK, MUTED, FAINT = "#fdfcf7", "#21262c", "#62625e", "#dedacd"
+PAPER, INK, MUTED, FAINT = "#ffffff", "#21262c", "#62625e", "#dadad6"
 TEAL, AMBER, INDIGO, VIOLET, BROWN = "#0f766e", "#bd5508", "#2f3192", "#9a4be0", "#5f3209"
 COLOURS = (TEAL, AMBER, INDIGO, VIOLET, BROWN, INK)  # distinct for all types of colour vision
+DARK = {  # the same colours on a dark page
+    PAPER: "#121212",
+    INK: "#e4e6ea",
+    MUTED: "#a3a7ad",
+    FAINT: "#3a4049",
+    TEAL: "#2ba596",
+    AMBER: "#ff8d1a",
+    INDIGO: "#8b78ff",
+    VIOLET: "#f3a3ff",
+    BROWN: "#9c8d55",
+}
+_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "grid.color") + tuple(
+    f"{axis}tick.{part}" for axis in "xy" for part in ("color", "labelcolor")
+)
+_COLOURED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = (
     "-",
@@ -40,7 +55,9 @@ _UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf
 class Picture:
     """A figure and its alternative text. A notebook shows it where it is the last line of a cell.
 
-    The PNG carries the text in its chunk "Description", so that it stays with the file.
+    The PNG carries the text in its chunk "Description", so that it stays with the file. What a notebook shows is
+    transparent and carries the same figure for dark pages, in base64, in its chunk "Dark"; the book's build
+    takes it out and shows each theme its own.
 
     Args:
         figure: any matplotlib figure. One made by pyplot is closed there, so that it is not shown twice.
@@ -70,29 +87,37 @@ class Picture:
         path.write_bytes(self._rendered(path.suffix.lower()))
         return path
 
-    def _rendered(self, suffix: str) -> bytes:
+    def _rendered(self, suffix: str, transparent: bool = False, dark: bool = False, **more: str) -> bytes:
         if suffix not in _DESCRIPTION:
             raise ValueError(f"path must end in one of {', '.join(_DESCRIPTION)}, got {suffix!r}")
-        metadata = {_DESCRIPTION[suffix]: self.alt, **_UNDATED[suffix]}
+        metadata = {_DESCRIPTION[suffix]: self.alt, **_UNDATED[suffix], **more}
         file = io.BytesIO()
-        with style():
-            self.figure.savefig(file, format=suffix[1:], dpi=DENSITY, metadata=metadata)
+        with style(dark):
+            with _recoloured(self.figure) if dark else nullcontext():
+                self.figure.savefig(
+                    file, format=suffix[1:], dpi=DENSITY, metadata=metadata, transparent=transparent
+                )
         return file.getvalue()
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-        data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
+        dark = base64.b64encode(self._rendered(".png", transparent=True, dark=True)).decode("ascii")
+        shown = base64.b64encode(self._rendered(".png", transparent=True, Dark=dark)).decode("ascii")
         width = round(self.figure.get_figwidth() * DENSITY / 2)
-        return data, {"image/png": {"alt": self.alt, "width": width}}
+        about = {"alt": self.alt, "width": width, "needs_background": "light"}  # the last for JupyterLab
+        return {"image/png": shown, "text/plain": self.alt}, {"image/png": about}
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style(dark: bool = False) -> Iterator[None]:
     """The book's look for figures of your own; matplotlib's settings are as before afterwards.
+
+    Args:
+        dark: in the colours of a dark page.
 
     >>> import matplotlib
     >>> with style():
@@ -100,7 +125,43 @@ def style() -> Iterator[None]:
     True
     """
     with need("matplotlib.style", "A figure").context(["default", str(_LOOK)]):
+        if dark:
+            params = need("matplotlib", "A figure").rcParams
+            turned = {name: DARK.get(f"#{params[name]}".replace("##", "#")) for name in _INKED}
+            params.update({name: colour for name, colour in turned.items() if colour})
         yield
+
+
+@contextmanager
+def _recoloured(figure: Figure) -> Iterator[None]:
+    """The figure in the colours of a dark page, and as it was afterwards."""
+    figure.draw_without_rendering()  # makes the last ticks
+    colours = need("matplotlib.colors", "A figure")
+    dark = {colours.to_rgb(light): colours.to_rgb(deep) for light, deep in DARK.items()}
+
+    def turned(colour: Any) -> Any:
+        *rgb, alpha = colours.to_rgba(colour)
+        return (*dark.get(tuple(rgb), rgb), alpha)
+
+    boxes = (text.get_bbox_patch() for text in figure.findobj(need("matplotlib.text", "A figure").Text))
+    artists = [*figure.findobj(), *filter(None, boxes)]
+    before = [dict(vars(artist)) for artist in artists]
+    for artist in artists:
+        for name in _COLOURED:
+            get, change = (getattr(artist, f"{way}_{name}", None) for way in ("get", "set"))
+            if get is None or change is None or not len(old := get()) or str(old) in ("none", "auto"):
+                continue
+            many = not isinstance(old, str) and not isinstance(old[0], (int, float))
+            change([turned(one) for one in old] if many else turned(old))
+        shades = getattr(artist, "cmap", None)
+        if shades is not None and shades.name == "share":  # masks, from paper to a colour
+            ends = [turned(shades(end)) for end in (0.0, 1.0)]
+            artist.set_cmap(colours.LinearSegmentedColormap.from_list("share", ends))
+    try:
+        yield
+    finally:
+        for artist, old in zip(artists, before, strict=True):
+            vars(artist).update(old)
 
 
 def canvas(height: float, layout: str | None = None) -> Figure:

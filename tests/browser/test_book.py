@@ -175,6 +175,21 @@ def test_print_is_light_unfolded_and_without_furniture(site: Path, open_page: Op
         assert page.locator("details:not([open])").count() == folded
 
 
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
+def test_figures_follow_the_theme_and_stay_legible(
+    site: Path, open_page: OpenPage, width: int, theme: str
+) -> None:
+    with open_page(site / "02_mixup.html", width=width, theme=theme) as page:
+        figures = page.locator(".bd-article img:is(.on-light, .on-dark)")
+        assert figures.count() > 4 and figures.count() % 2 == 0
+        shown = figures.locator("visible=true")
+        assert shown.count() == figures.count() // 2
+        assert page.locator(f"img.on-{theme}:visible").count() == shown.count()
+        size = shown.first.evaluate("image => [image.naturalWidth, image.clientWidth]")
+        assert size[0] == 1400 and size[1] >= 550  # letters of 9 points at 700 pixels are 9.8 pixels at 550
+        assert page.evaluate(WIDER_THAN_THE_PAGE) == []
+
+
 def test_footer_names_the_version(site: Path) -> None:
     import mixlearn
 

@@ -38,17 +38,26 @@ class TestEveryPicture:
     def test_the_words_travel_in_the_file(self, picture: Picture) -> None:
         before = dict(matplotlib.rcParams)
         data, metadata = picture._repr_mimebundle_()
+        saved = picture.png()
         assert dict(matplotlib.rcParams) == before
-        assert metadata == {"image/png": {"alt": picture.alt, "width": 700}}
+        about = {"alt": picture.alt, "width": 700, "needs_background": "light"}
+        assert metadata == {"image/png": about}
         assert data["text/plain"] == picture.alt
-        with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as image:
-            assert image.text["Description"] == picture.alt  # type: ignore[attr-defined]
-            shown = np.asarray(image.convert("RGBA"))
-        assert shown.shape[1] == 1400
-        assert shown[..., 3].min() == 255  # opaque: legible on a dark page too
-        paper = [int(look.PAPER[k : k + 2], 16) for k in (1, 3, 5)]
-        for corner in (shown[0, 0], shown[0, -1], shown[-1, 0], shown[-1, -1]):
-            assert corner[:3].tolist() == paper
+        words, light = _pixels(base64.b64decode(data["image/png"]))
+        assert words["Description"] == picture.alt
+        words, dark = _pixels(base64.b64decode(words["Dark"]))
+        assert words["Description"] == picture.alt
+        assert light.shape == dark.shape and light.shape[1] == 1400
+        assert light[0, 0, 3] == dark[0, 0, 3] == 0  # the page's own ground
+        for ink, paper in ((light, look.PAPER), (dark, look.DARK[look.PAPER])):
+            frame = ink[ink[..., 3] == 255][:, :3].astype(float) / 255
+            apart = np.abs(frame - _rgb(paper)).max(1)
+            assert (apart > 0.5).mean() > 0.005  # something to be seen on it
+        kept = [_pixels(saved)[1].astype(int), _pixels(picture._rendered(".png", dark=True))[1].astype(int)]
+        apart = [np.abs(_pixels(picture.png())[1] - one).mean() for one in kept]
+        assert apart[0] < 0.1 < 20 < apart[1]  # as it was before; layouts may move by a part of a pixel
+        assert kept[0][..., 3].min() == 255
+        assert np.allclose(kept[0][0, 0, :3] / 255, _rgb(look.PAPER), atol=0.01)
 
     def test_all_words_lie_inside(self, picture: Picture) -> None:
         with look.style():
@@ -143,14 +152,17 @@ class TestStyle:
             assert figures.curves({"plain": EPOCHS}).png() == plain
 
     def test_words_in_colour_are_legible(self) -> None:
-        paper = _luminance(_linear(look.PAPER))
+        paper, night = (_luminance(_linear(ground)) for ground in (look.PAPER, look.DARK[look.PAPER]))
         for colour in (*look.COLOURS, look.MUTED):
             contrast = (paper + 0.05) / (_luminance(_linear(colour)) + 0.05)
             assert contrast >= 4.5, colour
+            contrast = (_luminance(_linear(look.DARK[colour])) + 0.05) / (night + 0.05)
+            assert contrast >= 4.5, f"{colour} in the dark"
 
     @pytest.mark.parametrize("eyes", ["all cones", "no red", "no green", "no blue"])
-    def test_colours_differ_for_all_eyes(self, eyes: str) -> None:
-        seen = [_lab(_EYES[eyes] @ _linear(colour)) for colour in look.COLOURS]
+    @pytest.mark.parametrize("colours", [look.COLOURS, [look.DARK[c] for c in look.COLOURS]])
+    def test_colours_differ_for_all_eyes(self, eyes: str, colours: list[str]) -> None:
+        seen = [_lab(_EYES[eyes] @ _linear(colour)) for colour in colours]
         apart = [np.linalg.norm(a - b) for k, a in enumerate(seen) for b in seen[:k]]
         assert min(apart) > 20
 
@@ -166,6 +178,16 @@ class TestStyle:
     def test_spread(self) -> None:
         found = look.spread([1.0, 1.0, 1.05, 9.0], 0.5)
         assert found == pytest.approx([0.5166667, 1.0166667, 1.5166667, 9.0])
+
+
+def _pixels(file: bytes) -> tuple[dict[str, str], np.ndarray]:
+    with Image.open(io.BytesIO(file)) as image:
+        image.load()
+        return dict(image.text), np.asarray(image.convert("RGBA"))  # type: ignore[attr-defined]
+
+
+def _rgb(colour: str) -> list[float]:
+    return [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
 
 
 # Machado, Oliveira & Fernandes 2009, table 1, severity 1

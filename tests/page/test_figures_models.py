@@ -107,8 +107,10 @@ class TestBoundary:
         share = int(picture.alt.partition("sure on ")[2].partition(" %")[0])
         assert share == pytest.approx(100 * unsure, abs=1)
         assert "3 points on their right side (75 %)" in picture.alt
-        paper = [int(look.PAPER[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-        assert shown(axes).shape == (201, 201, 3) and np.allclose(shown(axes)[100, 100], paper, atol=1e-3)
+        assert shown(axes).shape == (201, 201, 4)
+        assert shown(axes)[100, 100, 3] == pytest.approx(0, abs=1e-3)  # no class leads
+        sides = shown(axes)[100, [0, 200], 3]
+        assert 0.3 < sides[0] == pytest.approx(sides[1], abs=1e-3)
 
     def test_points_stand_in_their_class(self) -> None:
         labels = torch.tensor([0, 1, 2, 2])

@@ -3,7 +3,7 @@ import { clusters } from "./patch_plan.js";
 import { make } from "./kit.js";
 
 const LETTERS = "abcdef",
-  TONES = ["#1f5fa8", "#a8480a", "#1e7145", "#7b3fa0", "#b0256a", "#4a4f57"],
+  TONES = ["#0f766e", "#a8480a", "#1f5fa8", "#7b3fa0", "#b0256a", "#4a4f57"],
   PLAIN = "#22262b";
 const STEP_TIME = 900,
   REST = 650,
