@@ -1,7 +1,7 @@
 """Links that work in the book and in its notebooks opened elsewhere.
 
 A notebook is also read on GitHub, in Colab and in JupyterLab, where roles such as {ref} or {term} are shown
-as they are typed. There a link is written as `[words](03_cutmix.ipynb#sec-bce)` or
+as they are typed. There a link is written as `[words](03_cutmix_bugs.ipynb#sec-bce)` or
 `[plan](glossary.md#term-plan)`: outside the book it opens the page. Here it is led to the place on the page:
 a label, or an entry of the glossary. MyST itself knows headings alone, and of the same page all but
 propositions. A place that does not exist is left to MyST, which warns, and so fails the build.
