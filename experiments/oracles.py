@@ -1,4 +1,4 @@
-"""Controls of learned masks: AutoMix's pipeline around any mixing method, and masks and labels that are true.
+"""Controls of learned masks: AutoMix's pipeline around any method, true masks, masks learned beforehand.
 
 A method that learns masks also trains on clean images, gives mixtures a head of their own and predicts with a
 slow twin. `Piped` gives all that to any method, so that what is left between the two is the masks.
@@ -7,16 +7,20 @@ slow twin. `Piped` gives all that to any method, so that what is left between th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from experiments.judging import true_masks
+from experiments.judging import CHANNELS, by_block, judge, teach, true_masks
+from experiments.training import Outcome, loaded, weights
 from mixlearn.core.checks import takes
 from mixlearn.core.draw import sample_lam, sample_partner
 from mixlearn.core.labels import cross_entropy, soft_cross_entropy
 from mixlearn.core.plan import Mixed
+from mixlearn.methods.automix import MixBlock
 from mixlearn.methods.learner import Draws, Learner, Momentum, Terms, Twin, slow_down
 from mixlearn.nets.taps import headed
 
@@ -86,3 +90,61 @@ def oracle(
     lam = sample_lam(1, alpha, generator=generator)
     partner = sample_partner(len(images), generator=generator)
     return true_masks(images, labels, objects=objects, lam=lam, partner=partner, **options)
+
+
+class Learned:
+    """Mixtures under the masks of a Mix Block trained beforehand, with λ and partners as AutoMix draws them.
+
+    Args:
+        net: the frozen network whose features the block sees, and against which it was trained.
+        block: the Mix Block.
+    """
+
+    def __init__(self, net: nn.Module, block: MixBlock, words: str) -> None:
+        self.net, self.block, self.words = net, block, words
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, *, alpha: float = 2.0, generator: Draws = None, **options: Any
+    ) -> Mixed:
+        lam = sample_lam(1, alpha, generator=generator)
+        partner = sample_partner(len(images), generator=generator)
+        return by_block(self.block, self.net, images, labels, lam=lam, partner=partner, **options)
+
+
+def learned_from(
+    recipe: Callable[..., Outcome],
+    *,
+    mix: Callable[..., Any],
+    seed: int = 0,
+    images: int = 2000,
+    teacher: Callable[..., Outcome] | None = None,
+    checkpoint: Path | None = None,
+    dry: bool = False,
+    **options: Any,
+) -> Outcome:
+    """Train a Mix Block against a frozen network, then a network from its first weights under those masks.
+
+    Args:
+        recipe: trains the network, called with `mix`.
+        mix: a learner that takes a `mix`, such as `Piped`.
+        teacher: trains the frozen network on the same images first; None takes the judge of Off-centre
+            Fashion, which has seen 12,000 images.
+    """
+    words = "masks learned against " + ("the judge" if teacher is None else "a network of the same images")
+    if dry:
+        mixed = partial(mix, mix=Learned(nn.Identity(), MixBlock(2), words))
+        return recipe(mixed, seed=seed, images=images, dry=True, **options)
+    if teacher is None:
+        net = judge("checkpoints" if checkpoint is None else checkpoint.parent)
+    else:
+        net = teacher(seed=seed).model.eval().requires_grad_(False)
+    seen = loaded("offcentre").train
+    if teacher is not None:
+        seen = seen.subset(images, generator=torch.Generator().manual_seed(seed))
+    block = MixBlock(CHANNELS, std=0.3, generator=weights(seed))
+    teach(block, net, seen, seed=seed)
+    mixed = partial(mix, mix=Learned(net, block, words))
+    return recipe(mixed, seed=seed, images=images, checkpoint=checkpoint, **options)

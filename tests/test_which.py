@@ -20,9 +20,7 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 PAGE = (BOOK / "which.md").read_text(encoding="utf-8")
 FORM = (BOOK / "_assets" / "which.html").read_text(encoding="utf-8")
 RULES: list[dict[str, str]] = json.loads(FORM.partition('id="which-rules">')[2].partition("</script>")[0])
-CHOICES = {
-    name: re.findall(f'name="{name}" value="([a-z]+)"', FORM) for name in ("train", "time", "goal")
-}
+CHOICES = {name: re.findall(f'name="{name}" value="([a-z]+)"', FORM) for name in ("train", "time", "goal")}
 
 
 def rule(**given: str) -> dict[str, str]:
