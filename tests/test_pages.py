@@ -1,0 +1,35 @@
+"""No page of the book is longer than a reader bears, and no line of its code is cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+WORDS, CELLS, LINES, COLUMNS = 2000, 12, 25, 79
+HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
+NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("solutions/*.ipynb")])
+
+
+def parts(page: Path) -> tuple[str, list[str]]:
+    """The text of a page and its visible cells."""
+    if page.suffix == ".md":
+        return page.read_text(encoding="utf-8"), []
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    text = " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    shown = [cell for cell in code if not HIDDEN & set(cell["metadata"].get("tags", []))]
+    return text, ["".join(cell["source"]) for cell in shown]
+
+
+@pytest.mark.parametrize("page", [*NOTEBOOKS, *sorted(BOOK.glob("*.md"))], ids=lambda page: page.stem)
+def test_page_is_short(page: Path) -> None:
+    text, shown = parts(page)
+    assert len(text.split()) <= WORDS
+    assert "solutions" in page.parts or len(shown) <= CELLS
+    for code in shown:
+        assert code.count("\n") < LINES, code[:200]
+        long = [line for line in code.splitlines() if len(line) > COLUMNS]
+        assert not long, long
