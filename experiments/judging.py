@@ -4,6 +4,8 @@ A mixture does its work if both of its classes can be seen in it, in the proport
 judge is trained once, on images as they are, Mixup and CutMix, a third each. All methods then mix the same
 pairs at the same λ, as far as they take both; where a method chooses pairs, mixtures of one class are left
 out. Their cost is the time that mixing takes, divided by CutMix's for the same batches.
+
+`truth` asks no classifier: it compares each label with what the true masks of the objects leave to be seen.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from mixlearn.core.labels import soft_cross_entropy
 from mixlearn.core.plan import Mixed, MixPlan
 from mixlearn.data.sets import Data, ImageSet
 from mixlearn.measure.evaluate import evaluate
-from mixlearn.measure.mixtures import visible
+from mixlearn.measure.mixtures import label_noise, visible
 from mixlearn.methods.augment import crop_and_flip
 from mixlearn.methods.automix import MixBlock, mask_loss
 from mixlearn.methods.cutmix import cutmix
@@ -33,6 +35,7 @@ from mixlearn.methods.random_mix import RandomMix
 from mixlearn.nets import resnet, strided_stem
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.nets.taps import evaluation, staged
+from mixlearn.page.studio_net import studio_net
 from mixlearn.train.fit import History, fit, sgd
 from mixlearn.train.schedules import one_cycle
 
@@ -271,3 +274,67 @@ def _over_pairs(
         )
     result = {name: total / count for name, total in sums.items()}
     return result | {"cost": spent["mix"] / spent["cutmix"]}
+
+
+# ------------------------------------------------------------------------------------- labels and true masks
+def truth(
+    mix: Method,
+    *,
+    seed: int = 0,
+    data: Data[ImageSet] | None = None,
+    count: int = 1100,
+    guide: Callable[..., Tensor] | None = None,
+    dry: bool = False,
+    **_: Any,
+) -> Outcome:
+    """How far the labels of a method are from what its mixtures of Emoji Scenes show.
+
+    "drawn": λ as the method draws it, for each image where it can. "half": every mixture is asked for λ = ½.
+
+    Args:
+        mix: a mixing method.
+        seed: of the draws, and of the order of the images.
+        count: how many test images, by designers that no network was trained on.
+        guide: `guide(net, images)` → the saliency (B, 1, H, W); `net` is the classifier of the mask studio.
+        dry: measure nothing; the outcome holds the settings alone.
+    """
+    known = loaded("emoji", data)
+    settings: dict[str, Any] = {"mix": in_words(mix), "images": count}
+    if guide is not None:
+        settings["guide"] = in_words(guide)
+    source = {"name": str(known.name), "sha256": str(known.sha256)}
+    outcome = Outcome(nn.Identity(), History(), {}, settings, source)
+    if dry:
+        return outcome
+    start = time.process_time()
+    test = known.tests["designers"].subset(count, generator=torch.Generator().manual_seed(0))
+    images, labels = test.batch(slice(0, count))
+    assert test.masks is not None
+    objects, options = test.masks.float() / 255, dict[str, Any]()
+    if takes(mix, "per_image"):
+        options["per_image"] = True
+    if guide is not None:
+        options["saliency"] = partial(guide, studio_net())
+    call, generator = partial(mix, **options), torch.Generator().manual_seed(seed)
+    classes = len(known.classes)
+    found = label_noise(call, images, labels, objects, num_classes=classes, generator=generator)
+    outcome.final["drawn"] = found._asdict()
+    if takes(mix, "lam"):
+        outcome.final["half"] = _at_half(call, images, labels, objects, classes, generator)
+    outcome.history.seconds = time.process_time() - start
+    return outcome
+
+
+def _at_half(
+    mix: Method, images: Tensor, labels: Tensor, objects: Tensor, classes: int, generator: torch.Generator
+) -> dict[str, float]:
+    """What is seen of the image's and the partner's object at λ = ½, and how much more of the partner's."""
+    seen, bias = [], []
+    for chosen in torch.arange(len(images)).split(BATCH):
+        options = {"lam": 0.5, "partner": pairs(labels[chosen]), "generator": generator}
+        plan = mix(images[chosen], labels[chosen], num_classes=classes, **options).plan
+        shown = visible(plan, objects[chosen])  # (2, B)
+        seen.append(shown)
+        bias.append(shown[1] / shown.sum(0).clamp_min(1e-6) - plan.weights[1])
+    own, partner = torch.cat(seen, 1).mean(1).tolist()
+    return {"own": own, "partner": partner, "bias": float(torch.cat(bias).mean())}

@@ -13,7 +13,7 @@ from experiments.chapters.chapter_4 import masks
 from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import dense, mixskd
 from experiments.chapters.chapter_7 import contrast
-from experiments.chapters.judging import judging
+from experiments.chapters.judging import judging, labelled
 from experiments.chapters.pilots import pilot_cifar, pilot_masks, pilot_offcentre
 from experiments.training import Outcome
 
@@ -33,4 +33,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pilot_offcentre": pilot_offcentre,
     "sweep": sweep,
     "transfer": transfer,
+    "truth": labelled,
 }

@@ -1,6 +1,7 @@
 """Chapters 4 and 5: what a frozen classifier sees in the mixtures of each method, on Off-centre Fashion.
 
-Methods that need a network's saliency get the judge's. Mix Blocks are trained against the judge.
+Methods that need a network's saliency get the judge's. Mix Blocks are trained against the judge. The runs
+`truth-emoji-*` compare labels with true masks instead.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from experiments.chapters.chapter_4 import class_activation
-from experiments.judging import judged, true_labels, true_masks
+from experiments.judging import judged, true_labels, true_masks, truth
 from mixlearn.methods.attentivemix import attentivemix
 from mixlearn.methods.automix import MixBlock
 from mixlearn.methods.comixup import comixup
@@ -51,3 +52,20 @@ WAYS: dict[str, dict[str, Any]] = {
     "true-labels": {"mix": true_labels},
 }
 judging = {f"judge-offcentre-{way}": partial(judged, **options) for way, options in WAYS.items()}
+
+
+def strength(net: nn.Module, images: Tensor) -> Tensor:
+    """How strong the features of a network's last stage are at each place, (B, 1, H, W)."""
+    return feature_attention(net, images)
+
+
+BLIND: dict[str, Any] = {
+    "mixup": mixup, "cutmix": cutmix, "resizemix": resizemix, "gridmix": gridmix, "fmix": fmix,
+    "smoothmix": smoothmix,
+}  # fmt: skip
+LOOKING: dict[str, Any] = {
+    "saliencymix": saliencymix, "attentivemix": attentivemix, "snapmix": snapmix, "puzzlemix": puzzlemix,
+    "comixup": comixup,
+}  # fmt: skip
+labelled = {f"truth-emoji-{way}": partial(truth, mix) for way, mix in BLIND.items()}
+labelled |= {f"truth-emoji-{way}": partial(truth, mix, guide=strength) for way, mix in LOOKING.items()}

@@ -20,7 +20,7 @@ def dots(
     """Run records side by side: a row for each method, a small dot for each seed, the mean and its interval.
 
     Rows are sorted by their mean in the first panel, the best above: the largest, or the smallest for "nll",
-    "ece" and "kl". Records that do not exist are left out.
+    "ece", "kl" and "error". Records that do not exist are left out.
 
     Args:
         panels: by its title, such as a data set, the record of each row: {row: name of the record}.
@@ -48,7 +48,7 @@ def dots(
     scale, unit = (100, ", %") if share else (1, "")
     label = f"{measure} {unit}".replace(" ,", ",").strip() if label is None else label
     first = next(iter(loaded.values()))
-    falls = measure.rpartition("/")[2] in ("nll", "ece", "kl")
+    falls = measure.rpartition("/")[2] in ("nll", "ece", "kl", "error")
     means = {row: first[row].measured(measure).mean for row in first}
     order = sorted(rows, key=lambda row: means.get(row, float("-inf")) * (-1 if falls else 1))
     alt = []

@@ -17,6 +17,7 @@ from mixlearn.core.extras import moved, need
 
 _SHARE = re.compile(
     r"(mixed_|subset_)?accuracy|ece|gap|misses( at half)?|map(50)?|miou|top 2|own|partner|background|"
+    r"error|unseen|unnamed|bias|"
     r"(k=|fgsm|pgd|best|fixed|middle|border).*"
 )
 _TITLES = {"ece": "ECE", "gap": "confidence − accuracy", "nll": "NLL (nats)"}

@@ -162,6 +162,7 @@ def drive_mask_studio(page: Any) -> None:
         assert abs(float(card.get_attribute("data-score")) - score) < 1e-4
         assert card.locator(".mlw-note").inner_text() == f"λ {lam:.2f}, {score:.1f}"
         assert abs(lam - 0.7) < 0.3, "the masks are those of the nearest λ"
+        assert "near enough" in root.locator("[data-name=distance]").inner_text(), "as free as the cards"
     best = root.locator(".mlw-top").get_attribute("data-method")
     assert scores[best] == max(scores.values())
 

@@ -45,6 +45,7 @@ def test_each_setting_is_another_one_under_a_name_of_its_own(planned) -> None:
     assert counts == {
         "automix": 30, "boxes": 20, "contrast": 38, "dense": 4, "embedded": 4, "judging": 15, "masks": 28,
         "mixskd": 39, "pilot_cifar": 18, "pilot_masks": 12, "pilot_offcentre": 15, "sweep": 24, "transfer": 4,
+        "truth": 11,
     }  # fmt: skip
     names = [name for settings in planned.values() for name in settings]
     assert len(set(names)) == len(names) and not {*names, *EXPERIMENTS} & set(recipes.__all__)

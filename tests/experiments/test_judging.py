@@ -6,7 +6,7 @@ import torch
 import mixlearn as ml
 from experiments import judging
 from experiments.data import on_black, with_objects
-from experiments.judging import judged, measured, pairs, teach, true_labels, true_masks
+from experiments.judging import judged, measured, pairs, teach, true_labels, true_masks, truth
 from experiments.oracles import Piped, oracle
 from mixlearn.data.sets import Data, ImageSet
 from mixlearn.methods.automix import MixBlock
@@ -79,6 +79,18 @@ def test_a_block_learns_against_a_frozen_judge(few: Data, net) -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     stated = judged(MixBlock, data=few, teaching={"steps": 2}, dry=True).settings
     assert stated == judged(MixBlock, data=few, teaching={"steps": 2}, count=24).settings | {"pairs": 2000}
+
+
+def test_labels_are_compared_with_true_masks(few: Data) -> None:
+    known = Data("emoji", few.classes, few.train, {"designers": few.train}, few.mean, few.std, "0")
+    found = {mix: truth(mix, data=known, count=24).final for mix in (ml.mixup, ml.smoothmix, ml.puzzlemix)}
+    assert found[ml.mixup]["drawn"]["error"] < 1e-6 and "half" not in found[ml.smoothmix]
+    assert found[ml.mixup]["half"] == pytest.approx({"own": 0.5, "partner": 0.5, "bias": 0}, abs=1e-6)
+    assert found[ml.smoothmix] == truth(ml.smoothmix, data=known, count=24).final
+    seen = truth(ml.cutmix, data=known, count=24).final["half"]
+    assert 0 < seen["own"] < 1 and 0 < seen["partner"] < 1
+    guided = truth(ml.saliencymix, data=known, count=24, guide=lambda net, images: CORNERS[: len(images)])
+    assert guided.settings["images"] == 24 and "guide" in guided.settings
 
 
 def test_piped_trains_on_both_and_predicts_with_its_twin(few: Data) -> None:

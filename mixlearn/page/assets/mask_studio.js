@@ -8,7 +8,7 @@ import { judge, classTable } from "./scores.js";
 import { readPair, paintedCode } from "./pair.js";
 
 const SIDE = 32,
-  NEAR = 0.03; // pixels of a side; how near the target counts
+  NEAR = 0.03; // pixels of a side; how near the target always counts
 
 /** A bar of two shares. */
 function shareBar() {
@@ -66,6 +66,9 @@ async function render({ model, el }) {
       const painted = of.mask(m, k);
       return { name, painted, ...measure(of, painted) };
     }));
+  // The reader may miss the target by as much as the card that misses it most.
+  const room = () =>
+    Math.max(NEAR, ...rivals(pair(), nearest()).map(({ lam }) => Math.abs(lam - model.get("target"))));
   const publish = (byHand) => {
     const of = pair(),
       mask = paint.mask(),
@@ -124,7 +127,7 @@ async function render({ model, el }) {
   const heading = make("h4");
   const yours = () =>
     [...pair().best.values()]
-      .filter(({ lam }) => Math.abs(lam - model.get("target")) <= NEAR + 1e-9)
+      .filter(({ lam }) => Math.abs(lam - model.get("target")) <= room() + 1e-9)
       .sort((a, b) => b.score - a.score)[0];
   const shown = (name) => (name === "yours" ? yours() : rivals(pair(), nearest())[methods.indexOf(name)]);
 
@@ -181,8 +184,8 @@ async function render({ model, el }) {
       "p",
       { class: "mlw-note" },
       "Score: 100 · exp(−KL(ỹ ‖ p)); 100 when the classifier's output p is the label ỹ of the " +
-        `mask's own λ. A card puts its mask on the picture. Yours counts within ${NEAR} of the ` +
-        "target λ.",
+        "mask's own λ. A card puts its mask on the picture. Yours counts if it is as near to the " +
+        "target λ as the farthest card.",
     ),
     copy.node,
   );
@@ -198,7 +201,7 @@ async function render({ model, el }) {
     live.say(said);
     target.textContent =
       `Target λ ${model.get("target").toFixed(2)}: ${away.toFixed(2)} away` +
-      (away <= NEAR + 1e-9
+      (away <= room() + 1e-9
         ? ", near enough to count"
         : "; " + (lam > model.get("target") ? "paint more" : "erase some")) +
       ".";
