@@ -146,6 +146,7 @@ def _recoloured(figure: Figure) -> Iterator[None]:
     boxes = (text.get_bbox_patch() for text in figure.findobj(need("matplotlib.text", "A figure").Text))
     artists = [*figure.findobj(), *filter(None, boxes)]
     before = [dict(vars(artist)) for artist in artists]
+    shades = [(artist, artist.get_cmap()) for artist in artists if hasattr(artist, "get_cmap")]
     for artist in artists:
         for name in _COLOURED:
             get, change = (getattr(artist, f"{way}_{name}", None) for way in ("get", "set"))
@@ -153,15 +154,17 @@ def _recoloured(figure: Figure) -> Iterator[None]:
                 continue
             many = not isinstance(old, str) and not isinstance(old[0], (int, float))
             change([turned(one) for one in old] if many else turned(old))
-        shades = getattr(artist, "cmap", None)
-        if shades is not None and shades.name == "share":  # masks, from paper to a colour
-            ends = [turned(shades(end)) for end in (0.0, 1.0)]
+    for artist, cmap in shades:
+        if cmap.name == "share":  # masks, from paper to a colour
+            ends = [turned(cmap(end)) for end in (0.0, 1.0)]
             artist.set_cmap(colours.LinearSegmentedColormap.from_list("share", ends))
     try:
         yield
     finally:
         for artist, old in zip(artists, before, strict=True):
             vars(artist).update(old)
+        for artist, cmap in shades:
+            artist.set_cmap(cmap)
 
 
 def canvas(height: float, layout: str | None = None) -> Figure:

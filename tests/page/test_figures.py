@@ -36,9 +36,8 @@ class TestEveryPicture:
         assert not any(mark in picture.alt for mark in ("nan", "None", "tensor", "{", "-0"))
 
     def test_the_words_travel_in_the_file(self, picture: Picture) -> None:
-        before = dict(matplotlib.rcParams)
+        before, _, saved = dict(matplotlib.rcParams), picture.png(), picture.png()  # the layout has settled
         data, metadata = picture._repr_mimebundle_()
-        saved = picture.png()
         assert dict(matplotlib.rcParams) == before
         about = {"alt": picture.alt, "width": 700, "needs_background": "light"}
         assert metadata == {"image/png": about}
