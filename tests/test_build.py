@@ -90,7 +90,8 @@ def test_a_figure_is_parted_into_one_for_each_theme(small: Path) -> None:
     from PIL import Image
 
     look = "from mixlearn.page.style import Picture, canvas"
-    draw = "figure = canvas(1)\n_ = figure.text(0, 0, 'a', color='#21262c', size=40)\nPicture(figure, 'The letter a, in a corner.')"
+    draw = "figure = canvas(1)\n_ = figure.text(0, 0, 'a', color='#21262c', size=40)\n"
+    draw += "Picture(figure, 'The letter a, in a corner.')"
     write_page(small, f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{look}\n{draw}")
     done = run_build(small)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The page "Which method should I use?": every answer is a call that runs, and its numbers are those of the records."""
+"""The page "Which method should I use?": every answer is a call that runs, its numbers are the records'."""
 
 from __future__ import annotations
 

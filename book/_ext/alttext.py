@@ -52,7 +52,11 @@ class AltText(SphinxPostTransform):
             path = Path(self.env.srcdir) / image["uri"]
             if not image.get("alt") and path.suffix == ".png" and path.is_file():
                 image["alt"] = description(path)
-            if path.suffix == ".png" and path.is_file() and "on-dark" not in image["classes"]:
+            if (
+                path.suffix == ".png"
+                and path.is_file()
+                and "on-dark" not in image["classes"]
+            ):
                 self.add_dark(image, path)
             if len(image.get("alt", "")) < SHORTEST:
                 logger.warning(

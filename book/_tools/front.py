@@ -1,6 +1,6 @@
 """The pictures of the front page: two photographs, and one mixture of them for each chapter of the map.
 
-    python book/_tools/front.py      writes book/_assets/front-*.jpg
+python book/_tools/front.py      writes book/_assets/front-*.jpg
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def pictures() -> dict[str, torch.Tensor]:
     scenes, chosen = ml.data.load("emoji").tests["designers"], list(PAIRS[3])
     pixels = scenes.images[chosen] / 255  # (2, 3, 32, 32)
     block = recorded_block(film_facts().epochs[-1])
-    mask = block(scenes.batch(chosen)[0], 0.6, partner)  # (2, 1, 32, 32), learned by AutoMix
+    mask = block(
+        scenes.batch(chosen)[0], 0.6, partner
+    )  # (2, 1, 32, 32), learned by AutoMix
     learned = (mask * pixels + (1 - mask) * pixels[partner])[0]
     cloud = ml.fmix(pair, **options, generator=seeded(5)).images[0]
     patches = ml.patchmix(pair, patch=32, generator=seeded(0)).images[0]

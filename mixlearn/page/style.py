@@ -55,9 +55,9 @@ _UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf
 class Picture:
     """A figure and its alternative text. A notebook shows it where it is the last line of a cell.
 
-    The PNG carries the text in its chunk "Description", so that it stays with the file. What a notebook shows is
-    transparent and carries the same figure for dark pages, in base64, in its chunk "Dark"; the book's build
-    takes it out and shows each theme its own.
+    The PNG carries the text in its chunk "Description", so that it stays with the file. What a notebook shows
+    is transparent and carries the same figure for dark pages, in base64, in its chunk "Dark"; the book's
+    build takes it out and shows each theme its own.
 
     Args:
         figure: any matplotlib figure. One made by pyplot is closed there, so that it is not shown twice.
@@ -92,11 +92,9 @@ class Picture:
             raise ValueError(f"path must end in one of {', '.join(_DESCRIPTION)}, got {suffix!r}")
         metadata = {_DESCRIPTION[suffix]: self.alt, **_UNDATED[suffix], **more}
         file = io.BytesIO()
-        with style(dark):
-            with _recoloured(self.figure) if dark else nullcontext():
-                self.figure.savefig(
-                    file, format=suffix[1:], dpi=DENSITY, metadata=metadata, transparent=transparent
-                )
+        options: dict[str, Any] = {"metadata": metadata, "transparent": transparent, "dpi": DENSITY}
+        with style(dark), _recoloured(self.figure) if dark else nullcontext():
+            self.figure.savefig(file, format=suffix[1:], **options)
         return file.getvalue()
 
     def _repr_mimebundle_(

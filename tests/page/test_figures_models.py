@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import mixlearn as ml
-from mixlearn.page import style as look
 from tests.page.figure_cases import CALIBRATION, HALVES, LAM, POINTS, bent, shown
 from tests.refused import refused
 from tests.seeds import seeded
