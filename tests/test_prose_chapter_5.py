@@ -11,7 +11,7 @@ import torch
 import mixlearn as ml
 from mixlearn.page.film import film_facts, recorded_block
 from mixlearn.page.studio_net import PAIRS
-from mixlearn.train.records import Interval, Record
+from mixlearn.train.records import Interval, Record, interval
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 HAND_MADE = ("mixup", "cutmix", "puzzlemix")
@@ -48,6 +48,21 @@ def said(
 
 def size(gain: Interval) -> Interval:
     return Interval(abs(gain.mean), gain.half, gain.n)
+
+
+# ------------------------------------------------------------------------------------------ where masks pay
+def test_masks_in_the_same_pipeline() -> None:
+    def of_seeds(way: str) -> dict[int, float]:
+        record = ml.runs.load(f"pilot-masks-n2000-e40-{way}")
+        return dict(zip(record.seeds, record.values("test/accuracy"), strict=True))
+
+    first = {way: f"{100 * of_seeds(way)[0]:.1f}" for way in ("true-masks", "cutmix", "mixup", "plain")}
+    assert first == {"true-masks": "50.8", "cutmix": "47.3", "mixup": "45.7", "plain": "42.4"}
+    assert all(f"{percent} %" in RESULTS for percent in first.values())
+    strict, mixup = of_seeds("automix-strict"), of_seeds("mixup")
+    assert sorted(strict) == [1, 2, 3]
+    gain = interval([strict[seed] - mixup[seed] for seed in strict])
+    assert f"gains {words(gain, sign=False)} points over Mixup" in RESULTS and not gain.clear
 
 
 # ------------------------------------------------------------------------------------------ the judge

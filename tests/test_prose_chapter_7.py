@@ -52,6 +52,8 @@ def test_raw_pixels_on_emoji_lead_by_neighbours_and_lose_under_the_probe() -> No
 def test_raw_pixels_fail_on_garments_off_centre() -> None:
     for way, percent in (("pixels", 56.5), ("scratch", 44.6)):
         assert round(100 * record("garments", way).measured("knn/k=20").mean, 1) == percent
+    simclr = record("garments", "simclr")
+    assert f"{100 * simclr.measured('knn/k=20').mean:.1f} %" == "69.0 %" and simclr.seeds == (0,)
 
 
 @pytest.mark.parametrize(
