@@ -1,0 +1,69 @@
+"""Chapter 1's prose holds what the records hold, and its page is short."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import mixlearn as ml
+from mixlearn.train.records import Interval
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
+
+
+def cells(name: str, kind: str) -> list[dict[str, Any]]:
+    found = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in found if cell["cell_type"] == kind]
+
+
+def prose(name: str) -> str:
+    return " ".join("".join(cell["source"]) for cell in cells(name, "markdown"))
+
+
+PAGE = prose("01_why_mix")
+PLAIN, CROPS, MIXUP = map(
+    ml.runs.load, ("mixskd-fashion-plain", "mixskd-fashion-augmented", "boxes-fashion-mixup")
+)
+
+
+def points(change: Interval) -> str:
+    """The size of a difference as the page prints it, such as "3.2 ± 1.9"."""
+    return f"{abs(100 * change.mean):.1f} ± {100 * change.half:.1f}"
+
+
+def test_the_page_is_short() -> None:
+    assert len(PAGE.split()) <= 1700
+    code = cells("01_why_mix", "code")
+    shown = [cell["source"] for cell in code if not HIDDEN & set(cell["metadata"].get("tags", []))]
+    assert len(shown) <= 12 and max(map(len, shown)) <= 25
+    lines = [line.rstrip("\n") for cell in code if cell["id"] != "setup" for line in cell["source"]]
+    assert max(map(len, lines)) <= 79
+
+
+def test_every_exercise_has_a_solution() -> None:
+    asked = re.findall(r":::\{exercise\}.*\n:label: (\S+)", PAGE)
+    solved = re.findall(r":::\{solution\} (\S+)", prose("solutions/01_why_mix"))
+    assert len(asked) == len(set(asked)) == 6 and sorted(asked) == sorted(solved)
+
+
+def test_the_three_records_differ_in_the_augmentation_alone() -> None:
+    for record in (PLAIN, CROPS, MIXUP):
+        assert record.seeds == (0, 1, 2) and "ResNet-8" in record.settings["network"]
+        assert record.settings["images"] == 2000 and record.settings["epochs"] == 40
+    own = {"mix", "augment", "examined"}
+    rest = [{k: v for k, v in r.settings.items() if k not in own} for r in (PLAIN, CROPS, MIXUP)]
+    assert rest[0] == rest[1] == rest[2] and PLAIN.data == CROPS.data == MIXUP.data
+    assert CROPS.settings["augment"] == "crop_and_flip" and MIXUP.settings["mix"] == "mixup(alpha=1.0)"
+    assert PLAIN.settings["mix"] == CROPS.settings["mix"] == "none"
+
+
+def test_what_they_gain() -> None:
+    crops, mixup = (record.gain(PLAIN, "accuracy") for record in (CROPS, MIXUP))
+    assert mixup.clear and f"Mixup gains {points(mixup)} points" in PAGE
+    assert not crops.clear and f"Crops and flips gain {points(crops)}, which is not significant" in PAGE
+    crops, mixup = (record.gain(PLAIN, "ece") for record in (CROPS, MIXUP))
+    assert mixup.clear and crops.clear and max(mixup.mean, crops.mean) < 0
+    assert f"falls by {points(mixup)} points with Mixup, and by {points(crops)} with crops" in PAGE
