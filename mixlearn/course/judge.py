@@ -1,0 +1,469 @@
+"""From what a function did to a verdict: laws and values decide, a catalogue of wrong answers names the mistake.
+
+An exercise is a solution, small inputs made from a seed, and wrong answers that people really give. An answer
+that agrees with the solution passes, whatever its code. Otherwise the wrong answer that agrees with it on all
+inputs names the mistake. Answers that draw are compared by what their draws have in common: samples of some
+statistics agree unless their distribution functions are further apart than chance allows once in 10¹⁰ times.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, update_wrapper
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixlearn.course.run import Net, Odd, Outcome, Request, Seed, Sgd, perform
+
+Samples = dict[str, Any]  # tensors, or numbers where there is one value
+Call = Callable[[list[Request]], list[Outcome]]
+TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
+CHANCE = 1e-10  # of a false alarm in one comparison of samples
+
+class Mistake(NamedTuple):
+    """A wrong answer that people give."""
+
+    name: str
+    how: Callable[..., Any]
+
+
+@lru_cache(maxsize=1)
+def explanations() -> dict[str, str]:
+    """What each mistake means, by its name; `exercise/name` where it means something else there."""
+    lines = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != "#")
+
+
+def explained(exercise: str, name: str | None) -> str:
+    """The explanation of a mistake; nothing where it has no name."""
+    known = explanations()
+    return known.get(f"{exercise}/{name}", known.get(str(name), ""))
+
+
+@dataclass(eq=False, repr=False)
+class Exercise:
+    """One function to be written: its text, level, points and the chapter that it belongs to.
+
+    Args:
+        solution: the reference; its docstring is the text of the exercise.
+        chapter: 2 for *Mixup* to 7 for *PatchMix*.
+        level: 1 for a line, 2 for a few, 3 for an afternoon.
+        points: of a right answer.
+        inputs: makes argument tuples from a generator, the smallest first.
+        hint: one more, for whoever asks.
+        parts: names of the results, where there are several.
+        wanted: positions of the arguments for which gradients are compared.
+        observe: for answers that draw, the statistics of one result, given the arguments and the result.
+        draws: how many results are observed for each input.
+        slack: by how much a statistic may be off without being wrong: roundings of another kind.
+    """
+
+    solution: Callable[..., Any]
+    chapter: int
+    level: int
+    points: int
+    inputs: Callable[[torch.Generator], list[tuple[Any, ...]]]
+    hint: str
+    parts: tuple[str, ...] = ()
+    wanted: tuple[int, ...] = ()
+    observe: Callable[[tuple[Any, ...], Any], Samples] | None = None
+    draws: int = 200
+    slack: dict[str, float] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        update_wrapper(self, self.solution)
+        self.name = self.solution.__name__
+
+    def __call__(self, *args: Any) -> Any:
+        return self.solution(*args)
+
+    def wrong(self, name: str, how: Callable[..., Any]) -> None:
+        """Add a wrong answer to the catalogue; `mistakes.txt` explains it."""
+        self.mistakes.append(Mistake(name, how))
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of its parameters."""
+        return list(inspect.signature(self.solution).parameters)
+
+    @property
+    def signature(self) -> str:
+        """The first line of the function, without the colon."""
+        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "").replace("torch.Ten", "Ten")
+
+    @property
+    def text(self) -> str:
+        """What is to be written: shapes, conventions and a worked example."""
+        return inspect.cleandoc(self.solution.__doc__ or "")
+
+    @property
+    def stub(self) -> str:
+        """The function to be filled in, as source text."""
+        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
+        return f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
+
+    def __repr__(self) -> str:
+        head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"
+        return f"{head}\n\n{self.signature}\n\n{self.text}"
+
+    def cases(self, seed: int) -> list[tuple[Any, ...]]:
+        """Small inputs: argument tuples, in which marks stand for generators and networks."""
+        return self.inputs(torch.Generator().manual_seed(seed))
+
+    def requests(self, seed: int) -> list[Request]:
+        """The calls that decide. Of an answer that draws the first is made twice, to see it repeated."""
+        cases = self.cases(seed)
+        if self.observe is None:
+            return [Request(one, self.wanted) for one in cases]
+        drawn = [Request(_seeded(one, 7919 * seed + k)) for one in cases for k in range(self.draws)]
+        return [drawn[0], *drawn]
+
+
+def _seeded(arguments: tuple[Any, ...], value: int) -> tuple[Any, ...]:
+    return tuple(Seed(value) if isinstance(one, Seed) else one for one in arguments)
+
+
+def written(**options: Any) -> Callable[[Callable[..., Any]], Exercise]:
+    """Make an exercise of the solution below it."""
+    return lambda solution: Exercise(solution, **options)
+
+
+# ------------------------------------------------------------------------------------------------- the verdict
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` found; it prints itself.
+
+    Args:
+        exercise: its name.
+        passed: whether the answer is right.
+        mistake: the short, stable name of the mistake; None if there is none, or none that is known.
+        message: what was seen on which small input, what was expected, and a hint.
+        points: that the answer earns.
+        worth: the points of a right answer.
+    """
+
+    exercise: str
+    passed: bool
+    mistake: str | None
+    message: str
+    points: int
+    worth: int
+    further: tuple[str, ...] = ()
+    _asked: list[None] = field(default_factory=list, repr=False, compare=False)
+
+    def hints(self) -> list[str]:
+        """The hints so far; each call adds one, as long as there are more."""
+        self._asked.append(None)
+        return list(self.further[: len(self._asked)])
+
+    def __repr__(self) -> str:
+        head = "right" if self.passed else f"not yet right ({self.mistake or 'a mistake without a name'})"
+        more = "\n`hints()` tells more." if self.further and not self.passed else ""
+        return f"{self.exercise}: {head}, {self.points} of {self.worth} points\n{self.message}{more}"
+
+    def _repr_html_(self) -> str:
+        colour = "#1a7f37" if self.passed else "#b35900"
+        head, _, rest = repr(self).partition("\n")
+        inner = f"<b>{html.escape(head)}</b><br>{html.escape(rest)}"
+        return f'<div style="border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap">{inner}</div>'
+
+
+def judge(exercise: Exercise, call: Call, seed: int = 0) -> Verdict:
+    """The verdict on a function that `call` calls, once for each request.
+
+    `call` may give back fewer outcomes than it was asked for: the last one then tells why.
+    """
+    requests = exercise.requests(seed)
+    outcomes = call(requests)
+    fault = _conduct(exercise, requests, outcomes)
+    if fault is None and exercise.observe is None:
+        fault = _by_value(exercise, requests, outcomes)
+    elif fault is None:
+        fault = _by_law(exercise, requests, outcomes, seed)
+    if fault is None:
+        return Verdict(exercise.name, True, None, "All inputs agree.", exercise.points, exercise.points)
+    name, seen = fault
+    example = exercise.text.partition(">>>")[2]
+    further = (exercise.hint, f"Work this example by hand, then with your function: >>>{example}")
+    message = f"{seen}\n{explained(exercise.name, name)}".strip()
+    return Verdict(exercise.name, False, name, message, 0, exercise.points, further)
+
+
+Fault = tuple[str | None, str]  # the mistake's name, and what was seen
+
+
+def _conduct(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]) -> Fault | None:
+    """Mistakes that are not about the result: errors that no wrong answer has, inputs changed, draws."""
+    last, shown = outcomes[-1], describe(exercise, requests[len(outcomes) - 1])
+    if all(o.error == "NotImplementedError" or not (o.error or _given(o)) for o in outcomes[:3]):
+        return "not-written", "This function is not yet written."
+    if len(outcomes) < len(requests):
+        return last.error, f"{shown}, {last.text}"
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if outcome.changed >= 0:
+            seen = f"{describe(exercise, request)}, `{exercise.parameters[outcome.changed]}` was changed."
+            return "input-changed", seen
+    if last.drew:
+        return "global-generator", f"{last.drew} global generator was used."
+    return None
+
+
+def _given(outcome: Outcome) -> bool:
+    value = outcome.value.get("returned", 0) if isinstance(outcome.value, dict) else outcome.value
+    return not (value is None or value is ... or value == Odd("ellipsis"))
+
+
+def _raised(exercise: Exercise, request: Request, outcome: Outcome) -> Fault:
+    return "raises", f"{describe(exercise, request)}, your function raised {outcome.error}: {outcome.text}"
+
+
+# ------------------------------------------------------------------------------------- answers that do not draw
+def _by_value(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]) -> Fault | None:
+    expected = [perform(exercise.solution, one) for one in requests]
+    found = [unlike(*pair, exercise.parts) for pair in zip(outcomes, expected, strict=True)]
+    k = next((k for k, one in enumerate(found) if one), None)
+    if k is None:
+        return None
+    first = found[k]
+    assert first is not None
+    seen = f"{describe(exercise, requests[k])}, {first.text}"
+    for mistake in exercise.mistakes:
+        theirs = (perform(mistake.how, one) for one in requests)
+        if all(unlike(o, t, ()) is None for o, t in zip(outcomes, theirs, strict=False)):
+            return mistake.name, seen
+    if outcomes[k].error:
+        return _raised(exercise, requests[k], outcomes[k])
+    return (None if first.kind == "value" else first.kind), seen
+
+
+class Unlike(NamedTuple):
+    """The first difference between two results."""
+
+    kind: str
+    text: str
+
+
+def unlike(got: Outcome, want: Outcome, parts: Sequence[str]) -> Unlike | None:
+    """How an outcome differs from the one that was wanted, if it does."""
+    if got.error or want.error:
+        return None if got.error == want.error else Unlike("raises", f"{got.error or 'no error'}: {got.text}")
+    found = _apart(got.value, want.value, "", parts)
+    if found or want.gradients is None:
+        return found
+    if got.gradients is None:
+        return Unlike("no-gradient", "the result has no gradient.")
+    for one, other in zip(got.gradients, want.gradients, strict=True):
+        if found := _apart(one, other, "the gradient"):
+            return Unlike("wrong-gradient" if found.kind == "value" else found.kind, found.text)
+    return None
+
+
+def _apart(got: Any, want: Any, at: str, parts: Sequence[str] = ()) -> Unlike | None:
+    if isinstance(want, Mapping):
+        if not isinstance(got, Mapping) or set(got) != set(want):
+            names = f"a dict of {', '.join(want)}"
+            return Unlike("wrong-type", f"expected {names}, got {_kind(got)}{at and ' in ' + at}.")
+        pairs = [(got[name], want[name], f"`{name}`") for name in want]
+        return next(filter(None, (_apart(*pair) for pair in pairs)), None)
+    if isinstance(want, (list, tuple)):
+        if not isinstance(got, (list, tuple)) or len(got) != len(want):
+            names = f"{len(want)} results{f' ({chr(44).join(parts)})' if parts else ''}".replace(",", ", ")
+            return Unlike("wrong-type", f"expected {names}, got {_kind(got)}.")
+        names_of = [f"`{part}`" for part in parts] or [f"result {k + 1}" for k in range(len(want))]
+        triples = zip(got, want, names_of, strict=True)
+        return next(filter(None, (_apart(*triple) for triple in triples)), None)
+    return _apart_tensors(got, torch.as_tensor(want), at or "the result")
+
+
+def _form(value: Any) -> Any:
+    """A number or tensor without its values."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {value.device} {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def tensor_of(value: Any) -> Tensor | None:
+    """Numbers, tensors and lists of them as one tensor; None for anything else."""
+    if isinstance(value, Tensor):
+        return value
+    try:
+        if isinstance(value, (list, tuple)) and value and any(isinstance(one, Tensor) for one in value):
+            return torch.stack([torch.as_tensor(one) for one in value])
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _apart_tensors(given: Any, want: Tensor, at: str) -> Unlike | None:
+    got = None if isinstance(given, Odd) else tensor_of(given)
+    if got is None:
+        return Unlike("wrong-type", f"expected numbers in {at}, got {_kind(given)}.")
+    if got.device != want.device:
+        return Unlike("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
+    if got.shape != want.shape:
+        return Unlike("wrong-shape", f"expected {at} of shape {_shape(want)}, got {_shape(got)}.")
+    floats = (torch.float32, torch.float64)
+    number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if want.is_floating_point() and not (got.dtype in floats or number):
+        return Unlike("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
+    if not want.is_floating_point() and (got.is_floating_point() or got.dtype == torch.bool or got.is_complex()):
+        return Unlike("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
+    mine, theirs = got.detach().double(), want.detach().double()
+    if not bool(mine.isfinite().all()) and bool(theirs.isfinite().all()):
+        return Unlike("not-finite", f"{at} holds NaN or infinity.")
+    large = float(theirs[theirs.isfinite()].abs().max()) if theirs.isfinite().any() else 1.0
+    off = ~torch.isclose(mine, theirs, rtol=TOLERANCE, atol=TOLERANCE * max(large, 1e-3), equal_nan=True)
+    if not bool(off.any()):
+        return None
+    if want.numel() <= 8:
+        return Unlike("value", f"expected {at} = {_show(want)}, got {_show(got)}.")
+    place = tuple(int(k) for k in off.nonzero()[0])
+    where = f"{at}[{', '.join(map(str, place))}]"
+    return Unlike("value", f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Odd):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, Mapping):
+        return f"a dict of {', '.join(map(str, value))}"
+    return f"a tensor {_shape(value)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _shape(value: Tensor) -> str:
+    return str(tuple(value.shape)) if value.dim() else "() (a scalar)"
+
+
+def _show(value: Any) -> str:
+    """A value in a few words."""
+    if isinstance(value, Tensor):
+        if value.numel() > 8:
+            return f"a tensor {_shape(value)}"
+        rounded = [float(f"{one:.4g}") if isinstance(one, float) else one for one in value.flatten().tolist()]
+        return str(rounded if value.dim() else rounded[0])
+    marks = {Seed: "a generator", Net: "a linear network", Sgd: "SGD"}
+    if type(value) in marks:
+        return marks[type(value)]
+    return f"a dict of {', '.join(value)}" if isinstance(value, Mapping) else f"{value:.4g}"
+
+
+def describe(exercise: Exercise, request: Request) -> str:
+    """The input of one call, in words."""
+    pairs = zip(exercise.parameters, request.arguments, strict=True)
+    return "With " + ", ".join(f"{name} = {_show(one)}" for name, one in pairs)
+
+
+# -------------------------------------------------------------------------------------------- answers that draw
+def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome], seed: int) -> Fault | None:
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if outcome.error:
+            return _raised(exercise, request, outcome)
+    cases, forms = exercise.cases(seed), set()
+    for request, outcome in zip(requests, outcomes, strict=True):
+        form = str(torch.utils._pytree.tree_map(_form, outcome.value))
+        if form in forms:
+            continue
+        found = _apart(outcome.value, perform(exercise.solution, request).value, "", exercise.parts)
+        if found and found.kind != "value":
+            return found.kind, f"{describe(exercise, request)}, {found.text}"
+        forms.add(form)
+    if _apart(outcomes[0].value, outcomes[1].value, ""):
+        return "not-repeatable", f"{describe(exercise, requests[0])} in the same state, two results differ."
+    observed = _observed(exercise, cases, [one.value for one in outcomes[1:]], exercise.draws)
+    wanted = _sampled(exercise, exercise.solution, cases, seed, 2 * exercise.draws)
+    if bad := [k for k, one in enumerate(observed) if not all(bool(v.isfinite().all()) for v in one.values())]:
+        return "not-finite", f"{describe(exercise, Request(cases[bad[0]]))}, the result holds NaN or infinity."
+    worst, at, name = furthest(observed, wanted, exercise.slack)
+    if worst <= 1:
+        return None
+    mine, theirs = observed[at][name], wanted[at][name]
+    seen = f"{describe(exercise, Request(cases[at]))}: {name} is {_range(mine)}, expected {_range(theirs)}."
+    scores = []
+    for mistake in exercise.mistakes:
+        for draws in (20, exercise.draws):  # most are ruled out by a few draws
+            theirs = _sampled(exercise, mistake.how, cases, seed, draws)
+            distance = furthest(observed, theirs, exercise.slack)[0]
+            if distance > 1:
+                break
+        scores.append((distance, len(scores), mistake.name))
+    distance, _, named = min(scores, default=(math.inf, 0, ""))
+    return named if distance <= 1 else None, seen
+
+
+def _sampled(
+    exercise: Exercise, how: Callable[..., Any], cases: list[tuple[Any, ...]], seed: int, draws: int
+) -> list[Samples]:
+    """Samples of the statistics of a function of ours, from other seeds than those of the answer."""
+    values = []
+    for case in cases:
+        for k in range(draws):
+            source = torch.Generator().manual_seed(104_729 * seed + k + 1)
+            values.append(how(*(source if isinstance(one, Seed) else one for one in case)))
+    return _observed(exercise, cases, values, draws)
+
+
+def _observed(
+    exercise: Exercise, cases: list[tuple[Any, ...]], values: list[Any], draws: int
+) -> list[Samples]:
+    """For each case, each statistic over all its draws."""
+    assert exercise.observe is not None
+    found = []
+    for k, case in enumerate(cases):
+        each = [exercise.observe(case, one) for one in values[k * draws : (k + 1) * draws]]
+        found.append({name: _stacked([one[name] for one in each]) for name in each[0]})
+    return found
+
+
+def _stacked(values: list[Any]) -> Tensor:
+    """Numbers, or tensors of any shape, as one long vector."""
+    if isinstance(values[0], Tensor):
+        return torch.cat([one.flatten().double() for one in values])
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def furthest(
+    some: list[Samples], others: list[Samples], slack: Mapping[str, float]
+) -> tuple[float, int, str]:
+    """The statistic whose samples are furthest apart, in units of what chance allows; its case and name."""
+    found = [
+        (apart(one[name], other[name], slack.get(name, 1e-5)), -k, name)
+        for k, (one, other) in enumerate(zip(some, others, strict=True))
+        for name in other
+    ]
+    worst, k, name = max(found)
+    return worst, -k, name
+
+
+def apart(one: Tensor, other: Tensor, slack: float) -> float:
+    """How far two samples are apart beyond a shift of `slack`, in units of what chance allows.
+
+    The Kolmogorov–Smirnov distance; where the other sample is one number, no deviation at all is allowed.
+    """
+    if float(other.max() - other.min()) <= 1e-6:
+        return 1e6 * float((one - other[0]).abs().max() > slack)
+    a, b = one.sort().values, other.sort().values
+    gaps = [_above(a, b, slack), _above(b, a, slack)]
+    return max(gaps) / math.sqrt(math.log(2 / CHANCE) / 2 * (1 / len(a) + 1 / len(b)))
+
+
+def _above(a: Tensor, b: Tensor, slack: float) -> float:
+    """The most by which the distribution function of a is above that of b moved to the left by `slack`."""
+    share = torch.arange(1, len(a) + 1) / len(a)
+    return float((share - torch.searchsorted(b, a + slack, right=True) / len(b)).max())
+
+
+def _range(values: Tensor) -> str:
+    low, mean, high = (f"{float(one):.3g}" for one in (values.min(), values.mean(), values.max()))
+    return low if low == high else f"{low} to {high}, {mean} on average"
+
