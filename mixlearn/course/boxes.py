@@ -130,7 +130,8 @@ def cutmix(images: Tensor, targets: Tensor, box: Tensor, partner: Tensor) -> tup
 
 
 def _pasted(x: Tensor, box: Tensor, source: Tensor) -> Tensor:
-    return cutmix(torch.cat([x, source]), torch.zeros(1, 1), box, torch.arange(2 * len(x)).roll(len(x)))[0][: len(x)]
+    both, pairs = torch.cat([x, source]), torch.arange(2 * len(x)).roll(len(x))
+    return cutmix(both, torch.zeros(len(pairs), 1), box, pairs)[0][: len(x)]
 
 
 def _labelled(x: Tensor, t: Tensor, box: Tensor, p: Tensor, lam: Any) -> tuple[Tensor, Tensor]:
@@ -289,7 +290,7 @@ def _observe_resized(case: tuple[Any, ...], value: Any) -> Samples:
     points=3,
     inputs=_resizemix_inputs,
     observe=_observe_resized,
-    draws=120,
+    draws=80,
     slack={"the sides": 1.01, "the label beside the pixels": 1e-3, "the place": 0.01, "the own share": 0.05}
     | {"what is pasted": 16},
     parts=("images", "targets"),

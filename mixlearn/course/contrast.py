@@ -210,8 +210,6 @@ def _nt_xent(a: Tensor, b: Tensor, t: float, wrong: str = "") -> Tensor:
         views = torch.cat([a, b.detach()])
     scale = {"temperature-multiplied": t, "temperature-missing": 1.0, "temperature-squared": 1 / t**2}
     logits = views @ views.T * scale.get(wrong, 1 / t)  # (2B, 2B)
-    if wrong == "distances":
-        logits = -torch.cdist(views, views).square() / t * (1 - torch.eye(2 * n))
     own = torch.eye(2 * n, dtype=torch.bool)
     if wrong != "own-left-in":
         logits = logits.masked_fill(own, 0.0 if wrong == "own-set-to-zero" else -torch.inf)
@@ -338,9 +336,8 @@ def _votes(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: f
     near, which = cosines.topk(k, largest=wrong != "farthest")
     if wrong == "first-left-out":
         near, which = near[:, 1:], which[:, 1:]
-    scaled = near * temperature if wrong == "temperature-multiplied" else near / temperature
-    weights = {"one-vote-each": torch.ones_like(near), "no-exponential": near, "temperature-missing": near.exp()}
-    weight = weights.get(wrong, scaled.exp())
+    weights = {"one-vote-each": torch.ones_like(near), "no-exponential": near, "temperature-not-divided": near.exp()}
+    weight = weights.get(wrong, (near / temperature).exp())
     votes = torch.zeros(len(queries), int(labels.max()) + 1).scatter_add_(1, labels[which], weight)
     if wrong == "mean-vote":
         votes = votes / torch.zeros_like(votes).scatter_add_(1, labels[which], torch.ones_like(near)).clamp(min=1)
@@ -349,7 +346,7 @@ def _votes(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: f
 
 for _name in (
     *("not-normalised", "euclidean", "one-neighbour", "whole-bank", "one-too-few", "farthest", "first-left-out"),
-    *("temperature-multiplied", "one-vote-each", "no-exponential", "temperature-missing", "mean-vote"),
+    *("temperature-not-divided", "one-vote-each", "no-exponential", "mean-vote"),
 ):
     knn_predict.wrong(_name, lambda *a, _name=_name: _votes(*a, wrong=_name).argmax(1))
 knn_predict.wrong("indices-not-labels", lambda b, y, q, k, e: _cosines(q, b).argmax(1))

@@ -99,7 +99,8 @@ for _name in (
 def _mask_inputs(g: Generator) -> list[tuple[Any, ...]]:
     tiny = torch.tensor([0.9, 0.7, 0.1, 0.1]).view(2, 1, 1, 2)
     masks = torch.rand(5, 1, 3, 4, generator=g) * torch.tensor([0.3, 1.0, 1.9, 0.9, 1.1]).view(5, 1, 1, 1)
-    return [(tiny, torch.tensor([0.5, 0.3]), 0.1), (masks, torch.tensor([0.6, 0.1, 0.3, 0.46, 0.9]), 0.08)]
+    lam = torch.tensor([0.6, 0.1, 0.3, 0.46, 0.9])
+    return [(tiny, torch.tensor([0.5, 0.3]), 0.1), (masks, lam, 0.08), (masks, lam, 0.34)]
 
 
 @written(
@@ -150,8 +151,8 @@ wrong("sum-over-pixels", lambda m, w, d: ((m.sum((1, 2, 3)) - w).abs() - d).clam
 def _ema_inputs(g: Generator) -> list[tuple[Any, ...]]:
     tiny = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(3)}
     slow, fast = ({"weight": torch.randn(3, 2, generator=g), "mean": torch.rand(3, generator=g)} for _ in range(2))
-    slow["seen"], fast["seen"] = torch.tensor(10), torch.tensor(18)
-    return [(tiny, {"weight": torch.tensor([3.0, -2.0]), "seen": torch.tensor(4)}, 0.75), (slow, fast, 0.9)]
+    slow["seen"], fast["seen"] = torch.tensor(10), torch.tensor(27)
+    return [(tiny, {"weight": torch.tensor([3.0, -2.0]), "seen": torch.tensor(9)}, 0.75), (slow, fast, 0.9)]
 
 
 @written(

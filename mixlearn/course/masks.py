@@ -31,7 +31,7 @@ def _observe_mask(case: tuple[Any, ...], value: Any) -> Samples:
     points=3,
     inputs=lambda g: [(lam, ROWS, COLUMNS, Seed(0)) for lam in (0.3, 0.75)],
     observe=_observe_mask,
-    draws=100,
+    draws=60,
     slack={"the share of ones": 1.01 / (ROWS * COLUMNS)},
     hint="Noise, `torch.fft.rfft2`, multiply, `torch.fft.irfft2`; then sort: how many pixels are to be 1?",
 )
