@@ -92,7 +92,9 @@ def check(name: str, answer: Callable[..., Any], *, seed: int = 0, seconds: floa
         if printed:
             notes.append(f"Your function also printed: {printed[:200]!r}")
         done = outcomes[: len(requests)]
-        return done if len(done) == len(requests) else [*done, late(len(done), len(requests), seconds, runs_on)]
+        return (
+            done if len(done) == len(requests) else [*done, late(len(done), len(requests), seconds, runs_on)]
+        )
 
     verdict = judge(task, call, seed)
     return replace(verdict, message="\n".join([verdict.message, *notes]))

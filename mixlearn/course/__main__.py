@@ -22,8 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("text", help="print one exercise").add_argument("name")
     grader = commands.add_parser("grade", help="grade all notebooks of a folder")
     grader.add_argument("folder")
-    grader.add_argument("--out", help="where grades.csv and the pages go; by default `grades` beside the folder")
-    grader.add_argument("--exercises", nargs="+", help="those that count; by default all that a notebook defines")
+    grader.add_argument(
+        "--out", help="where grades.csv and the pages go; by default `grades` beside the folder"
+    )
+    grader.add_argument(
+        "--exercises", nargs="+", help="those that count; by default all that a notebook defines"
+    )
     grader.add_argument("--seed", type=int, help="of the inputs; by default a secret one")
     grader.add_argument("--jobs", type=int, help="notebooks at a time; by default one for each processor")
     grader.add_argument("--seconds", type=float, default=SECONDS, help="for the calls of one exercise")

@@ -66,7 +66,9 @@ def _box(lam: float, height: int, width: int, g: Generator, wrong: str = "") -> 
         place = torch.tensor([0.3, 0.6])
     corners = []
     for where, size, other in ((place[0], width, height), (place[1], height, width)):
-        length = round(ratio * {"height-and-width-exchanged": other, "square": min(size, other)}.get(wrong, size))
+        length = round(
+            ratio * {"height-and-width-exchanged": other, "square": min(size, other)}.get(wrong, size)
+        )
         start = int(where * size) - length // 2
         if wrong == "corner-drawn":
             start = int(where * size)
@@ -174,13 +176,28 @@ wrong("box-erased", lambda x, t, b, p: (_pasted(x, b, 0 * x), cutmix(x, t, b, p)
 wrong("box-averaged", lambda x, t, b, p: (_pasted(x, b, (x + x[p]) / 2), cutmix(x, t, b, p)[1]))
 wrong("inverse-partner", lambda x, t, b, p: cutmix(x, t, b, p.argsort()))
 wrong("batch-flipped", lambda x, t, b, p: cutmix(x, t, b, torch.arange(len(x)).flip(0)))
-wrong("last-row-missing", lambda x, t, b, p: (cutmix(x, t, (b - _closed).clamp(min=0), p)[0], cutmix(x, t, b, p)[1]))
+wrong(
+    "last-row-missing",
+    lambda x, t, b, p: (cutmix(x, t, (b - _closed).clamp(min=0), p)[0], cutmix(x, t, b, p)[1]),
+)
 wrong("one-row-too-many", lambda x, t, b, p: (cutmix(x, t, b + _closed, p)[0], cutmix(x, t, b, p)[1]))
-wrong("area-closed", lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2] + 1).prod()) / x[0, 0].numel()))
-wrong("area-of-square", lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2]).prod()) / x.shape[3] ** 2))
-wrong("area-with-channels", lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2]).prod()) / x[0].numel()))
+wrong(
+    "area-closed",
+    lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2] + 1).prod()) / x[0, 0].numel()),
+)
+wrong(
+    "area-of-square",
+    lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2]).prod()) / x.shape[3] ** 2),
+)
+wrong(
+    "area-with-channels",
+    lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2:] - b[:2]).prod()) / x[0].numel()),
+)
 wrong("side-not-area", lambda x, t, b, p: _labelled(x, t, b, p, 1 - float((b[2] - b[0]) / x.shape[3])))
-wrong("one-channel", lambda x, t, b, p: (torch.cat([cutmix(x, t, b, p)[0][:, :1], x[:, 1:]], 1), cutmix(x, t, b, p)[1]))
+wrong(
+    "one-channel",
+    lambda x, t, b, p: (torch.cat([cutmix(x, t, b, p)[0][:, :1], x[:, 1:]], 1), cutmix(x, t, b, p)[1]),
+)
 wrong("corner-and-size", lambda x, t, b, p: cutmix(x, t, torch.cat([b[:2], b[:2] + b[2:]]), p))
 
 
@@ -265,7 +282,11 @@ def _observe_resized(case: tuple[Any, ...], value: Any) -> Samples:
     height, width = images.shape[2:]
     foreign = (mixed - images).abs().amax(1) > 0.01  # (B, H, W)
     if not foreign.any():
-        none = {"the sides": torch.zeros(2) - 9, "the place": torch.zeros(2) - 9, "what is pasted": torch.ones(3)}
+        none = {
+            "the sides": torch.zeros(2) - 9,
+            "the place": torch.zeros(2) - 9,
+            "what is pasted": torch.ones(3),
+        }
         return none | {"the label beside the pixels": torch.ones(1), "the own share": labels.diagonal()[:1]}
     rows, columns = foreign[0].any(1).nonzero()[:, 0], foreign[0].any(0).nonzero()[:, 0]
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
@@ -333,7 +354,11 @@ def _resized(
     if wrong == "clipped":
         y, column = int(u[0] * height) - h // 2, int(u[1] * width) - w // 2
     y0, y1, x0, x1 = max(y, 0), min(y + h, height), max(column, 0), min(column + w, width)
-    small = x[p][:, :, y0:y1, x0:x1] if wrong == "cut-not-shrunk" else small[:, :, y0 - y : y1 - y, x0 - column : x1 - column]
+    small = (
+        x[p][:, :, y0:y1, x0:x1]
+        if wrong == "cut-not-shrunk"
+        else small[:, :, y0 - y : y1 - y, x0 - column : x1 - column]
+    )
     small = F.interpolate(x, (h, w), mode="nearest") if wrong == "own-image" else small
     mixed = x.clone()
     mixed[:, :, y0:y1, x0:x1] = small.mT.reshape(small.shape) if wrong == "transposed" else small

@@ -91,7 +91,11 @@ def _shifted(x: Tensor, grid: Tensor, patch: int, wrong: str = "") -> Tensor:
             order = (torch.arange(len(x)) + g).clamp(max=len(x) - 1)
         if wrong == "group-as-index":
             order = torch.full((len(x),), g)
-        source = {"backwards": x.roll(g, 0), "next-only": x.roll(-min(g, 1), 0), "twice-as-far": x.roll(-2 * g, 0)}
+        source = {
+            "backwards": x.roll(g, 0),
+            "next-only": x.roll(-min(g, 1), 0),
+            "twice-as-far": x.roll(-2 * g, 0),
+        }
         mixed = torch.where(pixels == g, source.get(wrong, x[order]), mixed)
     return mixed
 
@@ -234,7 +238,13 @@ def _nt_xent(a: Tensor, b: Tensor, t: float, wrong: str = "") -> Tensor:
 
 
 for _name in (
-    *("second-stopped", "temperature-multiplied", "temperature-missing", "temperature-squared", "own-left-in"),
+    *(
+        "second-stopped",
+        "temperature-multiplied",
+        "temperature-missing",
+        "temperature-squared",
+        "own-left-in",
+    ),
     *("own-set-to-zero", "neighbours-paired", "next-image", "same-view-left-out", "positive-left-out"),
     *("one-way", "sum", "sum-of-views", "no-log", "sign"),
 ):
@@ -278,7 +288,10 @@ wrong = contrastive_loss.wrong
 wrong("not-normalised", lambda q, k, t, e: soft_cross_entropy(q @ k.T / e, t))
 wrong("queries-not-normalised", lambda q, k, t, e: soft_cross_entropy(q @ F.normalize(k, dim=1).T / e, t))
 wrong("keys-not-normalised", lambda q, k, t, e: soft_cross_entropy(F.normalize(q, dim=1) @ k.T / e, t))
-wrong("normalised-over-batch", lambda q, k, t, e: soft_cross_entropy(F.normalize(q, dim=0) @ F.normalize(k, dim=0).T / e, t))
+wrong(
+    "normalised-over-batch",
+    lambda q, k, t, e: soft_cross_entropy(F.normalize(q, dim=0) @ F.normalize(k, dim=0).T / e, t),
+)
 wrong("wrong-axis", lambda q, k, t, e: -(t * (_cosines(q, k) / e).log_softmax(0)).sum(1).mean())
 wrong("temperature-multiplied", lambda q, k, t, e: soft_cross_entropy(_cosines(q, k) * e, t))
 wrong("temperature-missing", lambda q, k, t, e: soft_cross_entropy(_cosines(q, k), t))
@@ -303,7 +316,10 @@ def _knn_inputs(g: Generator) -> list[tuple[Any, ...]]:
     top = votes.topk(2).values
     clear = (top[:, 0] > 1.001 * top[:, 1]) & (near[:, 8] > near[:, 9] + 1e-4)  # so that no rounding decides
     tiny = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), torch.tensor([2, 0, 0])
-    return [(*tiny, torch.tensor([[2.0, 0.5], [0.5, 2.0]]), 2, 0.2), (bank, labels, queries[clear][:150], 9, 0.4)]
+    return [
+        (*tiny, torch.tensor([[2.0, 0.5], [0.5, 2.0]]), 2, 0.2),
+        (bank, labels, queries[clear][:150], 9, 0.4),
+    ]
 
 
 @written(
@@ -327,25 +343,43 @@ def knn_predict(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperatu
     return _votes(bank, labels, queries, k, temperature).argmax(1)
 
 
-def _votes(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: float, wrong: str = "") -> Tensor:
+def _votes(
+    bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: float, wrong: str = ""
+) -> Tensor:
     """The votes for each class with one thing wrong: the catalogue's entries differ in single lines of it."""
     cosines = queries @ bank.T if wrong == "not-normalised" else _cosines(queries, bank)
     if wrong == "euclidean":
         cosines = -torch.cdist(queries, bank)
-    k = {"one-neighbour": 1, "whole-bank": len(bank), "one-too-few": k - 1, "first-left-out": k + 1}.get(wrong, k)
+    k = {"one-neighbour": 1, "whole-bank": len(bank), "one-too-few": k - 1, "first-left-out": k + 1}.get(
+        wrong, k
+    )
     near, which = cosines.topk(k, largest=wrong != "farthest")
     if wrong == "first-left-out":
         near, which = near[:, 1:], which[:, 1:]
-    weights = {"one-vote-each": torch.ones_like(near), "no-exponential": near, "temperature-not-divided": near.exp()}
+    weights = {
+        "one-vote-each": torch.ones_like(near),
+        "no-exponential": near,
+        "temperature-not-divided": near.exp(),
+    }
     weight = weights.get(wrong, (near / temperature).exp())
     votes = torch.zeros(len(queries), int(labels.max()) + 1).scatter_add_(1, labels[which], weight)
     if wrong == "mean-vote":
-        votes = votes / torch.zeros_like(votes).scatter_add_(1, labels[which], torch.ones_like(near)).clamp(min=1)
+        votes = votes / torch.zeros_like(votes).scatter_add_(1, labels[which], torch.ones_like(near)).clamp(
+            min=1
+        )
     return votes
 
 
 for _name in (
-    *("not-normalised", "euclidean", "one-neighbour", "whole-bank", "one-too-few", "farthest", "first-left-out"),
+    *(
+        "not-normalised",
+        "euclidean",
+        "one-neighbour",
+        "whole-bank",
+        "one-too-few",
+        "farthest",
+        "first-left-out",
+    ),
     *("temperature-not-divided", "one-vote-each", "no-exponential", "mean-vote"),
 ):
     knn_predict.wrong(_name, lambda *a, _name=_name: _votes(*a, wrong=_name).argmax(1))

@@ -95,7 +95,9 @@ def grade(
     if not found:
         raise ValueError(f"no notebook (.ipynb) in {folder}")
     if not hasattr(os, "fork"):
-        raise OSError("the grader needs os.fork, which this system lacks: use Linux, macOS, WSL or a container")
+        raise OSError(
+            "the grader needs os.fork, which this system lacks: use Linux, macOS, WSL or a container"
+        )
     cells = {path: _cells(path) for path in found}
     text = "\n".join(source for one in cells.values() if isinstance(one, list) for source in one)
     counted = [n for n in course.exercises() if re.search(rf"\bdef {n}\(|^{n} *=", text, re.M)]
@@ -136,7 +138,9 @@ class _Nursery:
         clean = {"PATH": os.defpath, "HOME": self.room, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, "-I", str(run.__file__), json.dumps(config)]
         null = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=null, stderr=null, env=clean, cwd=self.room)
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=null, stderr=null, env=clean, cwd=self.room
+        )
         theirs.close()
         self.lock = threading.Lock()
 
@@ -160,7 +164,9 @@ class _Nursery:
 class _Child:
     """A confined process that has loaded one notebook."""
 
-    def __init__(self, nursery: _Nursery, cells: list[str], tasks: dict[str, Exercise], seconds: float) -> None:
+    def __init__(
+        self, nursery: _Nursery, cells: list[str], tasks: dict[str, Exercise], seconds: float
+    ) -> None:
         self.line, self.pid = nursery.child()
         self.rest, self.until = b"", time.monotonic() + seconds
         self.say({"cells": cells, "names": {name: len(one.parameters) for name, one in tasks.items()}})
@@ -216,7 +222,12 @@ def _outcome(message: Any) -> Outcome:
 
 
 def _graded(
-    path: Path, cells: list[str] | str, tasks: dict[str, Exercise], nursery: _Nursery, seed: int, seconds: float
+    path: Path,
+    cells: list[str] | str,
+    tasks: dict[str, Exercise],
+    nursery: _Nursery,
+    seed: int,
+    seconds: float,
 ) -> Result:
     """One notebook. A child that is lost is replaced, and the next exercise goes on."""
     result, start = Result(path), time.monotonic()

@@ -28,6 +28,7 @@ Call = Callable[[list[Request]], list[Outcome]]
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 CHANCE = 1e-10  # of a false alarm in one comparison of samples
 
+
 class Mistake(NamedTuple):
     """A wrong answer that people give."""
 
@@ -98,7 +99,9 @@ class Exercise:
     @property
     def signature(self) -> str:
         """The first line of the function, without the colon."""
-        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "").replace("torch.Ten", "Ten")
+        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "").replace(
+            "torch.Ten", "Ten"
+        )
 
     @property
     def text(self) -> str:
@@ -315,7 +318,9 @@ def _apart_tensors(given: Any, want: Tensor, at: str) -> Unlike | None:
     number = isinstance(given, (int, float)) and not isinstance(given, bool)
     if want.is_floating_point() and not (got.dtype in floats or number):
         return Unlike("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
-    if not want.is_floating_point() and (got.is_floating_point() or got.dtype == torch.bool or got.is_complex()):
+    if not want.is_floating_point() and (
+        got.is_floating_point() or got.dtype == torch.bool or got.is_complex()
+    ):
         return Unlike("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
     mine, theirs = got.detach().double(), want.detach().double()
     if not bool(mine.isfinite().all()) and bool(theirs.isfinite().all()):
@@ -382,8 +387,13 @@ def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]
         return "not-repeatable", f"{describe(exercise, requests[0])} in the same state, two results differ."
     observed = _observed(exercise, cases, [one.value for one in outcomes[1:]], exercise.draws)
     wanted = _sampled(exercise, exercise.solution, cases, seed, 2 * exercise.draws)
-    if bad := [k for k, one in enumerate(observed) if not all(bool(v.isfinite().all()) for v in one.values())]:
-        return "not-finite", f"{describe(exercise, Request(cases[bad[0]]))}, the result holds NaN or infinity."
+    if bad := [
+        k for k, one in enumerate(observed) if not all(bool(v.isfinite().all()) for v in one.values())
+    ]:
+        return (
+            "not-finite",
+            f"{describe(exercise, Request(cases[bad[0]]))}, the result holds NaN or infinity.",
+        )
     worst, at, name = furthest(observed, wanted, exercise.slack)
     if worst <= 1:
         return None
@@ -466,4 +476,3 @@ def _above(a: Tensor, b: Tensor, slack: float) -> float:
 def _range(values: Tensor) -> str:
     low, mean, high = (f"{float(one):.3g}" for one in (values.min(), values.mean(), values.max()))
     return low if low == high else f"{low} to {high}, {mean} on average"
-

@@ -17,7 +17,10 @@ def _block_inputs(g: Generator) -> list[tuple[Any, ...]]:
     cases = []
     for batch, channels, h, w, depth, size in ((2, 2, 1, 2, 2, (2, 4)), (5, 4, 2, 3, 3, (4, 6))):
         features = torch.randn(batch, channels, h, w, generator=g)
-        lam, partner = torch.tensor([0.9, 0.3, 0.65, 0.2, 0.45])[:batch], torch.tensor(CYCLE if batch > 2 else [1, 0])
+        lam, partner = (
+            torch.tensor([0.9, 0.3, 0.65, 0.2, 0.45])[:batch],
+            torch.tensor(CYCLE if batch > 2 else [1, 0]),
+        )
         look, value = torch.randn(depth, channels + 1, generator=g), torch.randn(channels + 1, generator=g)
         cases.append((features, lam, partner, look, value, *size))
     return cases
@@ -150,7 +153,9 @@ wrong("sum-over-pixels", lambda m, w, d: ((m.sum((1, 2, 3)) - w).abs() - d).clam
 # ----------------------------------------------------------------------------------------------------- the twin
 def _ema_inputs(g: Generator) -> list[tuple[Any, ...]]:
     tiny = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(3)}
-    slow, fast = ({"weight": torch.randn(3, 2, generator=g), "mean": torch.rand(3, generator=g)} for _ in range(2))
+    slow, fast = (
+        {"weight": torch.randn(3, 2, generator=g), "mean": torch.rand(3, generator=g)} for _ in range(2)
+    )
     slow["seen"], fast["seen"] = torch.tensor(10), torch.tensor(27)
     return [(tiny, {"weight": torch.tensor([3.0, -2.0]), "seen": torch.tensor(9)}, 0.75), (slow, fast, 0.9)]
 
@@ -195,8 +200,13 @@ wrong("twice", lambda s, f, m: ema_update(ema_update(s, f, m), f, m))
 wrong("momentum-alone", lambda s, f, m: _each(s, f, lambda a, b: m * a))
 wrong("counter-averaged", lambda s, f, m: {k: m * a + (1 - m) * f[k] for k, a in s.items()})
 wrong("counter-rounded", lambda s, f, m: {k: (m * a + (1 - m) * f[k]).to(a.dtype) for k, a in s.items()})
-wrong("counter-kept", lambda s, f, m: ema_update(s, f, m) | {k: a for k, a in s.items() if not a.is_floating_point()})
-wrong("counter-missing", lambda s, f, m: {k: a for k, a in ema_update(s, f, m).items() if a.is_floating_point()})
+wrong(
+    "counter-kept",
+    lambda s, f, m: ema_update(s, f, m) | {k: a for k, a in s.items() if not a.is_floating_point()},
+)
+wrong(
+    "counter-missing", lambda s, f, m: {k: a for k, a in ema_update(s, f, m).items() if a.is_floating_point()}
+)
 
 
 # ------------------------------------------------------------------------------------------------------ AutoMix
@@ -218,7 +228,14 @@ def _automix_inputs(g: Generator) -> list[tuple[Any, ...]]:
     hint="Make a table: one row for each term, one column each for weight, slow and masks. Who learns?",
 )
 def automix_terms(
-    images: Tensor, labels: Tensor, masks: Tensor, lam: Tensor, partner: Tensor, weight: Tensor, slow: Tensor, margin: float
+    images: Tensor,
+    labels: Tensor,
+    masks: Tensor,
+    lam: Tensor,
+    partner: Tensor,
+    weight: Tensor,
+    slow: Tensor,
+    margin: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """AutoMix's four losses, for linear networks: who learns from which?
 
@@ -244,7 +261,15 @@ def automix_terms(
 
 
 def _automix(
-    x: Tensor, y: Tensor, m: Tensor, lam: Tensor, p: Tensor, net: Tensor, slow: Tensor, margin: float, wrong: str = ""
+    x: Tensor,
+    y: Tensor,
+    m: Tensor,
+    lam: Tensor,
+    p: Tensor,
+    net: Tensor,
+    slow: Tensor,
+    margin: float,
+    wrong: str = "",
 ) -> Any:
     """The terms with one thing wrong: the catalogue's entries differ in single lines of it."""
     shares = {
@@ -324,7 +349,10 @@ wrong("student-not-softened", lambda s, t, k: k**2 * _divergence(s, t.detach() /
 wrong("teacher-not-softened", lambda s, t, k: k**2 * _divergence(s / k, t.detach()))
 wrong("not-softened", lambda s, t, k: k**2 * _divergence(s, t.detach()))
 wrong("temperature-multiplied", lambda s, t, k: k**2 * _divergence(s * k, t.detach() * k))
-wrong("no-log", lambda s, t, k: k**2 * F.kl_div((s / k).softmax(1), (t.detach() / k).softmax(1), reduction="batchmean"))
+wrong(
+    "no-log",
+    lambda s, t, k: k**2 * F.kl_div((s / k).softmax(1), (t.detach() / k).softmax(1), reduction="batchmean"),
+)
 wrong("squared-distance", lambda s, t, k: F.mse_loss(s, t.detach()))
 wrong("sign", lambda s, t, k: -distillation(s, t, k))
 
@@ -350,8 +378,16 @@ def _mixskd_inputs(g: Generator) -> list[tuple[Any, ...]]:
     hint="First write λ v + (1 − λ) v[partner] for logits and maps. Then: in each term, who teaches whom?",
 )
 def mixskd_terms(
-    logits: Tensor, mixed: Tensor, maps: Tensor, mixed_maps: Tensor, from_between: Tensor, from_mixed: Tensor,
-    labels: Tensor, lam: Tensor, partner: Tensor, temperature: float,
+    logits: Tensor,
+    mixed: Tensor,
+    maps: Tensor,
+    mixed_maps: Tensor,
+    from_between: Tensor,
+    from_mixed: Tensor,
+    labels: Tensor,
+    lam: Tensor,
+    partner: Tensor,
+    temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """MixSKD's losses for a network of one branch, without the critic: interpolations and mixtures teach each other.
 
@@ -379,7 +415,16 @@ def mixskd_terms(
 
 
 def _mixskd(
-    z: Tensor, mz: Tensor, f: Tensor, mf: Tensor, tb: Tensor, tm: Tensor, y: Tensor, lam: Tensor, p: Tensor, t: float,
+    z: Tensor,
+    mz: Tensor,
+    f: Tensor,
+    mf: Tensor,
+    tb: Tensor,
+    tm: Tensor,
+    y: Tensor,
+    lam: Tensor,
+    p: Tensor,
+    t: float,
     wrong: str = "",
 ) -> Any:
     """The terms with one thing wrong: the catalogue's entries differ in single lines of it."""

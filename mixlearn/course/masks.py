@@ -58,7 +58,12 @@ def _fmix(lam: float, height: int, width: int, g: Generator, wrong: str = "") ->
     if wrong == "cycles-per-image":
         down, across = down * height, across * width
     f = (down.square() + across.square()).sqrt().clamp_min(1 / max(height, width))
-    powers = {"no-filter": 0.0, "power-not-amplitude": -1.5, "frequency-squared": -6.0, "filter-inverted": 3.0}
+    powers = {
+        "no-filter": 0.0,
+        "power-not-amplitude": -1.5,
+        "frequency-squared": -6.0,
+        "filter-inverted": 3.0,
+    }
     amplitude = f.pow(powers.get(wrong, -3.0))
     source = torch.Generator().manual_seed(1) if wrong == "always-the-same" else g
     draw = torch.rand if wrong == "noise-not-centred" else torch.randn
@@ -164,7 +169,10 @@ def _energy_inputs(g: Generator) -> list[tuple[Any, ...]]:
     own, other = torch.rand(2, 4, 5, generator=g)
     mask = torch.tensor([[0, 1, 1, 0.5, 0], [1, 1, 0.5, 0, 0], [1, 0.5, 0, 0, 1], [1, 1, 0, 0.5, 1]])
     tiny = torch.tensor([[1.0, 0.5], [0.0, 1.0]])
-    return [(tiny, torch.tensor([[0.4, 0.1], [0.2, 0.3]]), torch.tensor([[0.1, 0.6], [0.5, 0.2]]), 0.4), (mask, own, other, 0.3)]
+    return [
+        (tiny, torch.tensor([[0.4, 0.1], [0.2, 0.3]]), torch.tensor([[0.1, 0.6], [0.5, 0.2]]), 0.4),
+        (mask, own, other, 0.3),
+    ]
 
 
 @written(
@@ -186,7 +194,9 @@ def mask_energy(mask: Tensor, own: Tensor, other: Tensor, beta: float) -> Tensor
     >>> mask_energy(mask, own, other, 0.5)                                            # 0.2 + 0.1 + 0.5
     tensor(0.8000)
     """
-    return _hidden(mask, own, other) + beta * (mask.diff(dim=0).square().sum() + mask.diff(dim=1).square().sum())
+    return _hidden(mask, own, other) + beta * (
+        mask.diff(dim=0).square().sum() + mask.diff(dim=1).square().sum()
+    )
 
 
 def _hidden(mask: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -215,8 +225,14 @@ wrong("gain-not-cost", lambda z, a, b, c: mask_energy(z, -b, -a, c))
 wrong("rows-only", lambda z, a, b, c: _borders(z, a, b, c, lambda z: z.diff(dim=1).square().sum()))
 wrong("columns-only", lambda z, a, b, c: _borders(z, a, b, c, lambda z: z.diff(dim=0).square().sum()))
 wrong("pairs-twice", lambda z, a, b, c: mask_energy(z, a, b, 2 * c))
-wrong("absolute", lambda z, a, b, c: _borders(z, a, b, c, lambda z: z.diff(dim=0).abs().sum() + z.diff().abs().sum()))
-wrong("any-difference", lambda z, a, b, c: _borders(z, a, b, c, lambda z: (z.diff(dim=0) != 0).sum() + (z.diff() != 0).sum()))
+wrong(
+    "absolute",
+    lambda z, a, b, c: _borders(z, a, b, c, lambda z: z.diff(dim=0).abs().sum() + z.diff().abs().sum()),
+)
+wrong(
+    "any-difference",
+    lambda z, a, b, c: _borders(z, a, b, c, lambda z: (z.diff(dim=0) != 0).sum() + (z.diff() != 0).sum()),
+)
 wrong("round-the-border", lambda z, a, b, c: _borders(z, a, b, c, _around_borders))
 wrong("diagonals", lambda z, a, b, c: _borders(z, a, b, c, _diagonal))
 wrong("beta-missing", lambda z, a, b, c: mask_energy(z, a, b, 1.0))

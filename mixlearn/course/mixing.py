@@ -76,7 +76,10 @@ wrong("one-and-alpha", lambda n, a, g: _gammas(n, 1.0, a, g))
 wrong("alpha-inverted", lambda n, a, g: _gammas(n, 1 / a, 1 / a, g))
 wrong("alpha-plus-one", lambda n, a, g: _gammas(n, a + 1, a, g))
 wrong("always-the-same", lambda n, a, g: sample_lam(n, a, torch.Generator().manual_seed(0)))
-wrong("clipped-normal", lambda n, a, g: (0.5 + torch.randn(n, generator=g) / (2 * (2 * a + 1) ** 0.5)).clamp(0, 1))
+wrong(
+    "clipped-normal",
+    lambda n, a, g: (0.5 + torch.randn(n, generator=g) / (2 * (2 * a + 1) ** 0.5)).clamp(0, 1),
+)
 
 
 # --------------------------------------------------------------------------------------------- labels and images
@@ -225,7 +228,12 @@ wrong("targets-and-logits-exchanged", lambda z, t: -(z.softmax(1) * t.log()).sum
     level=2,
     points=2,
     inputs=lambda g: [
-        (torch.tensor([[2.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]), torch.tensor([1, 0]), torch.tensor([0.75, 0.4])),
+        (
+            torch.tensor([[2.0, 0.0], [1.0, 0.0]]),
+            torch.tensor([0, 1]),
+            torch.tensor([1, 0]),
+            torch.tensor([0.75, 0.4]),
+        ),
         drawn_pair(g),
     ],
     wanted=(0,),
@@ -251,8 +259,18 @@ wrong("lam-exchanged", lambda z, y, p, w: pair_cross_entropy(z, y, p, 1 - w))
 wrong("mean-first", lambda z, y, p, w: pair_cross_entropy(z, y, p, mean_of(w)))
 wrong("one-lam", lambda z, y, p, w: pair_cross_entropy(z, y, p, w[:1]))
 wrong("partner-ignored", lambda z, y, p, w: F.cross_entropy(z, y))
-wrong("logits-permuted", lambda z, y, p, w: (w * F.cross_entropy(z, y, reduction="none") + (1 - w) * F.cross_entropy(z[p], y, reduction="none")).mean())
-wrong("both-permuted", lambda z, y, p, w: (w * F.cross_entropy(z, y, reduction="none") + (1 - w) * F.cross_entropy(z[p], y[p], reduction="none")).mean())
+wrong(
+    "logits-permuted",
+    lambda z, y, p, w: (
+        w * F.cross_entropy(z, y, reduction="none") + (1 - w) * F.cross_entropy(z[p], y, reduction="none")
+    ).mean(),
+)
+wrong(
+    "both-permuted",
+    lambda z, y, p, w: (
+        w * F.cross_entropy(z, y, reduction="none") + (1 - w) * F.cross_entropy(z[p], y[p], reduction="none")
+    ).mean(),
+)
 wrong("sum-over-batch", lambda z, y, p, w: pair_cross_entropy(z, y, p, w) * len(z))
 wrong("softmax-twice", lambda z, y, p, w: pair_cross_entropy(z.softmax(1), y, p, w))
 wrong("own-only", lambda z, y, p, w: (w * F.cross_entropy(z, y, reduction="none")).mean())
@@ -265,7 +283,10 @@ def _accuracy_inputs(g: Generator) -> list[tuple[Any, ...]]:
     named = torch.tensor([1, int(labels[partner[1]]), 5, int(labels[partner[3]]), 4])
     logits = 4 * F.one_hot(named, 6) + torch.rand(5, 6, generator=g)
     tiny = torch.tensor([[2.0, 0.0], [1.0, 0.0]])
-    return [(tiny, torch.tensor([0, 1]), torch.tensor([1, 0]), torch.tensor([0.75, 0.4])), (logits, labels, partner, lam)]
+    return [
+        (tiny, torch.tensor([0, 1]), torch.tensor([1, 0]), torch.tensor([0.75, 0.4])),
+        (logits, labels, partner, lam),
+    ]
 
 
 @written(
@@ -300,8 +321,14 @@ wrong("mean-first", lambda z, y, p, w: mixed_accuracy(z, y, p, mean_of(w)))
 wrong("one-lam", lambda z, y, p, w: mixed_accuracy(z, y, p, w[:1]))
 wrong("sum-over-batch", lambda z, y, p, w: mixed_accuracy(z, y, p, w) * len(z))
 wrong("percent", lambda z, y, p, w: mixed_accuracy(z, y, p, w) * 100)
-wrong("same-class-once", lambda z, y, p, w: torch.where(z.argmax(1) == y, w, (1 - w) * (z.argmax(1) == y[p])).mean())
-wrong("predictions-permuted", lambda z, y, p, w: (w * (z.argmax(1) == y) + (1 - w) * (z.argmax(1)[p] == y)).mean())
+wrong(
+    "same-class-once",
+    lambda z, y, p, w: torch.where(z.argmax(1) == y, w, (1 - w) * (z.argmax(1) == y[p])).mean(),
+)
+wrong(
+    "predictions-permuted",
+    lambda z, y, p, w: (w * (z.argmax(1) == y) + (1 - w) * (z.argmax(1)[p] == y)).mean(),
+)
 
 
 # ---------------------------------------------------------------------------------------------- a training step
@@ -322,7 +349,12 @@ def _step_inputs(g: Generator) -> list[tuple[Any, ...]]:
     hint="Old gradients away, predict, loss, new gradients, step. Where does the accuracy belong?",
 )
 def train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, lam: Tensor, partner: Tensor
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    lam: Tensor,
+    partner: Tensor,
 ) -> tuple[float, float]:
     """One step of training with Mixup: mix, predict, measure, and move the weights once.
 
@@ -424,7 +456,9 @@ def _ece(sure: Tensor, named: Tensor, labels: Tensor, bins: int, wrong: str = ""
         if inside.any():
             confidence = (low + high) / 2 if wrong == "middle-of-bin" else sure[inside].mean()
             gap = right[inside].mean() - confidence
-            gaps.append(float(gap if wrong == "signed" else gap.square() if wrong == "squared" else gap.abs()))
+            gaps.append(
+                float(gap if wrong == "signed" else gap.square() if wrong == "squared" else gap.abs())
+            )
             total += gaps[-1] * float(inside.double().mean())
     others = {
         "bins-not-weighted": sum(gaps) / max(len(gaps), 1),
@@ -437,7 +471,15 @@ def _ece(sure: Tensor, named: Tensor, labels: Tensor, bins: int, wrong: str = ""
 
 
 for _name in (
-    *("closed-below", "one-is-lost", "equal-counts", "middle-of-bin", "signed", "squared", "bins-not-weighted"),
+    *(
+        "closed-below",
+        "one-is-lost",
+        "equal-counts",
+        "middle-of-bin",
+        "signed",
+        "squared",
+        "bins-not-weighted",
+    ),
     *("empty-bins-counted", "largest-gap", "counts-not-shares", "percent"),
 ):
     ece.wrong(_name, lambda p, y, b, _name=_name: _ece(*p.max(1), y, b, _name))

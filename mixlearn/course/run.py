@@ -253,7 +253,9 @@ def accepts(function: Callable[..., Any], count: int) -> str:
 def pack(value: Any) -> Any:
     """Numbers, tensors, lists and dicts as JSON; anything else by the name of its type only."""
     if isinstance(value, (bool, int, float, str, type(None))):
-        return value[:1000] if isinstance(value, str) else value if isinstance(value, bool) else _number(value)
+        return (
+            value[:1000] if isinstance(value, str) else value if isinstance(value, bool) else _number(value)
+        )
     if isinstance(value, Tensor) and str(value.dtype) in DTYPES:
         dense = value.detach().resolve_conj().resolve_neg().contiguous()
         size = dense.numel() * dense.element_size()
@@ -287,7 +289,11 @@ def unpack(value: Any) -> Any:
         if device != "cpu":
             return torch.empty(shape, dtype=DTYPES[name], device="meta")
         raw = bytearray(base64.b64decode(data))
-        return torch.frombuffer(raw, dtype=DTYPES[name]).reshape(shape) if raw else torch.zeros(shape if 0 in shape else 0)
+        return (
+            torch.frombuffer(raw, dtype=DTYPES[name]).reshape(shape)
+            if raw
+            else torch.zeros(shape if 0 in shape else 0)
+        )
     if kind == "mark":
         return MARKS[inner[0]](*map(unpack, inner[1:]))
     if kind == "dict":
@@ -298,14 +304,34 @@ def unpack(value: Any) -> Any:
 # --------------------------------------------------------------------------- the grader's other process (Linux)
 PRIVATE, READ_ONLY = 0x40000 | 0x4000, 1  # flags of `mount`
 SPACES = 0x10000000 | 0x20000 | 0x40000000 | 0x20000000 | 0x8000000  # user, mounts, network, processes, IPC
-REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.kill", "pty.spawn")
-WRITES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+REFUSED = (
+    "socket.",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.kill",
+    "pty.spawn",
+)
+WRITES = (
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+)
 
 
 def serve() -> None:
     """Import torch once; then a fresh, confined child for each socket that is sent."""
     config = json.loads(sys.argv[1])
-    perform(lambda model, optimizer: optimizer.step(), Request((Net(torch.ones(2, 2), 0.0), Sgd(1.0))))  # loads
+    perform(
+        lambda model, optimizer: optimizer.step(), Request((Net(torch.ones(2, 2), 0.0), Sgd(1.0)))
+    )  # loads
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=0) as control:
         while True:
@@ -453,7 +479,9 @@ def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
     else:
         defined = (ast.FunctionDef, ast.ClassDef)
         binds = {n.name for n in ast.walk(statement) if isinstance(n, defined)}
-        binds |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        binds |= {
+            n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
     return binds, {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
 
 
