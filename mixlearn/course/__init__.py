@@ -17,17 +17,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mixlearn.course import boxes, contrast, learned, masks, mixing
-from mixlearn.course.judge import Exercise, Verdict, explained, judge
+from mixlearn.course import images, networks
+from mixlearn.course.exercise import Exercise, explained
+from mixlearn.course.judge import Verdict, judge
 from mixlearn.course.run import Outcome, Request, accepts, perform, perform_all, timed
 
 __all__ = ["Exercise", "Verdict", "check", "exercise", "exercises"]
 
 _ALL: dict[str, Exercise] = {
-    one.name: one
-    for room in (mixing, boxes, masks, learned, contrast)
-    for one in vars(room).values()
-    if isinstance(one, Exercise)
+    one.name: one for room in (images, networks) for one in vars(room).values() if isinstance(one, Exercise)
 }
 
 

@@ -43,7 +43,8 @@ from typing import Any
 
 from mixlearn import course
 from mixlearn.course import run
-from mixlearn.course.judge import Exercise, Verdict, explained, judge
+from mixlearn.course.exercise import Exercise, explained
+from mixlearn.course.judge import Verdict, judge
 from mixlearn.course.run import Outcome, Request
 
 MEMORY = 2**31  # bytes that a notebook may add to what torch takes

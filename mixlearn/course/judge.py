@@ -1,146 +1,29 @@
 """From what a function did to a verdict: laws and values decide, a catalogue of wrong answers names the mistake.
 
-An exercise is a solution, small inputs made from a seed, and wrong answers that people really give. An answer
-that agrees with the solution passes, whatever its code. Otherwise the wrong answer that agrees with it on all
-inputs names the mistake. Answers that draw are compared by what their draws have in common: samples of some
-statistics agree unless their distribution functions are further apart than chance allows once in 10¹⁰ times.
+An answer that agrees with the solution passes, whatever its code. Otherwise the wrong answer that agrees with it
+on all inputs names the mistake. Answers that draw are compared by samples of some statistics: they agree unless
+their distribution functions are further apart than chance allows once in 10¹⁰ times.
 """
 
 from __future__ import annotations
 
 import html
-import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, update_wrapper
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mixlearn.course.exercise import Cases, Exercise, Samples, explained
 from mixlearn.course.run import Net, Odd, Outcome, Request, Seed, Sgd, perform
 
-Samples = dict[str, Any]  # tensors, or numbers where there is one value
 Call = Callable[[list[Request]], list[Outcome]]
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 CHANCE = 1e-10  # of a false alarm in one comparison of samples
 
 
-class Mistake(NamedTuple):
-    """A wrong answer that people give."""
-
-    name: str
-    how: Callable[..., Any]
-
-
-@lru_cache(maxsize=1)
-def explanations() -> dict[str, str]:
-    """What each mistake means, by its name; `exercise/name` where it means something else there."""
-    lines = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8").splitlines()
-    return dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != "#")
-
-
-def explained(exercise: str, name: str | None) -> str:
-    """The explanation of a mistake; nothing where it has no name."""
-    known = explanations()
-    return known.get(f"{exercise}/{name}", known.get(str(name), ""))
-
-
-@dataclass(eq=False, repr=False)
-class Exercise:
-    """One function to be written: its text, level, points and the chapter that it belongs to.
-
-    Args:
-        solution: the reference; its docstring is the text of the exercise.
-        chapter: 2 for *Mixup* to 7 for *PatchMix*.
-        level: 1 for a line, 2 for a few, 3 for an afternoon.
-        points: of a right answer.
-        inputs: makes argument tuples from a generator, the smallest first.
-        hint: one more, for whoever asks.
-        parts: names of the results, where there are several.
-        wanted: positions of the arguments for which gradients are compared.
-        observe: for answers that draw, the statistics of one result, given the arguments and the result.
-        draws: how many results are observed for each input.
-        slack: by how much a statistic may be off without being wrong: roundings of another kind.
-    """
-
-    solution: Callable[..., Any]
-    chapter: int
-    level: int
-    points: int
-    inputs: Callable[[torch.Generator], list[tuple[Any, ...]]]
-    hint: str
-    parts: tuple[str, ...] = ()
-    wanted: tuple[int, ...] = ()
-    observe: Callable[[tuple[Any, ...], Any], Samples] | None = None
-    draws: int = 200
-    slack: dict[str, float] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        update_wrapper(self, self.solution)
-        self.name = self.solution.__name__
-
-    def __call__(self, *args: Any) -> Any:
-        return self.solution(*args)
-
-    def wrong(self, name: str, how: Callable[..., Any]) -> None:
-        """Add a wrong answer to the catalogue; `mistakes.txt` explains it."""
-        self.mistakes.append(Mistake(name, how))
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names of its parameters."""
-        return list(inspect.signature(self.solution).parameters)
-
-    @property
-    def signature(self) -> str:
-        """The first line of the function, without the colon."""
-        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "").replace(
-            "torch.Ten", "Ten"
-        )
-
-    @property
-    def text(self) -> str:
-        """What is to be written: shapes, conventions and a worked example."""
-        return inspect.cleandoc(self.solution.__doc__ or "")
-
-    @property
-    def stub(self) -> str:
-        """The function to be filled in, as source text."""
-        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
-        return f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
-
-    def __repr__(self) -> str:
-        head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"
-        return f"{head}\n\n{self.signature}\n\n{self.text}"
-
-    def cases(self, seed: int) -> list[tuple[Any, ...]]:
-        """Small inputs: argument tuples, in which marks stand for generators and networks."""
-        return self.inputs(torch.Generator().manual_seed(seed))
-
-    def requests(self, seed: int) -> list[Request]:
-        """The calls that decide. Of an answer that draws the first is made twice, to see it repeated."""
-        cases = self.cases(seed)
-        if self.observe is None:
-            return [Request(one, self.wanted) for one in cases]
-        drawn = [Request(_seeded(one, 7919 * seed + k)) for one in cases for k in range(self.draws)]
-        return [drawn[0], *drawn]
-
-
-def _seeded(arguments: tuple[Any, ...], value: int) -> tuple[Any, ...]:
-    return tuple(Seed(value) if isinstance(one, Seed) else one for one in arguments)
-
-
-def written(**options: Any) -> Callable[[Callable[..., Any]], Exercise]:
-    """Make an exercise of the solution below it."""
-    return lambda solution: Exercise(solution, **options)
-
-
-# ------------------------------------------------------------------------------------------------- the verdict
 @dataclass(frozen=True)
 class Verdict:
     """What `check` found; it prints itself.
@@ -232,17 +115,17 @@ def _raised(exercise: Exercise, request: Request, outcome: Outcome) -> Fault:
 # ------------------------------------------------------------------------------------- answers that do not draw
 def _by_value(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]) -> Fault | None:
     expected = [perform(exercise.solution, one) for one in requests]
-    found = [unlike(*pair, exercise.parts) for pair in zip(outcomes, expected, strict=True)]
+    found = [unlike(*pair, exercise.results) for pair in zip(outcomes, expected, strict=True)]
     k = next((k for k, one in enumerate(found) if one), None)
     if k is None:
         return None
     first = found[k]
     assert first is not None
     seen = f"{describe(exercise, requests[k])}, {first.text}"
-    for mistake in exercise.mistakes:
-        theirs = (perform(mistake.how, one) for one in requests)
+    for name, how in exercise.mistakes.items():
+        theirs = (perform(how, one) for one in requests)
         if all(unlike(o, t, ()) is None for o, t in zip(outcomes, theirs, strict=False)):
-            return mistake.name, seen
+            return name, seen
     if outcomes[k].error:
         return _raised(exercise, requests[k], outcomes[k])
     return (None if first.kind == "value" else first.kind), seen
@@ -379,7 +262,7 @@ def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]
         form = str(torch.utils._pytree.tree_map(_form, outcome.value))
         if form in forms:
             continue
-        found = _apart(outcome.value, perform(exercise.solution, request).value, "", exercise.parts)
+        found = _apart(outcome.value, perform(exercise.solution, request).value, "", exercise.results)
         if found and found.kind != "value":
             return found.kind, f"{describe(exercise, request)}, {found.text}"
         forms.add(form)
@@ -400,19 +283,19 @@ def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]
     mine, theirs = observed[at][name], wanted[at][name]
     seen = f"{describe(exercise, Request(cases[at]))}: {name} is {_range(mine)}, expected {_range(theirs)}."
     scores = []
-    for mistake in exercise.mistakes:
+    for name, how in exercise.mistakes.items():
         for draws in (20, exercise.draws):  # most are ruled out by a few draws
-            theirs = _sampled(exercise, mistake.how, cases, seed, draws)
+            theirs = _sampled(exercise, how, cases, seed, draws)
             distance = furthest(observed, theirs, exercise.slack)[0]
             if distance > 1:
                 break
-        scores.append((distance, len(scores), mistake.name))
+        scores.append((distance, len(scores), name))
     distance, _, named = min(scores, default=(math.inf, 0, ""))
     return named if distance <= 1 else None, seen
 
 
 def _sampled(
-    exercise: Exercise, how: Callable[..., Any], cases: list[tuple[Any, ...]], seed: int, draws: int
+    exercise: Exercise, how: Callable[..., Any], cases: Cases, seed: int, draws: int
 ) -> list[Samples]:
     """Samples of the statistics of a function of ours, from other seeds than those of the answer."""
     values = []
@@ -423,9 +306,7 @@ def _sampled(
     return _observed(exercise, cases, values, draws)
 
 
-def _observed(
-    exercise: Exercise, cases: list[tuple[Any, ...]], values: list[Any], draws: int
-) -> list[Samples]:
+def _observed(exercise: Exercise, cases: Cases, values: list[Any], draws: int) -> list[Samples]:
     """For each case, each statistic over all its draws."""
     assert exercise.observe is not None
     found = []
