@@ -35,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "list":
             for name in course.exercises():
-                one = course.exercise(name)
-                print(f"chapter {one.chapter}  level {one.level}  {one.points} points  {name}")
+                task = course.exercise(name)
+                print(f"chapter {task.chapter}  level {task.level}  {task.points} points  {name}")
         elif given.command == "text":
             print(course.exercise(given.name).stub)
         else:
-            options = {"seed": given.seed, "jobs": given.jobs, "seconds": given.seconds}
-            results = grade(given.folder, given.out, given.exercises, **options)
+            several = given.folder, given.out, given.exercises
+            results = grade(*several, seed=given.seed, jobs=given.jobs, seconds=given.seconds)
             for one in results:
                 print(f"{one.points:4} points  {one.notebook.name}  {one.note}")
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""An exercise: a solution, small inputs made from a seed, and its text and wrong answers from `exercises.md`."""
+"""An exercise: its solution and small inputs; text and wrong answers come from `exercises.md`."""
 
 from __future__ import annotations
 
@@ -133,4 +133,4 @@ def _edited(solution: Callable[..., Any], how: str, parameters: str) -> Callable
         parameters = " ".join(inspect.signature(solution).parameters)
     space = dict(vars(inspect.getmodule(solution)))
     exec(compile(f"def wrong({', '.join(parameters.split())}):\n{body}", "<wrong answer>", "exec"), space)
-    return space["wrong"]  # type: ignore[no-any-return]
+    return space["wrong"]

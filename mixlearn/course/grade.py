@@ -2,21 +2,22 @@
 
     python -m mixlearn.course grade FOLDER
 
-**What runs where.** This process holds the answers, makes the inputs from a secret seed and judges. A second one,
-started from `run.py` alone, imports torch once and forks a child for each notebook. The child executes the
-definitions that the exercises need (functions, imports, constants; not the experiments around them), then gets
-inputs and sends back what its functions return, as plain numbers. A notebook can therefore forge nothing but
-return values, which is what an honest one does too: no verdict crosses the pipe, and none is read from it.
+**What runs where.** This process holds the answers, makes the inputs from a secret seed and judges. A
+second one, started from `run.py` alone, imports torch once and forks a child for each notebook. The child
+executes the definitions that the exercises need (functions, imports, constants; not the experiments
+around them), then gets inputs and sends back what its functions return, as plain numbers. A notebook can
+therefore forge nothing but return values, which is what an honest one does too: no verdict crosses the
+pipe.
 
-**What a child cannot do,** where Linux allows user namespaces: reach the network, see or signal another process,
-write anywhere but in an empty folder of 64 MB that ends with it, read the package, the hand-ins or the grades.
-Memory, time and the size of a result are limited everywhere, and Python's own sockets, subprocesses and writes
-are refused by an audit hook. Each page says which protections held.
+**What a child cannot do,** where Linux allows user namespaces: reach the network, see or signal another
+process, write anywhere but in an empty folder of 64 MB that ends with it, read the package, the hand-ins
+or the grades. Memory, time and the size of a result are limited everywhere, and Python's own sockets,
+subprocesses and writes are refused by an audit hook. Each page says which protections held.
 
-**What is not protected against.** An answer that was copied from the package or from a friend is a right answer.
-Other files that your account may read can be read, but not sent anywhere. Without namespaces the audit hook is
-a fence and no wall: code in C gets around it, so grade strangers' notebooks in a container then. A fault of the
-system's kernel is beyond all this.
+**What is not protected against.** An answer that was copied from the package or from a friend is a right
+answer. Other files that your account may read can be read, but not sent anywhere. Without namespaces the
+audit hook is a fence and no wall, as code in C gets around it: grade strangers' notebooks in a container
+then. A fault of the system's kernel is beyond all this.
 """
 
 from __future__ import annotations
@@ -138,10 +139,8 @@ class _Nursery:
         self.control, theirs = socket.socketpair()
         clean = {"PATH": os.defpath, "HOME": self.room, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, "-I", str(run.__file__), json.dumps(config)]
-        null = subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=null, stderr=null, env=clean, cwd=self.room
-        )
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, stdin=theirs.fileno(), env=clean, cwd=self.room, **quiet)
         theirs.close()
         self.lock = threading.Lock()
 

@@ -104,7 +104,7 @@ def automix_terms(
     return clean, losses[0], losses[1], 0.1 * off.clamp(min=0).mean()
 
 
-# ---------------------------------------------------------------------------------- chapter 6: self-distillation
+# ------------------------------------------------------------------------------ chapter 6: self-distillation
 def for_distillation(g: Generator) -> Cases:
     tiny = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 3.0, 1.0]]), 2.0
     return [tiny, (*(3 * torch.randn(2, 4, 5, generator=g)), 3.0)]
@@ -155,7 +155,7 @@ def mixskd_terms(
     return F.cross_entropy(logits, labels), torch.stack(counted).sum(), features, branches, crossed
 
 
-# ------------------------------------------------------------------------- chapter 7: patches and their neighbours
+# ------------------------------------------------------------------- chapter 7: patches and their neighbours
 def for_patchify(g: Generator) -> Cases:
     tiny, images = torch.arange(8.0).view(1, 1, 2, 4), torch.rand(3, 2, 4, 6, generator=g)
     return [(tiny, 2), (images, 2), (torch.rand(2, 3, 9, 6, generator=g), 3)]

@@ -1,4 +1,4 @@
-"""False alarms: the solution and every variant, each with many seeds. `python -m tests.course.seeds [COUNT] [NAME …]`."""
+"""False alarms: right answers under many seeds. `python -m tests.course.seeds [COUNT] [NAME …]`."""
 
 import sys
 import time
@@ -37,7 +37,9 @@ def main():
         every = [task.solution, *RIGHT[name]]
         found = [one for seed in range(count) for one in alarms(name, [seed], [every[seed % len(every)]])]
         total += len(found)
-        print(f"{name:20} {len(found)} of {count}  {time.perf_counter() - start:.0f} s", *found[:2], flush=True)
+        print(
+            f"{name:20} {len(found)} of {count}  {time.perf_counter() - start:.0f} s", *found[:2], flush=True
+        )
     print(f"false alarms: {total}")
 
 

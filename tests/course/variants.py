@@ -1,4 +1,4 @@
-"""Right answers in other forms than the solutions: loops, other draws, other roundings, numpy, lists, float64."""
+"""Right answers in other forms than the solutions: loops, other draws, other roundings, lists, float64."""
 
 import math
 import random
@@ -7,12 +7,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mixlearn import course
+
 RIGHT = {}  # name → answers
 
 
 def right(answer):
-    """Register an answer under the name before its last underscore."""
-    RIGHT.setdefault(answer.__name__.rpartition("_")[0], []).append(answer)
+    """Register an answer under the exercise that its name begins with."""
+    name = max((one for one in course.exercises() if answer.__name__.startswith(one)), key=len)
+    RIGHT.setdefault(name, []).append(answer)
     return answer
 
 
@@ -71,7 +74,7 @@ def soft_labels_scatter(labels, partner, lam, num_classes):
 @right
 def mixup_loop(images, targets, lam, partner):
     mixed = [
-        (w * a + (1 - w) * a[j] if False else w * a[i] + (1 - w) * a[j])
+        w * a[i] + (1 - w) * a[j]
         for a in (images, targets)
         for i, (w, j) in enumerate(zip(lam.tolist(), partner.tolist(), strict=True))
     ]
@@ -99,7 +102,9 @@ def soft_cross_entropy_torch(logits, targets):
 
 @right
 def soft_cross_entropy_loop(logits, targets):
-    losses = [-(t * (z - z.logsumexp(0))).sum() for z, t in zip(logits.double(), targets.double(), strict=True)]
+    losses = [
+        -(t * (z - z.logsumexp(0))).sum() for z, t in zip(logits.double(), targets.double(), strict=True)
+    ]
     return sum(losses) / len(losses)
 
 
@@ -173,10 +178,14 @@ def train_step_grad(model, optimizer, images, labels, lam, partner):
     a, b = (F.nll_loss(z.log_softmax(1), y, reduction="none") for y in (labels, labels[partner]))
     loss = torch.mean(lam * a + (1 - lam) * b)
     named = z.detach().argmax(1)
-    for weight, slope in zip(model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True):
+    for weight, slope in zip(
+        model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+    ):
         weight.grad = slope
     optimizer.step()
-    return float(loss), float((lam * (named == labels) + (1 - lam) * (named == labels[partner])).mean())
+    return float(loss.detach()), float(
+        (lam * (named == labels) + (1 - lam) * (named == labels[partner])).mean()
+    )
 
 
 @right
@@ -219,8 +228,12 @@ def sample_box_floored(lam, height, width, generator):  # as published: both hal
     w, h = int(width * cut), int(height * cut)
     y, x = (int(torch.randint(n, (1,), generator=generator)) for n in (height, width))
     clip = np.clip
-    return [int(clip(x - w // 2, 0, width)), int(clip(y - h // 2, 0, height)),
-            int(clip(x + w // 2, 0, width)), int(clip(y + h // 2, 0, height))]  # fmt: skip
+    return [
+        int(clip(x - w // 2, 0, width)),
+        int(clip(y - h // 2, 0, height)),
+        int(clip(x + w // 2, 0, width)),
+        int(clip(y + h // 2, 0, height)),
+    ]
 
 
 @right
@@ -313,7 +326,13 @@ def resized(mode, **options):
     return answer
 
 
-also("resizemix", resized("bilinear"), resized("area"), resized("nearest-exact"), resized("bilinear", antialias=True))
+also(
+    "resizemix",
+    resized("bilinear"),
+    resized("area"),
+    resized("nearest-exact"),
+    resized("bilinear", antialias=True),
+)
 
 
 # ------------------------------------------------------------------------------------------------- chapter 4
@@ -347,7 +366,9 @@ def fmix_mask_lowest(lam, height, width, generator):  # the lowest pixels have t
 def fmix_mask_field(height, width, generator):
     f = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :])
     f = torch.where(f > 0, f, torch.inf)
-    return torch.fft.irfft2(torch.fft.rfft2(torch.randn(height, width, generator=generator)) / f**3, s=(height, width))
+    return torch.fft.irfft2(
+        torch.fft.rfft2(torch.randn(height, width, generator=generator)) / f**3, s=(height, width)
+    )
 
 
 @right
@@ -460,21 +481,29 @@ def mix_block_loop(features, lam, partner, look, value, height, width):
 
 @right
 def mix_block_double(features, lam, partner, look, value, height, width):
-    answer = mix_block_attention(*(x.double() for x in (features, lam)), partner, look.double(), value.double(),
-                                 height, width)  # fmt: skip
+    answer = mix_block_attention(
+        *(x.double() for x in (features, lam)), partner, look.double(), value.double(), height, width
+    )
     return answer
 
 
 also(
     "mask_loss",
     lambda m, w, d: F.relu((m.flatten(1).mean(1) - w).abs() - d).mean(),
-    lambda m, w, d: sum(((one.mean() - k).abs() - d).clamp(min=0) for one, k in zip(m, w, strict=True)) / len(m),
+    lambda m, w, d: (
+        sum(((one.mean() - k).abs() - d).clamp(min=0) for one, k in zip(m, w, strict=True)) / len(m)
+    ),
     lambda m, w, d: F.softshrink(m.double().mean((1, 2, 3)) - w, d).abs().mean(),
 )
 also(
     "ema_update",
     lambda s, f, m: {k: torch.lerp(f[k], s[k], m) if s[k].is_floating_point() else f[k] for k in s},
-    lambda s, f, m: {k: (f[k].double() + m * (s[k].double() - f[k].double())) if f[k].dtype == torch.float32 else f[k].clone() for k in f},  # noqa: E501
+    lambda s, f, m: {
+        k: (f[k].double() + m * (s[k].double() - f[k].double()))
+        if f[k].dtype == torch.float32
+        else f[k].clone()
+        for k in f
+    },
     lambda s, f, m: dict(reversed([(k, s[k] - (1 - m) * (s[k] - f[k]) if s[k].dim() else f[k]) for k in s])),
 )
 
@@ -489,8 +518,12 @@ def automix(detach):
         for_net, for_block = (m * images + (1 - m) * images[partner] for m in (fixed, masks))
         twin = slow.detach() if detach else torch.tensor(slow.tolist())
         off = F.relu((masks.mean((1, 2, 3)) - lam).abs() - margin).mean() / 10
-        return [F.cross_entropy(F.linear(images.flatten(1), weight), labels), soft(F.linear(for_net.flatten(1), weight)),
-                soft(F.linear(for_block.flatten(1), twin)), off]  # fmt: skip
+        return [
+            F.cross_entropy(F.linear(images.flatten(1), weight), labels),
+            soft(F.linear(for_net.flatten(1), weight)),
+            soft(F.linear(for_block.flatten(1), twin)),
+            off,
+        ]
 
     return answer
 
@@ -522,7 +555,10 @@ def distillation_no_grad(student, teacher, temperature):
 
 @right
 def distillation_loop(student, teacher, temperature):
-    losses = [kl(s[None], t[None].detach(), temperature) for s, t in zip(student.double(), teacher.double(), strict=True)]
+    losses = [
+        kl(s[None], t[None].detach(), temperature)
+        for s, t in zip(student.double(), teacher.double(), strict=True)
+    ]
     return torch.stack(losses).mean()
 
 
@@ -569,7 +605,9 @@ def patchmix_loop(images, groups, patch):
     for n, g in enumerate(groups.tolist()):
         r, c = n // columns * patch, n % columns * patch
         for i in range(len(images)):
-            out[i, :, r : r + patch, c : c + patch] = images[(i + g) % len(images), :, r : r + patch, c : c + patch]
+            out[i, :, r : r + patch, c : c + patch] = images[
+                (i + g) % len(images), :, r : r + patch, c : c + patch
+            ]
     return out
 
 
@@ -640,8 +678,15 @@ def nt_xent_interleaved(first, second, temperature):
 also(
     "contrastive_loss",
     lambda q, k, t, e: F.cross_entropy(F.cosine_similarity(q[:, None], k[None], dim=2) / e, t),
-    lambda q, k, t, e: F.cross_entropy((q / q.norm(dim=1, keepdim=True)).double() @ (k / k.norm(dim=1)[:, None]).double().T / e, t.double()),  # noqa: E501
-    lambda q, k, t, e: torch.stack([-(w * ((F.normalize(k) @ F.normalize(one, dim=0)) / e).log_softmax(0)).sum() for one, w in zip(q, t, strict=True)]).mean(),  # noqa: E501
+    lambda q, k, t, e: F.cross_entropy(
+        (q / q.norm(dim=1, keepdim=True)).double() @ (k / k.norm(dim=1)[:, None]).double().T / e, t.double()
+    ),
+    lambda q, k, t, e: torch.stack(
+        [
+            -(w * ((F.normalize(k) @ F.normalize(one, dim=0)) / e).log_softmax(0)).sum()
+            for one, w in zip(q, t, strict=True)
+        ]
+    ).mean(),
 )
 
 
@@ -659,7 +704,9 @@ def knn_predict_loop(bank, labels, queries, k, temperature):
 
 @right
 def knn_predict_one_hot(bank, labels, queries, k, temperature):
-    s = (queries / queries.norm(dim=1, keepdim=True)).double() @ (bank / bank.norm(dim=1, keepdim=True)).double().T
+    s = (queries / queries.norm(dim=1, keepdim=True)).double() @ (
+        bank / bank.norm(dim=1, keepdim=True)
+    ).double().T
     s = s.masked_fill(s < s.topk(k).values[:, -1:], -torch.inf)
     return ((s / temperature).exp() @ F.one_hot(labels).double()).argmax(1)
 
@@ -668,5 +715,7 @@ def knn_predict_one_hot(bank, labels, queries, k, temperature):
 def knn_predict_shifted(bank, labels, queries, k, temperature):  # weights of which the nearest has 1
     near, which = torch.sort(F.normalize(queries) @ F.normalize(bank).T, dim=1, descending=True)
     weights = ((near - near[:, :1])[:, :k] / temperature).exp()
-    votes = torch.stack([(weights * (labels[which[:, :k]] == c)).sum(1) for c in range(int(labels.max()) + 1)], 1)
+    votes = torch.stack(
+        [(weights * (labels[which[:, :k]] == c)).sum(1) for c in range(int(labels.max()) + 1)], 1
+    )
     return votes.argmax(1).int()
