@@ -119,12 +119,12 @@ def train_step(
 
 
 def for_ece(g: Generator) -> Cases:
-    tiny = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.0, 0.75], [0.0, 1.0, 0.0], [0.4, 0.35, 0.25]])
+    tiny = torch.tensor([[0.5, 0.3, 0.2], [0.25, 0.0, 0.75], [0.0, 1.0, 0.0], [0.4, 0.35, 0.25]])
     probs = (2 * torch.randn(60, 4, generator=g)).softmax(1)
     labels = torch.multinomial(probs.sqrt(), 1, generator=g)[:, 0]
     probs[:3] = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.625, 0.125, 0.125, 0.125], [0.125, 0.75, 0.125, 0.0]])
     labels[:6] = probs[:6].argmax(1)
-    return [(tiny, torch.tensor([0, 1, 0, 0]), 4), (probs, labels, 8)]  # edges that floats hold exactly
+    return [(tiny, torch.tensor([0, 2, 0, 1]), 4), (probs, labels, 8)]  # edges that floats hold exactly
 
 
 @written(for_ece)

@@ -269,7 +269,7 @@ def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]
     for case, seen in zip(cases, observed, strict=True):
         if not all(bool(one.isfinite().all()) for one in seen.values()):
             return "not-finite", f"{describe(exercise, Request(case))}, the result holds NaN or infinity."
-    worst, at, name = furthest(observed, wanted, exercise.slack)
+    worst, at, name = furthest(observed, wanted, exercise.slack, exact=True)
     if worst <= 1:
         return None
     mine, theirs = observed[at][name], wanted[at][name]
@@ -314,11 +314,11 @@ def _stacked(values: list[Any]) -> Tensor:
 
 
 def furthest(
-    some: list[Samples], others: list[Samples], slack: Mapping[str, float]
+    some: list[Samples], others: list[Samples], slack: Mapping[str, float], exact: bool = False
 ) -> tuple[float, int, str]:
     """The statistic whose samples are furthest apart, in units of what chance allows; its case and name."""
     found = [
-        (apart(one[name], other[name], slack.get(name, 1e-5)), -k, name)
+        (apart(one[name], other[name], slack.get(name, 1e-5), exact), -k, name)
         for k, (one, other) in enumerate(zip(some, others, strict=True))
         for name in other
     ]
@@ -326,12 +326,12 @@ def furthest(
     return worst, -k, name
 
 
-def apart(one: Tensor, other: Tensor, slack: float) -> float:
+def apart(one: Tensor, other: Tensor, slack: float, exact: bool = False) -> float:
     """How far two samples are apart beyond a shift of `slack`, in units of what chance allows.
 
-    The Kolmogorov–Smirnov distance; where the other sample is one number, no deviation at all is allowed.
+    The Kolmogorov–Smirnov distance. `exact`: where the other sample is one number, no deviation is allowed.
     """
-    if len(other) > 30 and float(other.max() - other.min()) <= 1e-6:  # of fewer it may be chance
+    if exact and float(other.max() - other.min()) <= 1e-6:
         return 1e6 * float((one - other[0]).abs().max() > slack)
     a, b = one.sort().values, other.sort().values
     gaps = [_above(a, b, slack), _above(b, a, slack)]

@@ -41,7 +41,7 @@ def for_mask(g: Generator) -> Cases:
     tiny = torch.tensor([0.9, 0.7, 0.1, 0.1]).view(2, 1, 1, 2)
     masks = torch.rand(5, 1, 3, 4, generator=g) * torch.tensor([0.3, 1.0, 1.9, 0.9, 1.1]).view(5, 1, 1, 1)
     lam = torch.tensor([0.6, 0.1, 0.3, 0.46, 0.9])
-    return [(tiny, torch.tensor([0.5, 0.3]), 0.1), (masks, lam, 0.08), (masks, lam, 0.34)]
+    return [(tiny, torch.tensor([0.5, 0.3]), 0.1), (masks, lam, 0.08), (masks, lam, 0.42)]
 
 
 @written(for_mask, wanted=(0,))
