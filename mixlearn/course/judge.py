@@ -130,7 +130,35 @@ def _by_value(exercise: Exercise, requests: list[Request], outcomes: list[Outcom
             return name, seen
     if outcomes[k].error:
         return _raised(exercise, requests[k], outcomes[k])
+    named = _in_part(exercise, requests, outcomes, expected) if first.kind == "value" else None
+    if named:
+        return named, f"{seen} (Another result may be wrong too.)"
     return (None if first.kind == "value" else first.kind), seen
+
+
+def _in_part(
+    exercise: Exercise, requests: list[Request], outcomes: list[Outcome], expected: list[Outcome]
+) -> str | None:
+    """Of several results the first that is wrong may agree with a wrong answer, though others do not."""
+    got, want = ([_leaves(one.value) for one in each] for each in (outcomes, expected))
+    differs = [
+        n for n in range(len(want[0])) if any(_apart(g[n], w[n], "") for g, w in zip(got, want, strict=True))
+    ]
+    if len(want[0]) < 2 or not differs:
+        return None
+    for name, how in exercise.mistakes.items():
+        theirs = [_leaves(perform(how, one).value) for one in requests]
+        if all(not _apart(g[differs[0]], t[differs[0]], "") for g, t in zip(got, theirs, strict=True)):
+            return name
+    return None
+
+
+def _leaves(value: Any) -> list[Any]:
+    """The results one after the other; where they are not as many as expected, no part is named."""
+    values = (
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else None
+    )
+    return [value] if values is None else [leaf for one in values for leaf in _leaves(one)]
 
 
 class Unlike(NamedTuple):
@@ -160,7 +188,7 @@ def _apart(got: Any, want: Any, at: str, parts: Sequence[str] = ()) -> Unlike | 
         if not isinstance(got, Mapping) or set(got) != set(want):
             names = f"a dict of {', '.join(want)}"
             return Unlike("wrong-type", f"expected {names}, got {_kind(got)}{at and ' in ' + at}.")
-        pairs = [(got[name], want[name], f"`{name}`") for name in want]
+        pairs = [(got[name], want[name], f"`{name}`", parts) for name in want]
         return next(filter(None, (_apart(*pair) for pair in pairs)), None)
     if isinstance(want, (list, tuple)):
         if isinstance(got, Tensor) and got.dim() == 1 and not any(isinstance(one, Tensor) for one in want):
