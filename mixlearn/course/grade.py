@@ -39,6 +39,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ class _Nursery:
 
     def __exit__(self, *_: object) -> None:
         self.control.close()
-        self.process.wait(10)
+        self.process.kill()
+        self.process.wait()
         with contextlib.suppress(OSError):
             os.rmdir(self.room)
 
@@ -194,7 +196,7 @@ class _Child:
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def call(self, name: str, requests: list[Request], seconds: float) -> list[Outcome]:
+    def call(self, name: str, seconds: float, requests: list[Request]) -> list[Outcome]:
         """The outcomes of one exercise; where the child is lost, the last tells how."""
         outcomes: list[Outcome] = []
         self.until = time.monotonic() + seconds
@@ -246,7 +248,7 @@ def _graded(
             if kind:
                 result.verdicts[name] = _without(task, kind, rest)
                 continue
-            verdict = judge(task, lambda requests, c=child, n=name: c.call(n, requests, seconds), seed)  # type: ignore[misc]
+            verdict = judge(task, partial(child.call, name, seconds), seed)
         except Exception as error:  # whatever a hostile child makes us read
             verdict = _without(task, _lost(error), "while its cells were loaded")
         result.verdicts[name] = verdict
