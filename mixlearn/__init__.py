@@ -47,7 +47,7 @@ from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
 
 if TYPE_CHECKING:
-    from mixlearn import data, measure, nets
+    from mixlearn import course, data, measure, nets
     from mixlearn.methods import augment, learners
     from mixlearn.methods.random_mix import RandomMix
     from mixlearn.page import figures, widgets
@@ -60,6 +60,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "augment": "mixlearn.methods.augment",
+    "course": "mixlearn.course",
     "data": "mixlearn.data",
     "figures": "mixlearn.page.figures",
     "learners": "mixlearn.methods.learners",
@@ -85,6 +86,7 @@ __all__ = [
     "BoxPlan",
     "comixup",
     "contrastive_loss",
+    "course",
     "cutmix",
     "cutout",
     "data",

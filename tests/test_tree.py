@@ -46,7 +46,7 @@ def changed(folder: Path, where: str, line: str) -> dict[str, set[str]]:
     return tree.arrows(sorted(folder.rglob("*.py")), folder)
 
 
-@pytest.mark.parametrize("room", ["core", "nets", "methods"])
+@pytest.mark.parametrize("room", ["core", "nets", "methods", "course"])
 def test_mixing_needs_torch_alone(room: str) -> None:
     for path in tree.files(f"mixlearn/{room}"):
         assert tree.outside(path) - {"mixlearn", "torch"} == set(), path

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[1]
-RANK = {"core": 0, "nets": 1, "methods": 2, "data": 2, "measure": 3, "train": 4, "page": 5}
-LEAST = {"data": {"core", "data"}}  # of the same rank as the methods, and apart from them
+RANK = {"core": 0, "nets": 1, "methods": 2, "data": 2, "measure": 3, "train": 4, "page": 5, "course": 6}
+LEAST = {"data": {"core", "data"}, "course": {"course"}}  # apart from others of their rank, or below
 CODE = ("mixlearn", "experiments", "tests", "benchmarks", "examples", "book/_tools", "book/_ext")
 BOUNDS = {"mixlearn": 12_000, "core + nets + methods + train": 7_000, "experiments": 4_000, "tests": 15_000}
 

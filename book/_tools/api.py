@@ -35,6 +35,7 @@ ROOMS = {
         *("measure", "train.finetune.linear_layer", "train.finetune.with_new_head"),
         *("train.finetune.LayerDecay", "train.finetune.layer_groups"),
     ],
+    "Coursework": ["course"],
     "Pictures": ["figures"],
     "Widgets": [
         *("widgets", "page.film.recorded_block", "page.film.film_facts"),

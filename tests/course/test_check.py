@@ -1,0 +1,303 @@
+"""Every solution and variant passes, every mistake has its name, and whatever an answer does is a verdict."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlearn import course
+from mixlearn.course.exercise import explained
+from mixlearn.course.judge import apart
+from mixlearn.course.run import pack, unpack
+from tests.course.seeds import alarms, verdict
+from tests.course.variants import RIGHT
+
+NAMES = course.exercises()
+ASKED = [
+    "sample_lam",
+    "mixup",
+    "soft_labels",
+    "soft_cross_entropy",
+    "pair_cross_entropy",
+    "mixed_accuracy",
+    "sample_box",
+    "cutmix",
+    "cutout",
+    "resizemix",
+    "fmix_mask",
+    "saliency_box",
+    "mask_energy",
+    "sinkhorn",
+    "mix_block",
+    "mask_loss",
+    "ema_update",
+    "automix_terms",
+    "distillation",
+    "mixskd_terms",
+    "patchify",
+    "patchmix",
+    "patchmix_targets",
+    "nt_xent",
+    "contrastive_loss",
+    "ece",
+    "knn_predict",
+    "train_step",
+]
+FIXED = {
+    "mixup": "images targets lam partner",
+    "cutmix": "images targets box partner",
+    "sample_box": "lam height width generator",
+    "soft_cross_entropy": "logits targets",
+    "mixed_accuracy": "logits labels partner lam",
+    "ema_update": "slow fast momentum",
+    "mask_loss": "masks lam margin",
+    "patchmix_targets": "sources batch",
+    "nt_xent": "first second temperature",
+    "ece": "probs labels bins",
+}
+MUTATIONS = {  # of a right answer, in no catalogue: what to add to the result, or an answer
+    "sample_lam": lambda n, a, g: course.exercise("sample_lam")(n, a, g) ** 1.3,
+    "sample_box": lambda lam, h, w, g: course.exercise("sample_box")(lam**3, h, w, g),
+    "resizemix": lambda x, t, k, p, g: course.exercise("resizemix")(x, t, 0.7 * k, p, g),
+    "fmix_mask": lambda lam, h, w, g: course.exercise("fmix_mask")(lam, h, w, g).roll(1, 0).cummax(0).values,
+    "knn_predict": lambda *a: course.exercise("knn_predict")(*a).roll(1),
+    "saliency_box": lambda *a: (0, 0, 3, 2),
+    "train_step": lambda *a: tuple(1.1 * one for one in course.exercise("train_step")(*a)),
+    "ema_update": lambda s, f, m: {k: 1.25 * a for k, a in course.exercise("ema_update")(s, f, m).items()},
+}
+
+
+def mutated(name):
+    def answer(*args):
+        value = course.exercise(name)(*args)
+        return (value[0] * 1.07 + 0.01, *value[1:]) if isinstance(value, tuple) else value * 1.07 + 0.01
+
+    return MUTATIONS.get(name, answer)
+
+
+def test_the_exercises_are_those_asked_for():
+    assert sorted(NAMES) == sorted(ASKED) and len(NAMES) == 28
+    assert {name: " ".join(course.exercise(name).parameters) for name in FIXED} == FIXED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_is_complete(name):
+    task = course.exercise(name)
+    assert ">>> " in task.text and task.chapter in range(2, 8) and task.level in (1, 2, 3) and task.points > 0
+    letters = {"lam": "λ", "tau": "τ", "beta": "β", "epsilon": "ε", "temperature": "T", "momentum": "m"}
+    for name_ in task.parameters:
+        assert re.search(rf"\b{name_}\b|{letters.get(name_, name_)}", task.text), name_
+    space = {"torch": torch, "Tensor": torch.Tensor, "Generator": torch.Generator, "nn": torch.nn}
+    exec(task.stub, space)  # the hand-in notebook's cell
+    assert course.check(name, space[name]).mistake == "not-written"
+    assert len(task.mistakes) >= (4 if task.level == 1 else 8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_right_answers_of_every_form_pass(name):
+    assert len(RIGHT[name]) >= 3
+    assert alarms(name, range(2)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_false_alarm_in_twenty_seeds(name):
+    assert alarms(name, range(100, 120), [course.exercise(name).solution]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mistake_is_named(name):
+    task = course.exercise(name)
+    seen = {mistake: verdict(task, how, 3) for mistake, how in task.mistakes.items()}
+    assert {one: found.mistake for one, found in seen.items()} == {one: one for one in seen}
+    assert all(explained(name, one) in found.message for one, found in seen.items())
+    assert all(not found.passed and found.points == 0 and len(found.message) > 40 for found in seen.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_mutation_is_rejected_with_what_was_seen(name):
+    found = verdict(course.exercise(name), mutated(name), 0)
+    assert not found.passed and found.mistake in (None, "wrong-gradient")
+    assert "With " in found.message and ("expected" in found.message or "gradient" in found.message)
+
+
+def test_every_explanation_belongs_to_a_mistake():
+    text = Path(course.__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
+    known = {line.split(": ")[0] for line in text.splitlines() if ": " in line and line[0] != "#"}
+    used = {
+        form for name in NAMES for one in course.exercise(name).mistakes for form in (one, f"{name}/{one}")
+    }
+    other = known - used
+    assert other <= {*CONDUCT, "process-ended", "unreadable", "not-found", "not-run", "too-slow"}, other
+
+
+# ------------------------------------------------------------------------------------------ what answers do
+def right(images, targets, lam, partner):
+    return RIGHT["mixup"][1](images, targets, lam, partner)
+
+
+def raising(images, targets, lam, partner):
+    raise KeyError("no such thing")
+
+
+def leaving(images, targets, lam, partner):
+    sys.exit("bye")
+
+
+def endless(images, targets, lam, partner):
+    while True:
+        time.sleep(0.001)
+
+
+def changing(images, targets, lam, partner):
+    result = right(images, targets, lam, partner)
+    images *= 0
+    return result
+
+
+def drawing(images, targets, lam, partner):
+    torch.rand(1)
+    return right(images, targets, lam, partner)
+
+
+def nan(images, targets, lam, partner):
+    images, targets = right(images, targets, lam, partner)
+    return images / 0 * 0, targets
+
+
+def of(how):
+    return lambda *args: how(*right(*args))
+
+
+CONDUCT = {
+    "raises": [raising, leaving],
+    "never-returns": [endless],
+    "input-changed": [changing],
+    "global-generator": [drawing],
+    "not-finite": [nan],
+    "wrong-type": [of(lambda x, t: x), of(lambda x, t: {"images": x}), of(lambda x, t: (x, "soft"))],
+    "wrong-shape": [of(lambda x, t: (x[0], t)), of(lambda x, t: (x, t[:, :1]))],
+    "wrong-dtype": [of(lambda x, t: (x, t > 0)), of(lambda x, t: (x.half(), t))],
+    "wrong-device": [of(lambda x, t: (x.to("meta"), t))],
+    "not-written": [lambda *a: None, lambda *a: ...],
+    "wrong-parameters": [lambda images: images, lambda: None],
+    "no-gradient": [],
+    "wrong-gradient": [],
+    "not-repeatable": [],
+}
+
+
+@pytest.mark.parametrize(("mistake", "answer"), [(k, f) for k, all_ in CONDUCT.items() for f in all_])
+def test_whatever_an_answer_does_is_a_verdict(mistake, answer):
+    state = torch.get_rng_state()
+    found = course.check("mixup", answer, seconds=0.4)
+    assert (found.passed, found.mistake) == (False, mistake), found
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_gradients_and_repeated_draws_are_seen():
+    ce = course.exercise("soft_cross_entropy")
+    assert course.check("soft_cross_entropy", lambda z, t: ce(z, t).item()).mistake == "no-gradient"
+    half = course.check("soft_cross_entropy", lambda z, t: 0.5 * ce(z, t) + 0.5 * ce(z, t).detach())
+    assert half.mistake == "wrong-gradient"
+    source = torch.Generator().manual_seed(0)
+    kept = course.check("sample_box", lambda lam, h, w, g: course.exercise("sample_box")(lam, h, w, source))
+    assert kept.mistake == "not-repeatable"
+
+
+def test_printing_is_told_and_a_thread_that_cannot_be_stopped_too(capsys):
+    def printing(*args):
+        print("debug")
+        return right(*args)
+
+    def stubborn(images, targets, lam, partner):
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with contextlib.suppress(BaseException):
+                time.sleep(0.01)
+
+    found = course.check("mixup", printing)
+    assert found.passed and "also printed: 'debug" in found.message and capsys.readouterr().out == ""
+    assert "restart the kernel" in course.check("mixup", stubborn, seconds=0.3).message
+
+
+def test_a_slow_answer_is_told_how_to_wait():
+    def slow(lam, height, width, generator):
+        end = time.thread_time() + 0.004
+        while time.thread_time() < end:
+            pass
+        return course.exercise("sample_box")(lam, height, width, generator)
+
+    found = course.check("sample_box", slow, seconds=0.6)
+    assert found.mistake == "too-slow" and "seconds=2.4" in found.message
+
+
+def test_bad_calls_name_the_way_out():
+    with pytest.raises(ValueError, match="did you mean 'cutmix'"):
+        course.check("cut_mix", right)
+    with pytest.raises(TypeError, match=r"got Tensor.*without brackets"):
+        course.check("mixup", torch.ones(1))
+    message = course.check("mixup", lambda images: images).message
+    assert "def mixup(images" in message and "(images)" in message
+
+
+def test_a_verdict_prints_itself_and_gives_hints_one_by_one():
+    found = course.check("mixup", lambda x, t, w, p: (x, "<script>"))
+    assert "<script>" not in found._repr_html_() and "not yet right" in repr(found)
+    first, second, third = found.hints(), found.hints(), found.hints()
+    assert (len(first), len(second), third) == (1, 2, second)
+    assert course.check("mixup", right)._repr_html_().count("2 of 2 points") == 1
+
+
+def test_a_verdict_is_deterministic_and_quick():
+    start = time.process_time()
+    found = [course.check("cutmix", course.exercise("cutmix").mistakes["lam-exchanged"]) for _ in range(2)]
+    assert found[0] == found[1] and time.process_time() - start < 2
+
+
+def test_samples_that_agree_and_samples_that_do_not():
+    a, b = (torch.rand(400, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
+    assert apart(a, b, 0.0) < 1 < apart(a, b + 0.3, 0.0)
+    assert apart(a, b + 0.3, 0.31) < 1
+    one, rarely = torch.ones(99), torch.ones(99).index_fill(0, torch.tensor([5]), 1.1)
+    assert apart(one, one, 0.0) == 0
+    assert apart(rarely, one, 0.0) < 1 < apart(rarely, one, 0.0, exact=True)
+
+
+def test_plain_data_survives_the_pipe_and_nothing_else_does():
+    values = [
+        torch.rand(2, 3),
+        torch.tensor(3),
+        torch.zeros(0, 2),
+        {"a": [1, 2.5, None, True]},
+        float("inf"),
+        "text",
+    ]
+    for one in values:
+        again = unpack(json.loads(json.dumps(pack(one))))
+        assert torch.equal(one, again) if isinstance(one, torch.Tensor) else one == again
+    assert unpack(pack(object())).name == "object" and unpack(pack(torch.ones(1, device="meta"))).is_meta
+
+
+def test_torch_alone_is_needed(tmp_path):
+    code = """
+        import sys
+        for name in ("numpy", "matplotlib", "scipy", "IPython"):
+            sys.modules[name] = None
+        from mixlearn import course
+        from mixlearn.course.__main__ import main
+        print(course.check("cutmix", course.exercise("cutmix").solution).passed, main(["list"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.endswith("True 0\n"), done.stderr
