@@ -62,5 +62,7 @@ def on_page(
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("html-page-context", on_page, priority=990)  # after the theme's
+    app.connect(
+        "html-page-context", on_page, priority=990
+    )  # after the theme's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

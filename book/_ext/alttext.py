@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 def description(path: Path) -> str:
     """The "Description" text chunk of a PNG file, or an empty string."""
     with Image.open(path) as image:
-        return " ".join(str(getattr(image, "text", {}).get("Description", "")).split())
+        return " ".join(
+            str(getattr(image, "text", {}).get("Description", "")).split()
+        )
 
 
 def parted(path: Path) -> Path | None:
@@ -45,12 +47,18 @@ def parted(path: Path) -> Path | None:
 
 
 class AltText(SphinxPostTransform):
-    default_priority = 900  # after glued pictures have been put in their places
+    default_priority = (
+        900  # after glued pictures have been put in their places
+    )
 
     def run(self, **kwargs: Any) -> None:
         for image in self.document.findall(nodes.image):
             path = Path(self.env.srcdir) / image["uri"]
-            if not image.get("alt") and path.suffix == ".png" and path.is_file():
+            if (
+                not image.get("alt")
+                and path.suffix == ".png"
+                and path.is_file()
+            ):
                 image["alt"] = description(path)
             if (
                 path.suffix == ".png"

@@ -30,7 +30,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "_tools"))
 
 def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     text = source[0]
-    text = text.replace("@REPOSITORY@", app.config.html_theme_options["repository_url"])
+    text = text.replace(
+        "@REPOSITORY@", app.config.html_theme_options["repository_url"]
+    )
     text = text.replace("@VERSION@", mixlearn.__version__)
     if "@RESULTS@" in text:
         import results
@@ -51,7 +53,10 @@ def on_config(app: Sphinx, config: Config) -> None:
 
 
 def resolve(
-    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
+    app: Sphinx,
+    env: BuildEnvironment,
+    node: pending_xref,
+    contnode: nodes.TextElement,
 ) -> nodes.Node | None:
     """Types in signatures: those on the reference page are linked, others that exist are set plain.
 
@@ -99,13 +104,17 @@ def escape(
     """Docstrings are written plainly: |x|, *args and name_ are no markup, and `Name`s is a word."""
     for paragraph in paragraphs(lines):
         prose = "".join(
-            part for index in paragraph for part in lines[index].split("`")[::2]
+            part
+            for index in paragraph
+            for part in lines[index].split("`")[::2]
         )
         stars = "**" in prose or prose.count("*") % 2 == 1
         for index in paragraph:
             parts = lines[index].split("`")
             for place in range(0, len(parts), 2):
-                parts[place] = re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", parts[place])
+                parts[place] = re.sub(
+                    r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", parts[place]
+                )
                 if stars:
                     parts[place] = parts[place].replace("*", "\\*")
                 if place and parts[place][:1].isalnum():  # as in `ImageSet`s
@@ -118,7 +127,9 @@ def paragraphs(lines: list[str]) -> list[list[int]]:
     found: list[list[int]] = [[]]
     doctest = False
     for index, line in enumerate(lines):
-        doctest = bool(line.strip()) and (doctest or line.lstrip().startswith(">>>"))
+        doctest = bool(line.strip()) and (
+            doctest or line.lstrip().startswith(">>>")
+        )
         if line.strip() and not doctest:
             found[-1].append(index)
         elif found[-1]:
@@ -131,7 +142,11 @@ def executed(app: Sphinx, error: Exception | None) -> None:
     found: dict[str, Any] = {}
     for docname in sorted(app.env.found_docs):
         path = Path(app.env.doc2path(docname))
-        data = getattr(app.env, "nb_metadata", {}).get(docname, {}).get("exec_data")
+        data = (
+            getattr(app.env, "nb_metadata", {})
+            .get(docname, {})
+            .get("exec_data")
+        )
         if path.suffix == ".ipynb":
             found[docname] = {
                 "succeeded": bool(data and data["succeeded"]),
@@ -139,7 +154,8 @@ def executed(app: Sphinx, error: Exception | None) -> None:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }
     text = json.dumps(
-        {"fingerprint": app.config.mixlearn_fingerprint, "notebooks": found}, indent=1
+        {"fingerprint": app.config.mixlearn_fingerprint, "notebooks": found},
+        indent=1,
     )
     (Path(app.outdir).parent / "executed.json").write_text(
         text + "\n", encoding="utf-8"

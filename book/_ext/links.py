@@ -25,7 +25,9 @@ def place(env: BuildEnvironment, page: str, target: str) -> str | None:
     labels = {name: label[:2] for name, label in std.anonlabels.items()}
     for name, proof in getattr(env, "proof_list", {}).items():
         labels[name] = (proof["docname"], name)
-    terms = {where for (kind, _), where in std.objects.items() if kind == "term"}
+    terms = {
+        where for (kind, _), where in std.objects.items() if kind == "term"
+    }
     if labels.get(target, ("", ""))[0] == page:
         return str(labels[target][1])
     return target if (page, target) in terms else None
@@ -38,7 +40,9 @@ class Places(SphinxPostTransform):
         proofs = getattr(self.env, "proof_list", {})
         for node in list(self.document.findall(pending_xref)):
             page, target = node["reftarget"], node.get("reftargetid")
-            if node.get("reftype") == "myst" and page in proofs:  # [words](#prop-cut)
+            if (
+                node.get("reftype") == "myst" and page in proofs
+            ):  # [words](#prop-cut)
                 page, target = proofs[page]["docname"], page
             elif node.get("refdomain") != "doc" or not target:
                 continue

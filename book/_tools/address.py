@@ -76,13 +76,18 @@ def with_setup(notebook: dict[str, Any], url: str) -> dict[str, Any]:
         if "setup" not in cell["metadata"].get("tags", [])
     ]
     place = 1 if cells and cells[0]["cell_type"] == "markdown" else 0
-    return {**notebook, "cells": [*cells[:place], setup_cell(url), *cells[place:]]}
+    return {
+        **notebook,
+        "cells": [*cells[:place], setup_cell(url), *cells[place:]],
+    }
 
 
 def with_address(text: str, url: str, branch: str) -> str:
     """The text, every GitHub address in it replaced by this repository's."""
     slug = "/".join(url.split("/")[-2:])
-    text = re.sub(r"https://github\.com/[\w.-]+/[\w-]+(?:\.[\w-]+)*", url, text)
+    text = re.sub(
+        r"https://github\.com/[\w.-]+/[\w-]+(?:\.[\w-]+)*", url, text
+    )
     return re.sub(
         r"(colab\.research\.google\.com/github)/[\w.-]+/[\w.-]+/blob/[\w.-]+/",
         rf"\1/{slug}/blob/{branch}/",

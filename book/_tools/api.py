@@ -13,12 +13,32 @@ ROOMS = {
         *("sample_lam", "sample_partner", "sample_boxes", "sample_squares"),
         *("one_hot", "smooth", "soft_cross_entropy", "pair_cross_entropy"),
         *("soft_bce", "mixed_accuracy"),
-        *("box_area", "boxes_to_masks", "masks_to_boxes", "patchify", "unpatchify"),
+        *(
+            "box_area",
+            "boxes_to_masks",
+            "masks_to_boxes",
+            "patchify",
+            "unpatchify",
+        ),
     ],
     "Methods": [
         *("mixup", "cutout", "cutmix", "resizemix", "mix_objects", "Objects"),
-        *("gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "snapmix"),
-        *("puzzlemix", "comixup", "alignmix", "transmix", "MixBlock", "mask_loss"),
+        *(
+            "gridmix",
+            "fmix",
+            "smoothmix",
+            "saliencymix",
+            "attentivemix",
+            "snapmix",
+        ),
+        *(
+            "puzzlemix",
+            "comixup",
+            "alignmix",
+            "transmix",
+            "MixBlock",
+            "mask_loss",
+        ),
         *("patchmix", "contrastive_loss"),
         *("spectral_residual", "gradient_saliency", "feature_attention"),
     ],
@@ -27,12 +47,21 @@ ROOMS = {
         "MixCollate",
         "lightning",
     ],
-    "Data": ["data", "augment", "data.scenes.Scenes", "data.scenes.emoji_scenes"],
+    "Data": [
+        "data",
+        "augment",
+        "data.scenes.Scenes",
+        "data.scenes.emoji_scenes",
+    ],
     "Networks": ["nets"],
     "Training": ["fit", "train.fit.History", "learners", "train.schedules"],
     "Run records": ["runs"],
     "Measures": [
-        *("measure", "train.finetune.linear_layer", "train.finetune.with_new_head"),
+        *(
+            "measure",
+            "train.finetune.linear_layer",
+            "train.finetune.with_new_head",
+        ),
         *("train.finetune.LayerDecay", "train.finetune.layer_groups"),
     ],
     "Coursework": ["course"],
@@ -78,7 +107,9 @@ def entries() -> dict[str, list[str]]:
                     for inner in public(value)
                     if documented(getattr(value, inner))
                 ]
-                found[title] += [f"{value.__name__}.{inner}" for inner in inners]
+                found[title] += [
+                    f"{value.__name__}.{inner}" for inner in inners
+                ]
             else:
                 found[title].append(f"mixlearn.{name}")
     return found
@@ -88,7 +119,11 @@ def value_of(dotted: str) -> Any:
     """The object of a dotted name in `entries`."""
     module, _, name = dotted.rpartition(".")
     parent = import_module(module)
-    return getattr(parent, name) if hasattr(parent, name) else import_module(dotted)
+    return (
+        getattr(parent, name)
+        if hasattr(parent, name)
+        else import_module(dotted)
+    )
 
 
 def directive(dotted: str) -> str:

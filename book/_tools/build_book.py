@@ -66,7 +66,9 @@ def build(root: Path = ROOT) -> int:
         if old != cache:
             shutil.rmtree(old)
     cache.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load(
+        (root / "_config.yml").read_text(encoding="utf-8")
+    )
     for path, seconds in execute.ahead(
         address.notebooks(root), cache, settings["execute"]["timeout"]
     ):
@@ -98,25 +100,33 @@ def report_failure(root: Path = ROOT) -> None:
             f"\n=== {log.relative_to(reports)} ===\n{log.read_text(encoding='utf-8')}",
             file=sys.stderr,
         )
-    (root / "_build" / ".doctrees" / "environment.pickle").unlink(missing_ok=True)
+    (root / "_build" / ".doctrees" / "environment.pickle").unlink(
+        missing_ok=True
+    )
     print("\nThe book was not built: see the warnings above.", file=sys.stderr)
 
 
 def main(root: Path = ROOT) -> int:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the kernels inherit it
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # the kernels inherit it
     started = time.monotonic()
     shutil.rmtree(root / "_build" / "html" / "reports", ignore_errors=True)
     status = build(root)
     if status:
         report_failure(root)
         return status
-    made = json.loads((root / "_build" / "executed.json").read_text(encoding="utf-8"))[
-        "notebooks"
-    ]
+    made = json.loads(
+        (root / "_build" / "executed.json").read_text(encoding="utf-8")
+    )["notebooks"]
     for name, outcome in made.items():
-        print(f"  {name}: its cells took {outcome['seconds']:.0f} s when last executed")
+        print(
+            f"  {name}: its cells took {outcome['seconds']:.0f} s when last executed"
+        )
     print(f"Built in {time.monotonic() - started:.0f} s.")
-    print(f"  from disk:  {(root / '_build' / 'html' / 'index.html').as_uri()}")
+    print(
+        f"  from disk:  {(root / '_build' / 'html' / 'index.html').as_uri()}"
+    )
     print("  over http:  make serve")
     return 0
 

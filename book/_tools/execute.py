@@ -31,7 +31,10 @@ def waiting(paths: Sequence[Path], cache: Path) -> list[Path]:
 
 
 def ahead(
-    paths: Sequence[Path], cache: Path, timeout: int, workers: int | None = None
+    paths: Sequence[Path],
+    cache: Path,
+    timeout: int,
+    workers: int | None = None,
 ) -> Iterator[tuple[Path, float | None]]:
     """Execute what is waiting. One that fails is left to Sphinx, which tries again and tells why.
 

@@ -35,9 +35,19 @@ SANS, CODE, DEJAVU = (
 )
 FACES = {  # file: package, file in it, family, style
     "text": (SANS, "VF/SourceSans3VF-Upright.ttf", "Mixlearn Text", "normal"),
-    "text-italic": (SANS, "VF/SourceSans3VF-Italic.ttf", "Mixlearn Text", "italic"),
+    "text-italic": (
+        SANS,
+        "VF/SourceSans3VF-Italic.ttf",
+        "Mixlearn Text",
+        "italic",
+    ),
     "code": (CODE, "VF/SourceCodeVF-Upright.ttf", "Mixlearn Code", "normal"),
-    "code-italic": (CODE, "VF/SourceCodeVF-Italic.ttf", "Mixlearn Code", "italic"),
+    "code-italic": (
+        CODE,
+        "VF/SourceCodeVF-Italic.ttf",
+        "Mixlearn Code",
+        "italic",
+    ),
 }
 SYMBOLS = {  # file: file in DejaVu's package, the family whose gaps it fills
     "text-symbols": ("ttf/DejaVuSans.ttf", "Mixlearn Text"),
@@ -92,7 +102,9 @@ def fetched(package: str, folder: Path) -> Path:
 def cut(path: Path, codes: set[int], family: str, style: str) -> TTFont:
     """A font with these characters alone, under the family's name."""
     font = TTFont(path, recalcTimestamp=False)
-    options = Options(notdef_outline=True, drop_tables=[*Options().drop_tables, "STAT"])
+    options = Options(
+        notdef_outline=True, drop_tables=[*Options().drop_tables, "STAT"]
+    )
     options.name_IDs = [0, 1, 2, 3, 4, 6, 13, 14]
     cutter = Subsetter(options)
     cutter.populate(unicodes=codes)
@@ -100,7 +112,13 @@ def cut(path: Path, codes: set[int], family: str, style: str) -> TTFont:
     if "fvar" in font:
         font = instantiateVariableFont(font, {"wght": (400, 700)})
     plain = family.replace(" ", "") + ("-Italic" if style == "italic" else "")
-    for name, text in {1: family, 2: style, 3: plain, 4: plain, 6: plain}.items():
+    for name, text in {
+        1: family,
+        2: style,
+        3: plain,
+        4: plain,
+        6: plain,
+    }.items():
         font["name"].setName(text, name, 3, 1, 0x409)
     font.flavor = "woff2"
     return font
@@ -125,7 +143,9 @@ def ranges(codes: set[int]) -> str:
             runs[-1][1] = code
         else:
             runs.append([code, code])
-    return ", ".join(f"U+{a:X}" if a == b else f"U+{a:X}-{b:X}" for a, b in runs)
+    return ", ".join(
+        f"U+{a:X}" if a == b else f"U+{a:X}-{b:X}" for a, b in runs
+    )
 
 
 def make(folder: Path, target: Path) -> None:

@@ -39,7 +39,11 @@ def pictures() -> dict[str, torch.Tensor]:
     cloud = ml.fmix(pair, **options, generator=seeded(5)).images[0]
     patches = ml.patchmix(pair, patch=32, generator=seeded(0)).images[0]
     thirds = torch.cat(
-        [image[:, :, SIDE // 3 : SIDE // 3 + 86] for image in (dog, blend, cat)], 2
+        [
+            image[:, :, SIDE // 3 : SIDE // 3 + 86]
+            for image in (dog, blend, cat)
+        ],
+        2,
     )
     return {
         "dog": dog,
@@ -58,9 +62,9 @@ def main() -> None:
     for name, image in pictures().items():
         pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()
         side = SIDE if name in ("dog", "cat") else 128
-        Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS).save(
-            ASSETS / f"front-{name}.jpg", quality=85
-        )
+        Image.fromarray(pixels).resize(
+            (side, side), Image.Resampling.LANCZOS
+        ).save(ASSETS / f"front-{name}.jpg", quality=85)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,17 @@ def page(records: Sequence[Record]) -> str:
         devices = dict.fromkeys(
             str(run["environment"].get("device")) for run in record.runs
         )
-        words = (_plain(", ".join(record.commits())), _plain(", ".join(devices)))
+        words = (
+            _plain(", ".join(record.commits())),
+            _plain(", ".join(devices)),
+        )
         seconds = duration(record.seconds / len(record.runs))
-        rows.append((_code(record.name), _code(record.command), *words, seconds))
-    sources = _markdown(("record", "command", "commit", "device", "time a seed"), rows)
+        rows.append(
+            (_code(record.name), _code(record.command), *words, seconds)
+        )
+    sources = _markdown(
+        ("record", "command", "commit", "device", "time a seed"), rows
+    )
     return "\n".join([*parts, "## Where they come from\n\n" + sources])
 
 
@@ -64,9 +71,18 @@ def _result_rows(record: Record) -> list[tuple[str, ...]]:
         name.partition("/")[0] for name in whole if name.endswith("/nll")
     ):
         names = [f"{part}/{key}" for key in ("accuracy", "nll", "ece", "gap")]
-        cells = [shown(name, whole[name]) if name in whole else "–" for name in names]
+        cells = [
+            shown(name, whole[name]) if name in whole else "–"
+            for name in names
+        ]
         rows.append(
-            (_code(record.name), *settings, _plain(part), str(len(record.runs)), *cells)
+            (
+                _code(record.name),
+                *settings,
+                _plain(part),
+                str(len(record.runs)),
+                *cells,
+            )
         )
     return rows
 
@@ -74,7 +90,9 @@ def _result_rows(record: Record) -> list[tuple[str, ...]]:
 def _plain(text: object) -> str:
     """A record's text in Markdown: neither HTML nor Markdown nor a formula, whatever it holds."""
     return re.sub(
-        r"([\\`*\[\]$])", r"\\\1", escape(" ".join(str(text).split()), quote=False)
+        r"([\\`*\[\]$])",
+        r"\\\1",
+        escape(" ".join(str(text).split()), quote=False),
     )
 
 
@@ -82,7 +100,11 @@ def _code(text: str) -> str:
     """A record's text as code, between more backticks than it has in a row."""
     text = " ".join(text.split())
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
+    return (
+        f"{ticks}{text}{ticks}"
+        if len(ticks) == 1
+        else f"{ticks} {text} {ticks}"
+    )
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

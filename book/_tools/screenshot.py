@@ -45,7 +45,9 @@ def main() -> int:
     Image.open(io.BytesIO(taken)).convert("RGB").quantize(256).save(
         TARGET, optimize=True
     )
-    print(f"wrote {TARGET.relative_to(ROOT)}, {TARGET.stat().st_size // 1024} KiB")
+    print(
+        f"wrote {TARGET.relative_to(ROOT)}, {TARGET.stat().st_size // 1024} KiB"
+    )
     return 0
 
 

@@ -22,6 +22,8 @@ def pages(root: Path = ROOT) -> list[str]:
         return own + [name for value in node.values() for name in walk(value)]
 
     listed = walk(
-        yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
+        yaml.safe_load(
+            (root / "book" / "_toc.yml").read_text(encoding="utf-8")
+        )
     )
     return [name.removesuffix(".md").removesuffix(".ipynb") for name in listed]
