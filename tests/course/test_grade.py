@@ -85,7 +85,7 @@ def graded(tmp_path_factory):
     for name, text in sheets.items():
         (folder / f"{name}.ipynb").write_text(text)
     start = time.monotonic()
-    results = grade(folder, out, seed=5, jobs=2, seconds=6)
+    results = grade(folder, out, seed=5, jobs=2, seconds=15)
     spent = time.monotonic() - start
     with (out / "grades.csv").open(encoding="utf-8") as file:
         table = {row["notebook"]: row for row in csv.DictReader(file)}
