@@ -20,6 +20,7 @@ from mixlearn.page.film import mask_film
 from mixlearn.page.host import photographs, picture_url, picture_urls
 from mixlearn.page.ledger import loss_ledger
 from mixlearn.page.patch_groups import patch_groups
+from mixlearn.page.plane import plane_lab
 from mixlearn.page.studio import mask_studio
 from mixlearn.page.widget import one_of, positive, widget, within
 
@@ -31,6 +32,7 @@ __all__ = [
     "mask_film",
     "mask_studio",
     "patch_groups",
+    "plane_lab",
 ]
 
 

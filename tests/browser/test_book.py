@@ -18,6 +18,7 @@ from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film
 from tests.browser.drive_ledger import drive_loss_ledger
 from tests.browser.drive_patches import drive_patch_groups
+from tests.browser.drive_plane import drive_plane_lab
 from tests.browser.drive_studio import drive_mask_studio
 from tests.browser.test_fonts import foreign, lacking, resized, settled
 
@@ -207,6 +208,7 @@ def test_footer_names_the_version(site: Path) -> None:
         ("mask-film", drive_mask_film),
         ("loss-ledger", drive_loss_ledger),
         ("patch-groups", drive_patch_groups),
+        ("plane-lab", drive_plane_lab),
     ],
 )
 def test_widget_answers_in_the_built_page(

@@ -20,6 +20,7 @@ CALLS = {
     "mask_film": "0.6, pairs=[(630, 621)]",
     "loss_ledger": "",
     "patch_groups": "order=range(9)",
+    "plane_lab": "points=[(-0.5, 0), (0.5, 0)], labels=[0, 1], alpha=0.5",
 }
 # a control of each widget, a key on it, and the trait that the key moves: its value before and after
 KEYS = {
@@ -30,6 +31,7 @@ KEYS = {
     "mask_film": ("[data-name=lam]", "ArrowUp", "lam", 0.6, 0.61),
     "loss_ledger": ("[data-term=critic][role=button]", "Enter", "selected", "", "critic"),
     "patch_groups": ("[data-name=next]", "Enter", "step", 0, 1),
+    "plane_lab": ("[data-name=stage]", "ArrowUp", "points", [[-0.5, 0], [0.5, 0]], [[-0.5, 0.02], [0.5, 0]]),
 }
 # a trait that the kernel sets, and a control that then shows it
 SET = {
@@ -39,6 +41,7 @@ SET = {
     "mask_studio": ("target = 0.25", "[data-name=target]", "0.25"),
     "mask_film": ("lam = 0.25", "[data-name=lam]", "0.25"),
     "patch_groups": ("batch = 3", "[data-name=batch]", "3"),
+    "plane_lab": ("alpha = 2.0", "[data-name=alpha]", "2"),
 }
 CELLS = "jupyterapp.shell.currentWidget.content"
 

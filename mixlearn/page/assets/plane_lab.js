@@ -1,0 +1,290 @@
+// The plane lab: two classes of points, three ways to augment them, and what a small model then answers.
+import { percent } from "./mix.js";
+import { FEATURES, RIDGE, examples, fit, surface, verdict, border, moves, shares } from "./plane.js";
+import { make, frame, colour, slider, button, radios, sentence, python } from "./kit.js";
+
+const ACROSS = 81, // places of the surface on a side
+  VIEW = 400, // units of the drawing on a side
+  REACH = 22; // screen pixels around a point to take hold of it
+const WORDS = { none: "No augmentation", jitter: "Jitter", Mixup: "Mixup" };
+const NAMES = ["teal circle", "orange square"];
+
+function render({ model, el }) {
+  const root = frame(el, CSS, "Plane lab: move the points and see what a model answers between them");
+  const first = { points: model.get("points"), labels: model.get("labels") };
+  let chosen = 0,
+    waiting = 0,
+    seen = null;
+  const weights = {};
+  const set = (values) => {
+    for (const [key, value] of Object.entries(values)) model.set(key, value);
+    model.save_changes();
+  };
+
+  const canvas = make("canvas", { width: ACROSS, height: ACROSS, "data-name": "surface" });
+  const line = make("path", { class: "mlw-border", "data-name": "border" }),
+    marks = make("g"),
+    ring = make("circle", { class: "mlw-ring", r: 13 });
+  const over = make(
+    "svg",
+    {
+      class: "mlw-over",
+      viewBox: `0 0 ${VIEW} ${VIEW}`,
+      tabindex: "0",
+      role: "application",
+      "data-name": "stage",
+      "aria-roledescription":
+        "points to move with the arrow keys; Page Down and Page Up choose one, Enter changes its class",
+    },
+    line,
+    ring,
+    marks,
+  );
+  const way = radios({
+    label: "Train with",
+    name: "way",
+    options: Object.entries(WORDS).map(([key, words]) => [key, words]),
+    value: model.get("augmentation"),
+    change: (key) => set({ augmentation: key }),
+  });
+  const two = (v) => Number(v).toFixed(2);
+  const jitter = slider({
+    label: "Deviation of the noise",
+    name: "jitter",
+    min: 0.02,
+    max: 0.6,
+    step: 0.02,
+    value: model.get("jitter"),
+    show: two,
+    input: (v) => set({ jitter: v }),
+  });
+  const alpha = slider({
+    label: "α of Mixup",
+    name: "alpha",
+    min: 0.1,
+    max: 4,
+    step: 0.1,
+    value: model.get("alpha"),
+    show: two,
+    input: (v) => set({ alpha: v }),
+  });
+  const live = sentence();
+  const told = make("p", { class: "mlw-note", "data-name": "chosen" });
+  const choose = (step) => {
+    const n = model.get("points").length;
+    chosen = (chosen + step + n) % n;
+    drawPoints();
+    live.whisper(told.textContent);
+  };
+  const move = (x, y) => {
+    const tidy = (v) => Math.round(50 * Math.max(-1, Math.min(1, v))) / 50;
+    set({ points: model.get("points").map((point, i) => (i === chosen ? [tidy(x), tidy(y)] : point)) });
+  };
+  const turn = () => {
+    set({ labels: model.get("labels").map((label, i) => (i === chosen ? 1 - label : label)) });
+  };
+  const copy = python(code);
+  root.append(
+    way.node,
+    make("div", { class: "mlw-plane" }, canvas, over),
+    ...live.nodes,
+    jitter.node,
+    alpha.node,
+    make(
+      "div",
+      { class: "mlw-row" },
+      button("Next point", () => choose(1), { "data-name": "next" }),
+      button("Change its class", turn, { "data-name": "turn" }),
+      button("Reset the points", () => set(first), { "data-name": "reset" }),
+    ),
+    told,
+    make(
+      "p",
+      { class: "mlw-note" },
+      "The deeper the colour, the surer the model; the line is where both classes are equally likely. Drag a " +
+        "point, or press keys on the picture: arrows move the chosen point (Shift: further), Page Down and " +
+        "Page Up choose another, Enter changes its class.",
+    ),
+    copy.node,
+  );
+
+  const strengths = () => ({ jitter: model.get("jitter"), alpha: model.get("alpha") });
+  const at = ([x, y]) => [((1 + x) * VIEW) / 2, ((1 - y) * VIEW) / 2];
+  function drawPoints() {
+    const points = model.get("points"),
+      labels = model.get("labels");
+    chosen = Math.min(chosen, points.length - 1);
+    const dot = VIEW / (over.clientWidth || VIEW); // units in a screen pixel
+    marks.replaceChildren(
+      ...points.flatMap((point, i) => {
+        const [x, y] = at(point),
+          kind = { class: `mlw-mark mlw-class${labels[i]}` };
+        return [
+          labels[i]
+            ? make("rect", { ...kind, x: x - 6.5, y: y - 6.5, width: 13, height: 13 })
+            : make("circle", { ...kind, cx: x, cy: y, r: 7.5 }),
+          make("circle", { class: "mlw-hold", cx: x, cy: y, r: REACH * dot, "data-point": i }),
+        ];
+      }),
+    );
+    const [x, y] = at(points[chosen]);
+    ring.setAttribute("cx", x);
+    ring.setAttribute("cy", y);
+    const place = points[chosen].map((v) => v.toFixed(2).replace("-", "−")).join(", ");
+    told.textContent = `Chosen: point ${chosen + 1} of ${points.length}, ${NAMES[labels[chosen]]}, at (${place}).`;
+  }
+  function drawSurface() {
+    const tints = ["--own", "--partner"].map((name) => colour(root, name)),
+      ground = colour(root, "--ground");
+    const image = new ImageData(ACROSS, ACROSS);
+    seen.forEach((p, i) => {
+      const row = ACROSS - 1 - Math.floor(i / ACROSS),
+        place = 4 * (row * ACROSS + (i % ACROSS)),
+        tint = tints[p > 0.5 ? 1 : 0],
+        depth = 0.72 * Math.abs(2 * p - 1);
+      for (let c = 0; c < 3; c++) image.data[place + c] = ground[c] + depth * (tint[c] - ground[c]);
+      image.data[place + 3] = 255;
+    });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    const word = (x, y) =>
+      at([x, y])
+        .map((v) => v.toFixed(1))
+        .join(" ");
+    line.setAttribute(
+      "d",
+      border(seen, ACROSS)
+        .map(([x0, y0, x1, y1]) => `M${word(x0, y0)}L${word(x1, y1)}`)
+        .join(""),
+    );
+  }
+  function train() {
+    waiting = 0;
+    const points = model.get("points"),
+      labels = model.get("labels"),
+      kind = model.get("augmentation");
+    const found = fit(examples(points, labels, kind, strengths()), weights[kind]);
+    weights[kind] = found;
+    seen = surface(found, ACROSS);
+    const { right, unsure } = verdict(found, points, labels, seen);
+    const said =
+      `${WORDS[kind]}: ${right} of ${points.length} points on the side of their class; ` +
+      `less than 90 % sure on ${percent(unsure)} of the square.`;
+    live.say(said);
+    over.setAttribute("aria-label", said);
+    drawSurface();
+    copy.refresh();
+  }
+  function draw() {
+    const kind = model.get("augmentation");
+    way.set(kind);
+    jitter.node.hidden = kind !== "jitter";
+    alpha.node.hidden = kind !== "Mixup";
+    jitter.set(model.get("jitter"));
+    alpha.set(model.get("alpha"));
+    drawPoints();
+    if (!seen) train();
+    else waiting ||= requestAnimationFrame(train);
+  }
+
+  const spot = (event) => {
+    const box = over.getBoundingClientRect();
+    return [
+      (2 * (event.clientX - box.left)) / box.width - 1,
+      1 - (2 * (event.clientY - box.top)) / box.height,
+    ];
+  };
+  let held = null;
+  over.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    const [x, y] = spot(event),
+      points = model.get("points"),
+      far = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
+    const nearest = far.indexOf(Math.min(...far));
+    over.focus({ preventScroll: true });
+    if (far[nearest] * (over.clientWidth / 2) > REACH) return;
+    event.preventDefault();
+    chosen = nearest;
+    held = [points[nearest][0] - x, points[nearest][1] - y];
+    over.setPointerCapture(event.pointerId);
+    drawPoints();
+  });
+  over.addEventListener("pointermove", (event) => {
+    if (!held) return;
+    const [x, y] = spot(event);
+    move(x + held[0], y + held[1]);
+  });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+    over.addEventListener(end, () => {
+      held = null;
+    });
+  over.addEventListener("keydown", (event) => {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const [x, y] = model.get("points")[chosen],
+      size = event.shiftKey ? 0.1 : 0.02;
+    if (way) move(x + size * way[0], y + size * way[1]);
+    else if (event.key === "PageDown") choose(1);
+    else if (event.key === "PageUp") choose(-1);
+    else if (event.key === "Enter" || event.key === " ") turn();
+    else return;
+    event.preventDefault();
+  });
+
+  function code() {
+    const list = (values) => `[${values.map((v) => (Array.isArray(v) ? list(v) : v)).join(", ")}]`,
+      short = (v) => Number(v.toFixed(12)),
+      kind = model.get("augmentation");
+    const made = {
+      none: "x, y, count = points, labels, labels.new_ones(n)",
+      jitter:
+        "# sixteen equally likely moves of a point\n" +
+        `moves = points.new_tensor(${list(moves(model.get("jitter")).map((v) => v.map(short)))})\n` +
+        "x = (points[:, None] + moves).flatten(0, 1)\n" +
+        "y = labels.repeat_interleave(16)\ncount = labels.new_ones(16 * n)",
+      Mixup:
+        `# four equally likely shares of Beta(${model.get("alpha")}, ${model.get("alpha")})\n` +
+        `lam = points.new_tensor(${list(shares(model.get("alpha")).map(short))})[:, None]\n` +
+        "i, j = torch.tril_indices(n, n, -1)  # every pair\n" +
+        "x = lam[..., None] * points[i] + (1 - lam[..., None]) * points[j]\n" +
+        "y = lam * labels[i] + (1 - lam) * labels[j]\n" +
+        "x, y = torch.cat([points, x.flatten(0, 1)]), torch.cat([labels, y.flatten()])\n" +
+        "count = y.new_full((len(y),), 1 / 2)  # a pair has two orders and four shares\ncount[:n] = 1",
+    };
+    return (
+      "import math, torch\n\n" +
+      `points = torch.tensor(${list(model.get("points"))}, dtype=torch.float64)\n` +
+      `labels = torch.tensor(${list(model.get("labels"))}, dtype=torch.float64)\nn = len(points)\n` +
+      `${made[kind]}\n\n` +
+      `k = torch.arange(1, ${FEATURES + 1}, dtype=torch.float64)\n` +
+      "angle, offset = 2 * math.pi * (k * 0.7548776662466927 % 1), 1.2 * (2 * (k * 0.5698402909980532 % 1) - 1)\n" +
+      "hinges = torch.stack([angle.cos(), angle.sin()])\n" +
+      "features = lambda x: torch.cat([torch.ones_like(x[:, :1]), (x @ hinges + offset).relu()], 1)\n\n" +
+      "rows, count = features(x), count / count.sum()\n" +
+      `ridge = points.new_full((${FEATURES + 1},), ${RIDGE})\nridge[0] = 1e-9\n` +
+      "loss = lambda w: (count * torch.nn.functional.binary_cross_entropy_with_logits(rows @ w, y, " +
+      'reduction="none")).sum() + (ridge * w**2).sum() / 2\n' +
+      "w = torch.zeros_like(ridge)\n" +
+      "for _ in range(40):  # Newton's method, with steps that lower the loss\n" +
+      "    p = (rows @ w).sigmoid()\n" +
+      "    slope = rows.T @ (count * (p - y)) + ridge * w\n" +
+      "    step = torch.linalg.solve((rows.T * (count * p * (1 - p))) @ rows + ridge.diag(), slope)\n" +
+      "    while loss(w - step) > loss(w) + 1e-12 and step.abs().max() > 1e-9:\n        step = step / 2\n" +
+      "    w = w - step\n\n" +
+      `side = torch.linspace(-1, 1, ${ACROSS}, dtype=torch.float64)\n` +
+      "p = (features(torch.cartesian_prod(side, side)) @ w).sigmoid()\n" +
+      "right = ((features(points) @ w > 0) == (labels == 1)).sum().item()\n" +
+      "unsure = (torch.maximum(p, 1 - p) < 0.9).double().mean().item()\n" +
+      'print(right, "of", n, f"{100 * unsure:.0f} %")\n'
+    );
+  }
+
+  for (const key of ["points", "labels", "augmentation", "jitter", "alpha"]) model.on(`change:${key}`, draw);
+  root.addEventListener("mlw-theme", () => seen && drawSurface());
+  const watch = new ResizeObserver(drawPoints);
+  watch.observe(over);
+  draw();
+  return () => {
+    watch.disconnect();
+    root.forget();
+  };
+}
+export default { render };
