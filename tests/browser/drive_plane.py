@@ -28,7 +28,9 @@ def check_plane(root: Any) -> tuple[str, int, int]:
     """Points, sentence and surface are those of the code; returns what is said."""
     root.page.evaluate(DRAWN)
     space, printed = run_code(copied(root))
-    way, right, count, unsure = SAID.match(root.locator(".mlw-sentence").inner_text()).groups()
+    said = SAID.match(root.locator(".mlw-sentence").inner_text())
+    assert said is not None
+    way, right, count, unsure = said.groups()
     assert printed == f"{right} of {count} {unsure} %"
     assert torch.allclose(torch.tensor(places(root)).double(), space["points"], atol=1e-6)
     assert root.locator(".mlw-mark.mlw-class1").count() == int(space["labels"].sum())
