@@ -42,7 +42,9 @@ def parted(path: Path) -> Path | None:
             for key, text in texts.items():
                 kept.add_itxt(key, text)
             image.load()
-            image.save(path, "png", pnginfo=kept, optimize=True)
+            half = path.with_suffix(".part")  # a build that is broken off
+            image.save(half, "png", pnginfo=kept, optimize=True)
+            half.replace(path)
     return dark if dark.is_file() else None
 
 
