@@ -135,7 +135,8 @@ def _recoloured(figure: Figure) -> Iterator[None]:
     """The figure in the colours of a dark page, and as it was afterwards."""
     figure.draw_without_rendering()  # makes the last ticks
     colours = need("matplotlib.colors", "A figure")
-    dark = {colours.to_rgb(light): colours.to_rgb(deep) for light, deep in DARK.items()}
+    own = {"#000000": DARK[INK]} | DARK  # black: what was drawn outside `style`
+    dark = {colours.to_rgb(light): colours.to_rgb(deep) for light, deep in own.items()}
 
     def turned(colour: Any) -> Any:
         *rgb, alpha = colours.to_rgba(colour)

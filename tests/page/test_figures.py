@@ -169,6 +169,12 @@ class TestStyle:
         for kinds in (look.MARKERS, look.LINES, look.HATCHES):
             assert len(set(kinds)) == len(kinds) == len(look.COLOURS)
 
+    def test_what_was_drawn_outside_the_style_is_legible_in_the_dark(self) -> None:
+        figure = look.canvas(1)
+        figure.text(0.1, 0.2, "black by default", size=30)
+        dark = _pixels(Picture(figure, "Words, black by default.")._rendered(".png", True, True))[1]
+        assert {tuple(pixel) for pixel in dark[dark[..., 3] == 255]} == {(0xE4, 0xE6, 0xEA, 255)}
+
     def test_numbers_and_shares(self) -> None:
         assert look.number(-0.001, 1) == "0.0"
         assert look.number(-1.25, 1, signed=True) == "−1.2"
