@@ -180,7 +180,7 @@ def test_print_is_light_unfolded_and_without_furniture(site: Path, open_page: Op
 def test_figures_follow_the_theme_and_stay_legible(
     site: Path, open_page: OpenPage, width: int, theme: str
 ) -> None:
-    with open_page(site / "02_mixup.html", width=width, theme=theme) as page:
+    with open_page(site / "02_mixup_results.html", width=width, theme=theme) as page:
         figures = page.locator(".bd-article img:is(.on-light, .on-dark)")
         assert figures.count() > 4 and figures.count() % 2 == 0
         shown = figures.locator("visible=true")
