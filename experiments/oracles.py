@@ -98,6 +98,7 @@ class Learned:
     Args:
         net: the frozen network whose features the block sees, and against which it was trained.
         block: the Mix Block.
+        words: what a run record calls it.
     """
 
     def __init__(self, net: nn.Module, block: MixBlock, words: str) -> None:
@@ -130,8 +131,13 @@ def learned_from(
     Args:
         recipe: trains the network, called with `mix`.
         mix: a learner that takes a `mix`, such as `Piped`.
+        seed: of the images, the Mix Block, the network and their training.
+        images: how many train the network, and where there is a teacher, teacher and block too.
         teacher: trains the frozen network on the same images first; None takes the judge of Off-centre
             Fashion, which has seen 12,000 images.
+        checkpoint: of the network that is trained; the judge is kept in its folder.
+        dry: train nothing; the outcome holds the settings alone.
+        options: of the recipe.
     """
     words = "masks learned against " + ("the judge" if teacher is None else "a network of the same images")
     if dry:

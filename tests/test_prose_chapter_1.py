@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
-from typing import Any
 
 import mixlearn as ml
-from mixlearn.train.records import Interval
+from tests.prose import cells, prose, words
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
-
-
-def cells(name: str, kind: str) -> list[dict[str, Any]]:
-    found = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return [cell for cell in found if cell["cell_type"] == kind]
-
-
-def prose(name: str) -> str:
-    return " ".join("".join(cell["source"]) for cell in cells(name, "markdown"))
 
 
 PAGE = prose("01_why_mix")
 PLAIN, CROPS, MIXUP = map(
     ml.runs.load, ("mixskd-fashion-plain", "mixskd-fashion-augmented", "boxes-fashion-mixup")
 )
-
-
-def points(change: Interval) -> str:
-    """The size of a difference as the page prints it, such as "3.2 ± 1.9"."""
-    return f"{abs(100 * change.mean):.1f} ± {100 * change.half:.1f}"
 
 
 def test_the_page_is_short() -> None:
@@ -62,8 +44,8 @@ def test_the_three_records_differ_in_the_augmentation_alone() -> None:
 
 def test_what_they_gain() -> None:
     crops, mixup = (record.gain(PLAIN, "accuracy") for record in (CROPS, MIXUP))
-    assert mixup.clear and f"Mixup gains {points(mixup)} points" in PAGE
-    assert not crops.clear and f"Crops and flips gain {points(crops)}, which is not significant" in PAGE
+    assert mixup.clear and f"Mixup gains {words(mixup)} points" in PAGE
+    assert not crops.clear and f"Crops and flips gain {words(crops)}, which is not significant" in PAGE
     crops, mixup = (record.gain(PLAIN, "ece") for record in (CROPS, MIXUP))
     assert mixup.clear and crops.clear and max(mixup.mean, crops.mean) < 0
-    assert f"falls by {points(mixup)} points with Mixup, and by {points(crops)} with crops" in PAGE
+    assert f"falls by {words(mixup)} points with Mixup, and by {words(crops)} with crops" in PAGE

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,29 +12,14 @@ from timm.loss import BinaryCrossEntropy
 import mixlearn as ml
 from benchmarks import whose_lam
 from mixlearn.train.records import Interval, Record
+from tests.prose import BOOK, cells, prose, words
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 PAGES = ("02_mixup", "02_mixup_results", "02_mixup_details")
 HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 
-def cells(name: str, kind: str) -> list[dict[str, Any]]:
-    found = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return [cell for cell in found if cell["cell_type"] == kind]
-
-
-def prose(name: str) -> str:
-    return " ".join("".join(cell["source"]) for cell in cells(name, "markdown"))
-
-
 METHOD, RESULTS, DETAILS = map(prose, PAGES)
 RELEASED = (BOOK / "as_released.md").read_text(encoding="utf-8")
-
-
-def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = False) -> str:
-    """A difference as the page prints it, such as "+1.0 ± 1.5"; without its sign, such as "4.7 ± 0.8"."""
-    mean = f"{scale * gain.mean:+.{digits}f}".replace("-", "−")
-    return f"{mean if sign else mean[1:]} ± {scale * gain.half:.{digits}f}"
 
 
 def pair(name: str) -> tuple[Record, Record]:

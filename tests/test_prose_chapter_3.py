@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
-import pytest
 import torch
 
 import mixlearn as ml
@@ -14,14 +11,9 @@ from benchmarks import whose_lam
 from mixlearn.methods.saliency import feature_attention
 from mixlearn.page.studio_net import studio_net
 from mixlearn.train.records import Interval, Record
+from tests.prose import BOOK, prose
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 WAYS = ("plain", "cutout", "mixup", "cutmix", "both")
-
-
-def prose(name: str) -> str:
-    cells = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 METHOD, BUGS, RESULTS = prose("03_cutmix"), prose("03_cutmix_bugs"), prose("03_cutmix_results")
@@ -44,20 +36,6 @@ def words(found: Interval, digits: int = 1, scale: float = 100, *, sign: bool = 
 def holds(found: Interval, before: str = "", *, clear: bool, sign: bool = False) -> None:
     assert before + words(found, sign=sign) in RESULTS, words(found, sign=sign)
     assert found.clear == clear
-
-
-# ------------------------------------------------------------------------------------------ the pages
-@pytest.mark.parametrize("name", ["03_cutmix", "03_cutmix_bugs", "03_cutmix_results"])
-def test_pages_are_short(name: str) -> None:
-    cells = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    hidden = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
-    shown = [
-        "".join(cell["source"]).splitlines()
-        for cell in cells
-        if cell["cell_type"] == "code" and not hidden & set(cell["metadata"].get("tags", []))
-    ]
-    assert len(prose(name).split()) <= 2000 and len(shown) <= 12
-    assert max(map(len, shown)) <= 25 and max(len(line) for cell in shown for line in cell) <= 79
 
 
 # ------------------------------------------------------------------------------------------ accuracy

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-
-import pytest
 import torch
 
 import mixlearn as ml
 from mixlearn.page import studio_net as studio
 from mixlearn.page.studio import SHARES, method_masks, shipped_methods
 from mixlearn.train.records import Interval, Record
+from tests.prose import prose, words
 from tests.seeds import seeded
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 WAYS = (
     "mixup", "cutmix", "resizemix", "gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "snapmix",
     "puzzlemix", "comixup",
 )  # fmt: skip
-
-
-@cache
-def prose(name: str) -> str:
-    cells = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def in_text(words: str, page: str = "04_masks_results") -> None:
@@ -45,11 +34,6 @@ def judge(way: str) -> Record:
     return ml.runs.load(f"judge-offcentre-{way}")
 
 
-def words(gain: Interval) -> str:
-    """The size of a difference as a page prints it, such as "2.1 ± 0.8"."""
-    return f"{abs(100 * gain.mean):.1f} ± {100 * gain.half:.1f}"
-
-
 def said(gain: Interval, better: bool | None, page: str = "04_masks_results") -> None:
     """A page prints this difference; it is significantly above or below zero, or neither for None."""
     in_text(words(gain), page)
@@ -59,21 +43,6 @@ def said(gain: Interval, better: bool | None, page: str = "04_masks_results") ->
 
 # ------------------------------------------------------------------------------------------ pages
 PAGES = {"04_masks", "04_saliency", "04_masks_results", "04_features", "04_puzzlemix", "04_masks_details"}
-HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
-
-
-@pytest.mark.parametrize("page", sorted(PAGES))
-def test_pages_are_short(page: str) -> None:
-    cells = json.loads((BOOK / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
-    assert len(prose(page).split()) <= 2000
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    visible = [
-        "".join(cell["source"]).splitlines()
-        for cell in code
-        if not HIDDEN & set(cell["metadata"].get("tags", []))
-    ]
-    assert len(visible) <= 12
-    assert all(len(lines) <= 25 and max(map(len, lines)) <= 79 for lines in visible)
 
 
 # ------------------------------------------------------------------------------------------ labels

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,14 +9,9 @@ import mixlearn as ml
 from mixlearn.page.film import film_facts, recorded_block
 from mixlearn.page.studio_net import PAIRS
 from mixlearn.train.records import Interval, Record, interval
+from tests.prose import prose
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 HAND_MADE = ("mixup", "cutmix", "puzzlemix")
-
-
-def prose(name: str) -> str:
-    cells = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 RESULTS, DETAILS = prose("05_automix_results"), prose("05_automix_details")

@@ -6,7 +6,6 @@ import json
 import re
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ import torch
 from torch.nn import functional as F
 
 import mixlearn as ml
-from tests.test_prose_chapter_5 import words
+from tests.prose import BOOK, words
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 PAGE = (BOOK / "which.md").read_text(encoding="utf-8")
 FORM = (BOOK / "_assets" / "which.html").read_text(encoding="utf-8")
 RULES: list[dict[str, str]] = json.loads(FORM.partition('id="which-rules">')[2].partition("</script>")[0])
@@ -54,6 +52,7 @@ def test_every_call_runs(call: str) -> None:
 def test_numbers_are_those_of_the_records() -> None:
     def gain(name: str, base: str, measure: str, *, sign: bool = True) -> str:
         found = ml.runs.load(name).gain(ml.runs.load(base), measure)
+        assert sign or found.mean > 0
         return words(found, sign=sign)
 
     for name in ("n2000-e10-w8", "n2000-e40-w8"):
@@ -73,6 +72,26 @@ def test_numbers_are_those_of_the_records() -> None:
         record = ml.runs.load(f"boxes-emoji-{way}")
         found = record.gain(ml.runs.load("boxes-emoji-plain"), "corrupted/accuracy")
         assert not (found.clear and found.mean > 0)
+
+
+def test_comparisons_are_those_of_the_records() -> None:
+    load = ml.runs.load
+    ahead = load("automix-fashion-automix").gain(load("automix-fashion-plain-longer"), "test/accuracy")
+    assert ahead.clear and f"without mixing by {words(ahead)} points" in PAGE
+    longer = load("automix-emoji-plain-longer").gain(load("automix-emoji-automix"), "concepts/accuracy")
+    assert not longer.clear and longer.mean > 0 and f"led by {words(longer)}," in PAGE
+    lower = load("boxes-emoji-plain").gain(load("boxes-emoji-cutmix"), "foreign photographs/auroc")
+    assert lower.clear and lower.mean > 0 and f"*lowered* it by {words(lower)} points" in PAGE
+    for data, test in (("fashion", "test"), ("emoji", "concepts")):  # too much of it
+        assert load(f"boxes-{data}-mixup-smoothed").measured(f"{test}/gap").mean < 0
+    for way, percent in (("mixup", 15), ("cutmix", 11), ("resizemix", 8), ("puzzlemix", 21)):
+        assert round(100 * load(f"judge-offcentre-{way}").measured("all/top 2").mean) == percent
+        assert f"{percent} %" in PAGE
+
+
+def test_numbers_as_targets_are_mixed() -> None:
+    mixed = ml.mixup(torch.rand(2, 3, 4, 4), torch.tensor([[1.0], [3.0]]), lam=0.5, partner=[1, 0])
+    assert torch.equal(mixed.targets, torch.tensor([[2.0], [2.0]]))
 
 
 def test_calls_of_the_page_are_python() -> None:

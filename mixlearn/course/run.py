@@ -354,7 +354,9 @@ def _confined(config: dict[str, Any]) -> list[str]:
     import resource
 
     held, libc, ids = [], ctypes.CDLL(None, use_errno=True), (os.getuid(), os.getgid())
-    memory = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + config["memory"]
+    used = Path("/proc/self/statm")  # Linux; elsewhere the limit counts what torch itself takes
+    pages = int(used.read_text().split()[0]) if used.exists() else 0
+    memory = pages * resource.getpagesize() + config["memory"]
     room = config["room"].encode()
     if libc.unshare(SPACES) == 0:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {ids[0]} 1"), ("gid_map", f"0 {ids[1]} 1")):

@@ -105,7 +105,8 @@ def test_words_have_contrast_focus_is_seen_and_fingers_have_room(
             page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
             page.wait_for_selector(f".mlw[data-mode={theme}]")
             found = page.locator(".mlw").evaluate(CONTRAST)
-            assert len(found) > 12 and min(found)[0] >= 4.5, (theme, min(found))
+            texts = 12 if page.locator("[data-point]").count() else 20  # the plane lab says little
+            assert len(found) > texts and min(found)[0] >= 4.5, (theme, min(found))
             stops = stops - focus_stops(page)
         assert not stops, "the Tab key does not stop there"
         assert page.locator(".mlw *").evaluate_all(

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import mixlearn as ml
-from experiments import judging
+from experiments import judging, oracles
 from experiments.data import on_black, with_objects
 from experiments.judging import judged, measured, pairs, teach, true_labels, true_masks, truth
-from experiments.oracles import Piped, oracle
+from experiments.oracles import Piped, learned_from, oracle
 from mixlearn.data.sets import Data, ImageSet
 from mixlearn.methods.automix import MixBlock
 from tests.seeds import seeded
@@ -104,6 +104,34 @@ def test_piped_trains_on_both_and_predicts_with_its_twin(few: Data) -> None:
     assert list(terms) == ["clean", "mixed"] and learner.deployed(net) is learner.twin["net"]
     terms["mixed"].backward()
     assert net.head.weight.grad is None and learner.mix_head.weight.grad is not None
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_masks_are_learned_beforehand_and_then_fixed(few: Data, net, monkeypatch, own: bool) -> None:
+    taught, used = [], []
+    monkeypatch.setattr(oracles, "judge", lambda folder: net)
+    monkeypatch.setattr(oracles, "loaded", lambda name: few)
+    monkeypatch.setattr(
+        oracles, "teach", lambda block, net, seen, seed: taught.append((net, len(seen), seed))
+    )
+
+    def recipe(mix, **options):
+        used.append((mix.keywords["mix"], options))
+
+    teacher = (lambda seed: judging.Outcome(net, None, {}, {}, {})) if own else None
+    learned_from(recipe, mix=Piped, seed=3, images=8, teacher=teacher, epochs=1)
+    learned_from(recipe, mix=Piped, seed=3, images=8, teacher=teacher, epochs=1, dry=True)
+    assert taught == [
+        (net, 8 if own else 24, 3)
+    ]  # the judge's block sees all images, a network's own its own
+    (mix, options), (words, planned) = used
+    assert repr(mix) == repr(words) and ("the judge" in repr(mix)) != own
+    assert options == {"seed": 3, "images": 8, "epochs": 1, "checkpoint": None}
+    assert planned == {"seed": 3, "images": 8, "epochs": 1, "dry": True}
+    images, labels = few.train.batch(range(24))
+    mixed, again = (mix(images, labels, num_classes=CLASSES, generator=seeded()) for _ in range(2))
+    assert torch.equal(mixed.images, again.images) and len(set(mixed.plan.lam.tolist())) == 1
+    assert not mixed.images.requires_grad and mixed.plan.masks.shape[-1] == SIDE
 
 
 def test_all_but_the_object_becomes_black(few: Data) -> None:

@@ -101,9 +101,9 @@ function render({ model, el }) {
     make(
       "p",
       { class: "mlw-note" },
-      "The deeper the colour, the surer the model; the line is where both classes are equally likely. Drag a " +
-        "point, or press keys on the picture: arrows move the chosen point (Shift: further), Page Down and " +
-        "Page Up choose another, Enter changes its class.",
+      "The deeper the colour, the surer the model; the line is where both classes are equally likely. " +
+        "Drag a point, or press keys on the picture: arrows move the chosen point (Shift: further), " +
+        "Page Down and Page Up choose another, Enter changes its class.",
     ),
     copy.node,
   );
@@ -131,7 +131,8 @@ function render({ model, el }) {
     ring.setAttribute("cx", x);
     ring.setAttribute("cy", y);
     const place = points[chosen].map((v) => v.toFixed(2).replace("-", "−")).join(", ");
-    told.textContent = `Chosen: point ${chosen + 1} of ${points.length}, ${NAMES[labels[chosen]]}, at (${place}).`;
+    const who = `point ${chosen + 1} of ${points.length}, ${NAMES[labels[chosen]]}`;
+    told.textContent = `Chosen: ${who}, at (${place}).`;
   }
   function drawSurface() {
     const tints = ["--own", "--partner"].map((name) => colour(root, name)),
@@ -255,7 +256,8 @@ function render({ model, el }) {
       `labels = torch.tensor(${list(model.get("labels"))}, dtype=torch.float64)\nn = len(points)\n` +
       `${made[kind]}\n\n` +
       `k = torch.arange(1, ${FEATURES + 1}, dtype=torch.float64)\n` +
-      "angle, offset = 2 * math.pi * (k * 0.7548776662466927 % 1), 1.2 * (2 * (k * 0.5698402909980532 % 1) - 1)\n" +
+      "angle = 2 * math.pi * (k * 0.7548776662466927 % 1)\n" +
+      "offset = 1.2 * (2 * (k * 0.5698402909980532 % 1) - 1)\n" +
       "hinges = torch.stack([angle.cos(), angle.sin()])\n" +
       "features = lambda x: torch.cat([torch.ones_like(x[:, :1]), (x @ hinges + offset).relu()], 1)\n\n" +
       "rows, count = features(x), count / count.sum()\n" +

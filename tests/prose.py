@@ -1,0 +1,28 @@
+"""What the tests of prose share: the text of a page, and a difference as pages print it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mixlearn.train.records import Interval
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+
+
+def cells(name: str, kind: str) -> list[dict[str, Any]]:
+    """The cells of one kind of a notebook."""
+    found: list[dict[str, Any]] = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in found if cell["cell_type"] == kind]
+
+
+def prose(name: str) -> str:
+    """The Markdown of a notebook."""
+    return " ".join("".join(cell["source"]) for cell in cells(name, "markdown"))
+
+
+def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = False) -> str:
+    """A difference as pages print it, such as "+1.0 ± 1.5"; without `sign` its size, such as "4.7 ± 0.8"."""
+    mean = f"{scale * gain.mean:+.{digits}f}".replace("-", "−")
+    return f"{mean if sign else mean[1:]} ± {scale * gain.half:.{digits}f}"
