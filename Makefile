@@ -1,4 +1,5 @@
 # make book    build the book, notebooks executed          make serve   build, then serve it on http://localhost:8000
+# make pdf     the whole book as _build/mixlearn.pdf       make notebooks  with their outputs, in _build/notebooks
 # make test    everything that CI runs                     make lint    format, lint, types
 # make results print the table of the run records
 # make address write the repository's address, set in _config.yml, into the files that must repeat it
@@ -18,12 +19,12 @@ export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
-.PHONY: help book serve test lint unit browser-tests js-tests results address screenshot clean distclean
+.PHONY: help book pdf notebooks serve test lint unit browser-tests js-tests results address screenshot clean distclean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 # ---------------------------------------------------------------------------------------- environment
 $(READY): requirements.txt pyproject.toml hatch_build.py
@@ -36,6 +37,13 @@ $(READY): requirements.txt pyproject.toml hatch_build.py
 # ---------------------------------------------------------------------------------------- the book
 book: $(READY)
 	@$(BIN)/python book/_tools/build_book.py
+
+pdf: book
+	@$(BIN)/python tests/browser/chromium.py --install
+	@$(BIN)/python book/_tools/pdf.py
+
+notebooks: book
+	@$(BIN)/python book/_tools/notebooks.py
 
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C ends it)"

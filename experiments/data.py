@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,21 +133,6 @@ def _to_tensor(v2: Any) -> list[Any]:
     return [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.ToPureTensor()]
 
 
-def all_there(files: Sequence[Path], what: str, remedy: str) -> None:
-    """Check that files exist: `DamagedFile` says how many are missing and names the first."""
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        words = f"{len(missing)} of {len(files)} pictures are missing, the first is {missing[0]}"
-        raise DamagedFile(f"{what} is not whole: {words}. {remedy}")
-
-
-def lines_of(file: Path) -> list[str]:
-    """The lines of a list that are not empty."""
-    if not file.is_file():
-        raise DamagedFile(f"{file} is missing, so the set is not whole; unpack its archive again")
-    return [line for line in file.read_text(encoding="utf8").splitlines() if line]
-
-
 def on_black(data: Data[ImageSet]) -> Data[ImageSet]:
     """A set whose objects have masks, with everything else made black: a set on which raw pixels fail."""
 
@@ -169,3 +154,18 @@ def with_objects(data: Data[ImageSet]) -> Data[ImageSet]:
     images = torch.cat([data.train.images, data.train.masks], dim=1)  # (N, 4, H, W)
     train = replace(data.train, images=images, mean=(*data.mean, 0.0), std=(*data.std, 1.0))
     return replace(data, train=train)
+
+
+def with_wrong_labels(data: Data[ImageSet], percent: int) -> Data[ImageSet]:
+    """The set with so many percent of the training labels drawn again at random, the right one among them.
+
+    The draw is the same on every call, and that of a larger percentage includes that of a smaller one.
+    """
+    if not 0 < percent < 100:
+        raise ValueError(f"percent must lie between 0 and 100, got {percent}")
+    generator = torch.Generator().manual_seed(0)
+    labels = data.train.labels
+    drawn = torch.randint(len(data.classes), labels.shape, generator=generator)
+    replaced = torch.rand(labels.shape, generator=generator) < percent / 100
+    train = replace(data.train, labels=torch.where(replaced, drawn, labels))
+    return replace(data, name=f"{data.name}-wrong-{percent}", train=train)

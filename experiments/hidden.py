@@ -36,11 +36,7 @@ def hide(images: Tensor, share: float, *, border: bool = False) -> Tensor:
 
 
 def middle(height: int, width: int, share: float) -> Tensor:
-    """The centred box (1, 4) that covers a share of each side, in whole pixels.
-
-    Args:
-        height, width: of the image, in pixels.
-        share: of each side, in [0, 1].
+    """The centred box (1, 4) that covers a share in [0, 1] of each side, in whole pixels.
 
     >>> middle(8, 8, 0.5).tolist()
     [[2, 2, 6, 6]]
@@ -53,15 +49,7 @@ def middle(height: int, width: int, share: float) -> Tensor:
 
 
 def occlusion(model: Any, data: Any, shares: Any = (0.0, 0.25, 0.5, 0.75), *, border: bool = False) -> Tensor:
-    """Accuracy with the middle (or the border) hidden, at several sizes of the rectangle.
-
-    Args:
-        model: images (B, C, H, W) → logits (B, classes).
-        data: an `ImageSet` or loader of test images.
-        shares, border: as for `hide`.
-
-    Returns:
-        (len(shares),) accuracies in [0, 1].
+    """Accuracies (len(shares),) in [0, 1] with the middle (or the border) hidden, by `hide`.
 
     >>> images, labels = torch.ones(2, 1, 4, 4), torch.tensor([0, 0])
     >>> bright = lambda x: torch.stack([x.mean((1, 2, 3)), torch.full((len(x),), 0.4)], 1)
@@ -89,15 +77,10 @@ def in_between(
     """How often the network names neither of two images that were mixed.
 
     Args:
-        model: images (B, C, H, W) → logits (B, classes).
-        data: an `ImageSet` of test images.
-        shares: of the first image in a blend; of each side that the partner's centred box covers.
-        box: paste a centred box of the partner rather than blend.
-        pairs: how many random pairs; None takes one for each image.
-        seed: of the pairs.
+        shares: of the first image in a blend; with `box`, of each side that the partner's centred box covers.
+        pairs: how many random pairs of the `ImageSet`; None takes one for each image.
 
-    Returns:
-        (len(shares),) shares of pairs in [0, 1] where the answer is the class of neither.
+    Returns the shares (len(shares),) of pairs, in [0, 1], where the answer is the class of neither.
 
     Source: Yun et al., *CutMix*, ICCV 2019, section 4.4; Verma et al., *Manifold Mixup*, ICML 2019.
 

@@ -292,7 +292,6 @@ def truth(
     "drawn": λ as the method draws it, for each image where it can. "half": every mixture is asked for λ = ½.
 
     Args:
-        mix: a mixing method.
         seed: of the draws, and of the order of the images.
         count: how many test images, by designers that no network was trained on.
         guide: `guide(net, images)` → the saliency (B, 1, H, W); `net` is the classifier of the mask studio.

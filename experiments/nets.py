@@ -119,10 +119,8 @@ def wide_resnet(
 
     Args:
         depth: layers with weights, 6n + 4 (10, 16, 22, 28, 40 …).
-        num_classes: length of the logits.
         width: how many times wider than the thinnest, 8 for WRN-28-8.
-        channels: of the images.
-        generator: source of the initial weights; None uses torch's default one.
+        num_classes, channels, generator: as for `resnet`.
 
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, table 1.
 
@@ -163,7 +161,7 @@ def resnext(
         width: channels of the stem; the stages put out 4, 8, 16 and 32 times as many.
         stem: `cifar_stem`, `imagenet_stem` or any function of (channels, width).
         zero_init: start every block as the identity.
-        num_classes, channels, generator: as for `wide_resnet`.
+        num_classes, channels, generator: as for `resnet`.
 
     Source: Xie, Girshick, Dollár, Tu & He, *Aggregated Residual Transformations for Deep Neural Networks*,
     CVPR 2017, table 1.
@@ -257,8 +255,7 @@ def torchvision_resnet(
 
     Args:
         name, weights: torchvision's, such as "resnext50_32x4d"; `weights=None` starts anew.
-        num_classes: length of the logits.
-        generator: source of the new weights; None uses torch's default one.
+        num_classes, generator: as for `resnet`, the latter of the new weights.
     """
     models = need("torchvision.models", "a network of torchvision")
     seed = int(torch.randint(2**62, (), generator=generator))

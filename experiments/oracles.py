@@ -32,9 +32,7 @@ class Piped(nn.Module, Learner):
         net: the network that is to be trained, with taps and a linear `head`.
         mix: a mixing method; one that takes `objects` gets the fourth channel of the images, which
             `with_objects` puts there and the network does not see. None trains on clean images alone.
-        momentum: of the twin.
-        image_size, smoothing: not needed; every learner with parts of its own is built as `AutoMix` is.
-        generator: source of the second head's initial weights.
+        momentum, image_size, smoothing, generator: as for `AutoMix`.
     """
 
     def __init__(
@@ -96,8 +94,7 @@ class Learned:
     """Mixtures under the masks of a Mix Block trained beforehand, with λ and partners as AutoMix draws them.
 
     Args:
-        net: the frozen network whose features the block sees, and against which it was trained.
-        block: the Mix Block.
+        net, block: the frozen network whose features the block sees, and against which it was trained.
         words: what a run record calls it.
     """
 
@@ -129,8 +126,7 @@ def learned_from(
     """Train a Mix Block against a frozen network, then a network from its first weights under those masks.
 
     Args:
-        recipe: trains the network, called with `mix`.
-        mix: a learner that takes a `mix`, such as `Piped`.
+        recipe, mix: what trains the network, called with `mix`, a learner that takes one, such as `Piped`.
         seed: of the images, the Mix Block, the network and their training.
         images: how many train the network, and where there is a teacher, teacher and block too.
         teacher: trains the frozen network on the same images first; None takes the judge of Off-centre

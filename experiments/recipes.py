@@ -51,14 +51,19 @@ def fashion(
     images: int | None = 2000,
     epochs: int = 40,
     width: int = 16,
+    depth: int = 8,
     batch_size: int = 64,
     augment: Any = None,
+    name: str = "fashion",
     data: Any = None,
     **options: Any,
 ) -> Outcome:
-    """Fashion-MNIST on a CPU: a ResNet-8 and so few images that it learns them by heart."""
+    """Fashion-MNIST on a CPU: a ResNet-8 and so few images that it learns them by heart.
+
+    In the set named "fashion-wrong-20", 20 % of the training labels are drawn at random.
+    """
     options |= {"images": images, "epochs": epochs, "batch_size": batch_size, "augment": augment}
-    return _small(loaded("fashion", data), mix, 8, width, seed, channels=1, **options)
+    return _small(loaded(name, data), mix, depth, width, seed, channels=1, **options)
 
 
 def emoji(
@@ -128,12 +133,14 @@ def _small(
     seed: int,
     channels: int = 3,
     strided: bool = False,
+    drop: Any = None,
     **options: Any,
 ) -> Outcome:
     """A small ResNet that is trained by one-cycle SGD."""
-    stem, first = strided_stem if strided else cifar_stem, weights(seed)
-    net = resnet(depth, len(data.classes), width=width, channels=channels, stem=stem, generator=first)
+    given: dict[str, Any] = {"stem": strided_stem if strided else cifar_stem, "generator": weights(seed)}
+    net = resnet(depth, len(data.classes), width=width, channels=channels, drop=drop, **given)
     network = f"ResNet-{depth}, width {width}" + (", stride 2 at first" if strided else "")
+    network += f", {in_words(drop)}" if drop else ""
     optimizer = partial(sgd, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     settings: dict[str, Any] = {"optimizer": optimizer, "schedule": one_cycle} | options
     return train(net, data, mix, network=network, seed=seed, **settings)
@@ -151,7 +158,9 @@ def small_vit(
     **options: Any,
 ) -> Outcome:
     """A vision transformer on Fashion-MNIST or Emoji Scenes on a CPU, one-cycle AdamW."""
-    colour = _is_emoji(name)
+    if name not in ("fashion", "emoji"):
+        raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
+    colour = name == "emoji"
     data = loaded(name, data)
     net, network = tiny_vit(len(data.classes), colour, weights(seed))
     given: dict[str, Any] = {
@@ -179,12 +188,6 @@ def tiny_vit(
         generator=generator,
     )
     return net, "ViT, 4 layers of 64"
-
-
-def _is_emoji(name: str) -> bool:
-    if name not in ("fashion", "emoji"):
-        raise ValueError(f"name must be 'fashion' or 'emoji', got {name!r}")
-    return name == "emoji"
 
 
 def with_views(mix: Any, view: Any, sizes: dict[str, Any]) -> Any:

@@ -88,9 +88,7 @@ def record(
     """Train a setting once a seed. The record is written after each; seeds that it already holds are kept.
 
     Args:
-        name: of the record.
         setting: `setting(seed=…, **options)` → `Outcome`.
-        command: what to type to get the record again.
         where: folder of the record; None takes the book's.
         again: begin a new record in place of one that is there.
         unfinished: folder that keeps a run which is not finished, so that the same call goes on with it.

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from experiments.data import on_black, pictures, with_objects
+from experiments.data import on_black, pictures, with_objects, with_wrong_labels
 from mixlearn import data as sets
 from mixlearn.core.checks import in_words
 from mixlearn.core.plan import Mixed
@@ -42,6 +42,8 @@ def loaded(name: str, data: Any = None, **options: Any) -> Any:
         return on_black(sets.load("offcentre", **options))
     if name == "objects":
         return with_objects(sets.load("offcentre", **options))
+    if name.startswith("fashion-wrong-"):
+        return with_wrong_labels(sets.load("fashion", **options), int(name.rsplit("-", 1)[1]))
     return pictures(name=name, **options) if name in sets.GONE else sets.load(name, **options)
 
 

@@ -28,18 +28,25 @@ from mixlearn.core.labels import (
 from mixlearn.core.plan import BoxPlan, Mixed, MixPlan, PatchPlan
 from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
+from mixlearn.methods.augmix import augmix
 from mixlearn.methods.automix import MixBlock, mask_loss
 from mixlearn.methods.comixup import comixup
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.cutout import cutout
 from mixlearn.methods.fmix import fmix
+from mixlearn.methods.gmix import gmix
 from mixlearn.methods.gridmix import gridmix
+from mixlearn.methods.hmix import hmix
+from mixlearn.methods.mixstyle import mixstyle
 from mixlearn.methods.mixup import mixup
+from mixlearn.methods.moex import moex
 from mixlearn.methods.objects import Objects, mix_objects
 from mixlearn.methods.patchmix import patchmix
+from mixlearn.methods.pixmix import pixmix
 from mixlearn.methods.puzzlemix import puzzlemix
 from mixlearn.methods.resizemix import resizemix
+from mixlearn.methods.ricap import ricap
 from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
 from mixlearn.methods.saliencymix import saliencymix
 from mixlearn.methods.smoothmix import smoothmix
@@ -81,6 +88,7 @@ __all__ = [
     "alignmix",
     "attentivemix",
     "augment",
+    "augmix",
     "box_area",
     "boxes_to_masks",
     "BoxPlan",
@@ -94,8 +102,10 @@ __all__ = [
     "figures",
     "fit",
     "fmix",
+    "gmix",
     "gradient_saliency",
     "gridmix",
+    "hmix",
     "learners",
     "lightning",
     "mask_loss",
@@ -107,7 +117,9 @@ __all__ = [
     "Mixed",
     "mixed_accuracy",
     "MixPlan",
+    "mixstyle",
     "mixup",
+    "moex",
     "nets",
     "Objects",
     "one_hot",
@@ -115,9 +127,11 @@ __all__ = [
     "patchify",
     "patchmix",
     "PatchPlan",
+    "pixmix",
     "puzzlemix",
     "RandomMix",
     "resizemix",
+    "ricap",
     "runs",
     "saliencymix",
     "sample_boxes",

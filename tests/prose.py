@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from mixlearn.train.records import Interval
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
+sys.path.append(str(BOOK / "_ext"))
+
+import questions  # noqa: E402
 
 
 def cells(name: str, kind: str) -> list[dict[str, Any]]:
@@ -18,11 +22,20 @@ def cells(name: str, kind: str) -> list[dict[str, Any]]:
 
 
 def prose(name: str) -> str:
-    """The Markdown of a notebook."""
-    return " ".join("".join(cell["source"]) for cell in cells(name, "markdown"))
+    """The Markdown of a notebook, without its questions (test_pages.py says why)."""
+    return " ".join(questions.BLOCK.sub("", "".join(cell["source"])) for cell in cells(name, "markdown"))
 
 
 def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = False) -> str:
     """A difference as pages print it, such as "+1.0 ± 1.5"; without `sign` its size, such as "4.7 ± 0.8"."""
     mean = f"{scale * gain.mean:+.{digits}f}".replace("-", "−")
     return f"{mean if sign else mean[1:]} ± {scale * gain.half:.{digits}f}"
+
+
+def run(name: str) -> dict[str, Any]:
+    """The names that the cells of a page leave behind."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells(name, "code"):
+        if "setup" not in cell["metadata"].get("tags", []):
+            exec(compile("".join(cell["source"]), f"{name}, {cell['id']}", "exec"), space)
+    return space

@@ -1,6 +1,7 @@
 """The repository as a whole: what is pinned, shipped, documented, cited, and where its address is set."""
 
 import ast
+import doctest
 import importlib
 import importlib.metadata
 import inspect
@@ -11,10 +12,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -173,6 +177,7 @@ def test_the_address_is_carried_everywhere() -> None:
 def test_the_address_is_nowhere_else() -> None:
     slug = "/".join(address.address().split("/")[-2:])
     allowed = {ROOT / "_config.yml", *(ROOT / name for name in address.REPEATING), *address.notebooks()}
+    allowed |= set(address.hand_ins())
     for path in set(tracked()) - allowed:
         assert slug not in path.read_text(encoding="utf-8", errors="ignore"), path.relative_to(ROOT)
     for path in address.notebooks():
@@ -185,7 +190,8 @@ def test_the_address_is_nowhere_else() -> None:
 def test_another_address_reaches_every_place(tmp_path: Path) -> None:
     for name in ("_config.yml", *address.REPEATING):
         shutil.copy(ROOT / name, tmp_path)
-    for path in address.notebooks():
+    notebooks = [*address.notebooks(), *address.hand_ins()]
+    for path in notebooks:
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
@@ -193,7 +199,7 @@ def test_another_address_reaches_every_place(tmp_path: Path) -> None:
     old = address.address()
     config.write_text(config.read_text().replace(old, "https://github.com/someone/her-fork"))
     changed = address.carry(tmp_path)
-    assert len(changed) == len(address.REPEATING) + len(address.notebooks())
+    assert len(changed) == len(address.REPEATING) + len(notebooks)
     for path in changed:
         text = path.read_text(encoding="utf-8")
         assert "someone/her-fork" in text
@@ -245,18 +251,76 @@ def test_british_spelling() -> None:
 
 
 # ------------------------------------------------------------------------------------------ public names
-ENTRIES = [name for names in api.entries().values() for name in names]
+ENTRIES = api.entries()
 
 
-def test_every_name_that_the_package_offers_is_on_the_reference_page() -> None:
-    listed = {name for names in api.ROOMS.values() for name in names}
-    assert set(mixlearn.__all__) <= listed
+def test_every_public_name_is_on_the_reference_pages_once() -> None:
+    wanted = set()
+    for name in mixlearn.__all__:
+        value = getattr(mixlearn, name)
+        parts = api.public(value) if isinstance(value, ModuleType) else None
+        wanted |= {name} if parts is None else {f"{name}.{part}" for part in parts}
+    assert wanted - set(ENTRIES) == set()
+    assert [name for name, count in Counter(ENTRIES).items() if count > 1] == []
+
+
+def test_reference_pages_are_those_of_the_contents_and_the_index() -> None:
+    pages = [f"reference/{name}" for name in api.PAGES]
+    assert [name for name in toc.pages() if name.startswith("reference/")] == pages
+    for name in pages:
+        assert f"({name}.md)" in read("book/api.md") and "@REFERENCE@" in read(f"book/{name}.md")
+
+
+@pytest.mark.parametrize("page", api.DERIVED)
+def test_chapters_use_the_names_that_the_reference_sends_there_for(page: str) -> None:
+    text = read(f"book/{page}.ipynb")
+    for name in api.DERIVED[page].split():
+        assert name in ENTRIES and re.search(rf"\b{name.split('.')[-1]}\b", text), name
+
+
+def test_deprecated_names_are_listed() -> None:
+    """All that were public once, by the snapshot, and are not now."""
+    once = json.loads(read("tests/golden/names.json"))
+    gone = {name for name in once if name.count(".") == 1 and name[0].islower()} - set(ENTRIES)
+    assert {name for name in gone if f"`{name}`" not in read("book/api.md")} == set()
+    assert len(gone) > 40
+
+
+def test_the_reference_lists_all_that_mixes_and_names_its_pages_as_they_are() -> None:
+    names = api.MIXING.split()
+    mixers = [name for name in ENTRIES if "." not in name and inspect.isfunction(api.value_of(name))]
+    assert {n for n in mixers if api.value_of(n).__annotations__["return"] == "Mixed"} <= set(names)
+    assert len(names) == len(set(names)) and [api.mixing().count(f"`ml.{n} <") for n in names] == [1] * len(
+        names
+    )
+    for title, page in re.findall(r"\[([^]]+)\]\((reference/\w+\.md)\)", read("book/api.md")):
+        assert read(f"book/{page}").startswith(f"# {' '.join(title.split())}\n"), title
+
+
+def test_the_opening_example_of_plans_prints_what_it_says() -> None:
+    result = doctest.testfile(str(ROOT / "book/reference/plans.md"), module_relative=False)
+    assert result.failed == 0 and result.attempted > 5
+
+
+def test_the_examples_of_the_reference_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, loop = re.findall(r"```python\n(.*?)```", read("book/api.md"), re.S)
+    load, seen = mixlearn.data.load, {}
+
+    def few(name: str) -> SimpleNamespace:
+        data = load(name)
+        return SimpleNamespace(train=data.train.take(range(256)), test=data.test.take(range(64)))
+
+    monkeypatch.setattr(mixlearn.data, "load", few)
+    exec(code.replace("epochs=10", "epochs=1").replace("print(", "found = dict("), seen)
+    assert set(seen["found"]) == {"accuracy", "nll", "ece", "gap"} and 0 <= seen["found"]["accuracy"] <= 1
+    batch = {"images": torch.rand(4, 1, 28, 28), "labels": torch.arange(4), "F": torch.nn.functional}
+    exec(loop, seen | batch)
 
 
 @pytest.mark.parametrize("dotted", ENTRIES)
 def test_public_name_is_documented(dotted: str) -> None:
     value = api.value_of(dotted)
-    text = inspect.getdoc(value) or ""
+    text = api.DATA.get(dotted, inspect.getdoc(value) or "")
     assert len(text.splitlines()[0] if text else "") >= 15, "no one-line purpose"
     callables = [value] if inspect.isfunction(value) else []
     if inspect.isclass(value):
@@ -290,6 +354,8 @@ def test_licences_are_there() -> None:
     assert read("LICENSE").startswith("MIT License")
     assert "Creative Commons Attribution 4.0 International Public License" in read("LICENSE-TEXT")
     assert "Apache License" in read("book/_assets/mathjax/LICENSE")
+    assert "MiniSearch" in read("book/_assets/search/README.md")
+    assert "Permission is hereby granted" in read("book/_assets/search/LICENSE")
     assert (ROOT / "data" / "LICENSES.md").exists()
 
 

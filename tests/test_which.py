@@ -68,6 +68,15 @@ def test_numbers_are_those_of_the_records() -> None:
     assert gain("boxes-emoji-plain", "boxes-emoji-mixup", "concepts/accuracy", sign=False) in PAGE
     for way, sign in (("mixup", False), ("cutmix", True)):
         assert gain(f"boxes-fashion-{way}", "boxes-fashion-plain", "corrupted/accuracy", sign=sign) in PAGE
+    for way in ("mixup", "cutmix"):
+        assert gain(f"boxes-emoji-{way}", "boxes-emoji-plain", "corrupted/accuracy") in PAGE
+    assert gain("boxes-emoji-plain-smoothed", "boxes-emoji-plain", "concepts/accuracy") in PAGE
+    found = gain("boxes-fashion-mixup", "boxes-fashion-plain", "test/accuracy", sign=False)
+    assert f"gains {found}.)" in PAGE  # "repeats the longer setting", but for what was measured
+    one, other = (
+        ml.runs.load(name).settings for name in ("boxes-fashion-mixup", "sweep-fashion-n2000-e40-w8-mixup")
+    )
+    assert {key: one[key] for key in other} == other
     for way in ("mixup", "cutmix", "both", "plain-smoothed"):  # "neither helped"
         record = ml.runs.load(f"boxes-emoji-{way}")
         found = record.gain(ml.runs.load("boxes-emoji-plain"), "corrupted/accuracy")
@@ -77,16 +86,30 @@ def test_numbers_are_those_of_the_records() -> None:
 def test_comparisons_are_those_of_the_records() -> None:
     load = ml.runs.load
     ahead = load("automix-fashion-automix").gain(load("automix-fashion-plain-longer"), "test/accuracy")
-    assert ahead.clear and f"without mixing by {words(ahead)} points" in PAGE
+    assert ahead.clear and f"without mixing by {words(ahead)} points" in PAGE.replace("\n", " ")
     longer = load("automix-emoji-plain-longer").gain(load("automix-emoji-automix"), "concepts/accuracy")
     assert not longer.clear and longer.mean > 0 and f"led by {words(longer)}," in PAGE
     lower = load("boxes-emoji-plain").gain(load("boxes-emoji-cutmix"), "foreign photographs/auroc")
     assert lower.clear and lower.mean > 0 and f"*lowered* it by {words(lower)} points" in PAGE
+    unsure = load("boxes-emoji-mixup").gain(load("boxes-emoji-plain"), "foreign photographs/auroc")
+    assert not unsure.clear and f"changed it by {words(unsure, sign=True)}" in PAGE
     for data, test in (("fashion", "test"), ("emoji", "concepts")):  # too much of it
         assert load(f"boxes-{data}-mixup-smoothed").measured(f"{test}/gap").mean < 0
     for way, percent in (("mixup", 15), ("cutmix", 11), ("resizemix", 8), ("puzzlemix", 21)):
         assert round(100 * load(f"judge-offcentre-{way}").measured("all/top 2").mean) == percent
         assert f"{percent} %" in PAGE
+
+
+def test_coin_toss_is_a_hedge() -> None:
+    load = ml.runs.load
+    gain = load("boxes-fashion-both").gain(load("boxes-fashion-plain"), "test/accuracy")
+    loss = load("boxes-emoji-both").gain(load("boxes-emoji-plain"), "concepts/accuracy")
+    assert gain.clear and gain.mean > 0 and not loss.clear
+    text = " ".join(PAGE.split())
+    assert f"it gained {words(gain)} points on Fashion-MNIST" in text
+    assert f"accuracy on Emoji Scenes by {words(loss, sign=True)}." in text
+    for data, way in product(("fashion", "emoji"), ("cutmix", "mixup")):
+        assert not load(f"boxes-{data}-both").gain(load(f"boxes-{data}-{way}"), "accuracy").clear
 
 
 def test_numbers_as_targets_are_mixed() -> None:
@@ -95,6 +118,36 @@ def test_numbers_as_targets_are_mixed() -> None:
 
 
 def test_calls_of_the_page_are_python() -> None:
-    known: dict[str, Any] = {"ml": ml, "num_classes": 5}
+    net, images = ml.nets.resnet(8, 5, width=4), torch.rand(6, 3, 32, 32)
+    known: dict[str, Any] = {"ml": ml, "num_classes": 5, "net": net, "images": images}
     for code in re.findall(r"```python\n(.*?)```", PAGE, flags=re.S):
         exec(code, known)
+
+
+def test_intervals_of_the_page_are_over_three_seeds() -> None:
+    names = [name for name in ml.runs.names() if name.startswith(("boxes-", "sweep-", "automix-"))]
+    assert "over three seeds" in PAGE
+    assert {ml.runs.load(name).seeds for name in names} == {(0, 1, 2)}
+
+
+def test_published_table_is_what_the_text_says() -> None:
+    lines = [line.strip("|").split("|") for line in PAGE.splitlines() if " epochs |" in line]
+    rows = {first.strip(): [float(x.strip(" *") or "nan") for x in rest] for first, *rest in lines}
+    gains = {key: [round(value - row[0], 1) for value in row] for key, row in rows.items()}
+    short, long = (gains[f"ResNet-18, CIFAR-100, {epochs} epochs"] for epochs in ("200", "1,200"))
+    assert (short[5], long[5], short[2], long[2]) == (3.7, 3.4, 3.0, -0.3)
+    lost = [a - b for a, b in zip(short[1:], long[1:], strict=True) if a == a]
+    assert min(lost) > 0 and lost[-1] == min(lost), "all gains shrink, AutoMix's least"
+    assert [gains[f"ResNet-50, ImageNet, {epochs} epochs"][5] for epochs in (100, 300)] == [1.1, 1.9]
+    none, _, cutmix, both, _, _ = rows["DeiT-S, ImageNet, 300 epochs"]
+    assert 4 < both - none < cutmix - none < 5
+    none, *mixed = rows["ResNet-18, ImageNet, 100 epochs"][:3]
+    assert max(mixed) < none, "a small network may lose"
+    assert gains["ResNet-18, ImageNet, 100 epochs"][2] == -1.1
+    _, mixup, cutmix, *_ = gains["DeiT-S, ImageNet, 300 epochs"]
+    assert mixup < cutmix / 2
+    none, mixup, cutmix, *_ = rows["ResNet-50, ImageNet, 100 epochs"]
+    assert max(abs(way - none - 1 / 3) for way in (mixup, cutmix)) < 0.05
+    assert "about a third of a point" in PAGE
+    *_, cutmix, both, _, _ = rows["DeiT-S, ImageNet, 300 epochs"]
+    assert abs(cutmix - both - 1 / 3) < 0.05

@@ -1,9 +1,3 @@
-// Search shows a summary of each page it finds by fetching that page, which browsers refuse when the book is
-// opened from disk. There the results are shown without summaries.
-if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
-  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-}
-
 // Paper is white and cannot be unfolded: print the light theme, with every folded cell open.
 {
   let before = null;
@@ -30,7 +24,8 @@ const ask = () => {
     const at = (name) => form.querySelector(`[data-which="${name}"]`);
     const answer = () => {
       const given = Object.fromEntries(new FormData(form));
-      const rule = rules.find((one) => Object.keys(given).every((key) => !(key in one) || one[key] === given[key]));
+      const agrees = (one) => Object.keys(given).every((key) => !(key in one) || one[key] === given[key]);
+      const rule = rules.find(agrees);
       for (const name of ["title", "why", "call"]) at(name).textContent = rule[name];
       at("more").href = `#${rule.more}`;
       at("copied").textContent = "";
@@ -68,7 +63,10 @@ const paintFront = () => {
       const lam = Number(front.querySelector("[type=range]").value) / 100;
       const box = front.querySelector("[type=checkbox]").checked;
       const side = Math.sqrt(1 - lam);
-      const inside = (pen, size) => pen.rect((size - side * size) / 2, (size - side * size) / 2, side * size, side * size);
+      const inside = (pen, size) => {
+        const start = (size - side * size) / 2;
+        pen.rect(start, start, side * size, side * size);
+      };
       const mask = (mine) => (pen, size) => {
         pen.fillStyle = ink(mine ? "--own" : "--partner");
         pen.globalAlpha = box ? (mine ? 1 : 0) : mine ? lam : 1 - lam;
@@ -90,7 +88,8 @@ const paintFront = () => {
         pen.restore();
       });
       const [mine, rest] = [Math.round(100 * lam), Math.round(100 * (1 - lam))];
-      front.querySelector("output").textContent = `Label: ${mine} % ${own.dataset.name}, ${rest} % ${other.dataset.name}`;
+      const label = `Label: ${mine} % ${own.dataset.name}, ${rest} % ${other.dataset.name}`;
+      front.querySelector("output").textContent = label;
     };
     const ready = [own, other].map((image) => image.decode().catch(() => {}));
     Promise.all(ready).then(() => {

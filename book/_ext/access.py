@@ -1,8 +1,9 @@
 """Mends what readers with a screen reader would stumble over in the pages that Sphinx and MyST-NB write.
 
-A fold is named by the words it shows ("Show code cell source") and not by one name for all folds. The empty
+A fold is named by the words it shows ("Show the code") and not by one name for all folds. The empty
 corner of a table, be it of Markdown, of pandas or of `ml.figures.table`, is no header of anything. An arrow
-in the sidebar that shows the pages of a chapter says so.
+in the sidebar that shows the pages of a chapter says so. The arguments of a long signature, one a line, are
+no list of definitions without terms.
 """
 
 from __future__ import annotations
@@ -18,18 +19,31 @@ SCOPE = re.compile(r"\s+scope=(?:\"[^\"]*\"|'[^']*')")
 ARROW = re.compile(
     r'(>([^<>]+)</a><details[^>]*><summary)(?=><span class="toctree-toggle")'
 )
+ARGUMENTS = re.compile(
+    r"<dl>\s*((?:<dd><em class=\"sig-param\".*?</dd>\s*)+)</dl>"
+)
 FOLD = re.compile(r"<summary aria-label=\"Toggle hidden content\">")
 
 
 def mended(page: str) -> str:
-    """The page with named folds and without empty headers.
+    """The page with named folds and without empty headers and lists of definitions without terms.
 
     >>> mended('<tr><th scope="col"></th><th>loss</th></tr>')
     '<tr><td></td><th>loss</th></tr>'
     >>> mended('<summary aria-label="Toggle hidden content">Show code</summary>')
     '<summary>Show code</summary>'
+    >>> mended('<dl><dd><em class="sig-param">lam</em>,</dd></dl>')
+    '<div class="sig-params"><div><em class="sig-param">lam</em>,</div></div>'
     """
     page = FOLD.sub("<summary>", page)
+    page = ARGUMENTS.sub(
+        lambda found: (
+            '<div class="sig-params">'
+            + re.sub("(</?)dd>", r"\1div>", found[1])
+            + "</div>"
+        ),
+        page,
+    )
     return EMPTY_HEADER.sub(
         lambda found: f"<td{SCOPE.sub('', found[1])}></td>",
         page,

@@ -2,8 +2,8 @@
 
 Every picture of `mixlearn.page.figures` says in words what it shows and stores that in its PNG file, as the
 text chunk "Description". This extension reads the chunk and sets the image's alt attribute. A picture without
-alt text is a warning, and so fails the build. The chunk "Dark" holds the figure in the colours of a dark page:
-it becomes a file of its own, and the theme shows one of the two.
+alt text is a warning, and so fails the build. The chunk "Dark" holds the figure in the colours of a dark
+page: it becomes a file of its own, and the theme shows one of the two.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 SHORTEST = 20
+NARROW = 1000  # pixels of the file, two for one of the page: fits a phone
 logger = logging.getLogger(__name__)
 
 
@@ -82,6 +83,9 @@ class AltText(SphinxPostTransform):
         dark = parted(path)
         if dark is None:
             return
+        with Image.open(path) as picture:
+            if picture.width < NARROW:
+                image["classes"].append("narrow")
         twin = image.deepcopy()
         twin["uri"] = str(PurePosixPath(image["uri"]).with_name(dark.name))
         twin["candidates"] = {"*": twin["uri"]}

@@ -1,8 +1,8 @@
 """What the pages take from elsewhere: the repository's address, the version, results, the reference.
 
 In a page's source `@REPOSITORY@` stands for the address set in _config.yml, `@VERSION@` for the package's
-version, `@RESULTS@` for the tables made from the run records and `@REFERENCE@` for the public names with
-their docstrings. The fingerprint is a setting that changes with the package, the records and the pins (see
+version, `@RESULTS@`, `@HEADLINE@` and `@RECORDS@` for tables made from the run records and their number, `@REFERENCE@` for the public names with
+their docstrings; what stands for the map of the field is in book/_tools/field.py. The fingerprint is a setting that changes with the package, the records and the pins (see
 book/_tools/build_book.py), so that Sphinx reads every page anew when one of them has changed. At the end of a
 build `_build/executed.json` says which notebooks were executed, and in how many seconds.
 """
@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,19 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     if "@RESULTS@" in text:
         import results
 
-        text = text.replace("@RESULTS@", results.page(mixlearn.runs.all()))
+        records = mixlearn.runs.all()
+        text = text.replace("@RESULTS@", results.page(records))
+        text = text.replace("@HEADLINE@", results.headline(records))
+        text = text.replace("@RECORDS@", str(len(records)))
     if "@REFERENCE@" in text:
         import api
 
-        text = text.replace("@REFERENCE@", api.page())
+        text = text.replace("@REFERENCE@", api.page(Path(docname).name))
+    if "@PUBLISHED" in text or "@METHODS@" in text:
+        import field
+
+        app.env.note_dependency(str(field.DATA))
+        text = field.fill_in(text)
     source[0] = text
 
 
@@ -102,6 +111,11 @@ def escape(
     lines: list[str],
 ) -> None:
     """Docstrings are written plainly: |x|, *args and name_ are no markup, and `Name`s is a word."""
+    if what == "data":
+        import api
+
+        lines[:] = [api.DATA[name.removeprefix("mixlearn.")], ""]
+    lines[:] = sectioned("\n".join(lines)).split("\n")
     for paragraph in paragraphs(lines):
         prose = "".join(
             part
@@ -117,9 +131,35 @@ def escape(
                 )
                 if stars:
                     parts[place] = parts[place].replace("*", "\\*")
-                if place and parts[place][:1].isalnum():  # as in `ImageSet`s
+                after = place and parts[place - 1]  # none between two of them
+                if after and parts[place][:1].isalnum():  # as in `ImageSet`s
                     parts[place] = "\\ " + parts[place]
             lines[index] = "`".join(parts)
+
+
+def sectioned(text: str) -> str:
+    """The text with sections for what comes back and for arguments that are those of another function.
+
+    >>> sectioned("Returns a scalar. Source: Liu.")
+    'Returns:\\n    A scalar.\\n\\nSource: Liu.'
+    >>> sectioned("n, size: as for `draw`.")
+    'Args:\\n    n, size: as for `draw`.'
+    """
+
+    def returns(found: re.Match[str]) -> str:
+        what, source, paper = re.split(
+            r"(\sSource:\s|$)", found[1], maxsplit=1
+        )
+        what = " ".join(what.split())
+        more = f"\n\n{source.strip()} {paper}" if source else ""
+        return f"Returns:\n    {what[0].upper()}{what[1:]}{more}"
+
+    text = re.sub(
+        r"^Returns (.+?)(?=\n\n|\n?\Z)", returns, text, flags=re.M | re.S
+    )
+    return re.sub(
+        r"^((?:\w+, )*\w+: as for `)", r"Args:\n    \1", text, flags=re.M
+    )
 
 
 def paragraphs(lines: list[str]) -> list[list[int]]:
@@ -162,11 +202,26 @@ def executed(app: Sphinx, error: Exception | None) -> None:
     )
 
 
+def defined(app: Sphinx, module: str, name: str) -> str | None:
+    """The file of a name that a room such as `mixlearn.learners` passes on, for its link to the source."""
+    try:
+        value = attrgetter(f"{module}.{name}".removeprefix("mixlearn."))(
+            mixlearn
+        )
+    except AttributeError:
+        return None
+    return getattr(value, "__module__", None)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.setup_extension("sphinx.ext.viewcode")
+    app.connect("viewcode-follow-imported", defined)
     app.add_config_value("mixlearn_fingerprint", "", "env")
     app.connect("config-inited", on_config)
     app.connect("source-read", fill_in)
     app.connect("missing-reference", resolve)
-    app.connect("autodoc-process-docstring", escape, priority=900)
+    app.connect(
+        "autodoc-process-docstring", escape, priority=400
+    )  # before napoleon
     app.connect("build-finished", executed)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,8 +3,10 @@
 A notebook is also read on GitHub, in Colab and in JupyterLab, where roles such as {ref} or {term} are shown
 as they are typed. There a link is written as `[words](03_cutmix_bugs.ipynb#sec-bce)` or
 `[plan](glossary.md#term-plan)`: outside the book it opens the page. Here it is led to the place on the page:
-a label, or an entry of the glossary. MyST itself knows headings alone, and of the same page all but
-propositions. A place that does not exist is left to MyST, which warns, and so fails the build.
+a label, an entry of the glossary, or a heading (`02_mixup.ipynb#the-loss`). MyST itself knows of the same
+page all but propositions. A place that does not exist is left to MyST, which warns, and so fails the build.
+
+A notebook to hand in is no page: its link becomes a download.
 """
 
 from __future__ import annotations
@@ -12,15 +14,16 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import download_reference, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
 
 def place(env: BuildEnvironment, page: str, target: str) -> str | None:
-    """The id on a page that a label or an entry of the glossary has; None without one."""
+    """The id on a page of a label, an entry of the glossary or a heading; None without one."""
     std: Any = env.get_domain("std")
     labels = {name: label[:2] for name, label in std.anonlabels.items()}
     for name, proof in getattr(env, "proof_list", {}).items():
@@ -30,6 +33,9 @@ def place(env: BuildEnvironment, page: str, target: str) -> str | None:
     }
     if labels.get(target, ("", ""))[0] == page:
         return str(labels[target][1])
+    headings = env.tocs[page].findall(nodes.reference)
+    if any(one["anchorname"] == f"#{target}" for one in headings):
+        return target
     return target if (page, target) in terms else None
 
 
@@ -57,6 +63,27 @@ class Places(SphinxPostTransform):
                 )
 
 
+class Downloads(SphinxTransform):
+    default_priority = 800  # before Sphinx collects what is downloaded
+
+    def apply(self, **kwargs: Any) -> None:
+        for node in list(self.document.findall(pending_xref)):
+            target = str(node["reftarget"])
+            if node.get("refdomain") == "doc" and target.startswith(
+                "hand_in/"
+            ):
+                node.replace_self(
+                    download_reference(
+                        "",
+                        "",
+                        *node.children,
+                        reftarget=f"/{target}.ipynb",
+                        refdoc=node["refdoc"],
+                    )
+                )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_transform(Downloads)
     app.add_post_transform(Places)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

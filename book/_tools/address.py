@@ -1,8 +1,8 @@
 """Carries the repository's address from _config.yml, where it is set, to the files that must repeat it.
 
 `python book/_tools/address.py`, or `make address`, rewrites the set-up cell of every notebook and the
-addresses in README.md, CITATION.cff and pyproject.toml. Pages of the book write @REPOSITORY@ instead, and the
-Colab buttons are made from _config.yml by the theme.
+addresses in README.md, CITATION.cff, pyproject.toml and the notebooks to hand in. Pages of the book write
+@REPOSITORY@ instead, and the Colab buttons are made from _config.yml by the theme.
 """
 
 from __future__ import annotations
@@ -48,12 +48,17 @@ def branch(root: Path = ROOT) -> str:
 
 
 def notebooks(root: Path = ROOT) -> list[Path]:
-    """Every notebook of the book."""
+    """Every notebook that is a page of the book."""
     return sorted(
         path
         for path in (root / "book").rglob("*.ipynb")
-        if not {".ipynb_checkpoints", "_build"} & set(path.parts)
+        if not {".ipynb_checkpoints", "_build", "hand_in"} & set(path.parts)
     )
+
+
+def hand_ins(root: Path = ROOT) -> list[Path]:
+    """The notebooks to hand in, which hand_in.py makes."""
+    return sorted((root / "book" / "hand_in").glob("*.ipynb"))
 
 
 def setup_cell(url: str) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def carry(root: Path = ROOT) -> list[Path]:
         if json.loads(after) != json.loads(before):
             path.write_text(after, encoding="utf-8")
             changed.append(path)
-    for path in (root / name for name in REPEATING):
+    for path in [*(root / name for name in REPEATING), *hand_ins(root)]:
         before = path.read_text(encoding="utf-8")
         after = with_address(before, url, branch(root))
         if after != before:

@@ -1,96 +1,250 @@
-"""The results page: a table of the run records for each data set, then where each record came from."""
+"""The results page: the run records of each experiment in a table, chapter by chapter."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from mixlearn.train.records import Record, all, duration, shown
+from mixlearn.train.records import Interval, Record, all, shown
 
-_INTRODUCTION = """# Results
-
-The book's numbers about longer training runs come from run records; short runs are made on the pages that
-show them. A record is a file in `book/results` that holds the command, the commit, the versions, the device,
-the seeds, the sha256 of the data, every epoch, and the final measures. This page is made from those files.
-Values are means over the seeds ± the half width of the 95 % interval (Student's t). *Gap* is mean confidence
-minus accuracy: positive where the network is overconfident.
-"""
-_HEAD: tuple[str, ...] = (
-    "record",
-    "network",
-    "images",
-    "epochs",
-    "mixing",
-    "test set or judge",
-    "seeds",
+# how names begin, the heading and the title of the table, and the experiment that trains it
+CHAPTERS = {
+    2: "Chapter 2: Mixup",
+    3: "Chapter 3: CutMix",
+    4: "Chapter 4: masks",
+    5: "Chapter 5: AutoMix",
+    6: "Chapter 6: MixSKD",
+    7: "Chapter 7: PatchMix",
+    9: "Chapter 9: practice",
+}
+GROUPS = {
+    "fashion": (2, "Does Mixup help on Fashion-MNIST?", "embedded"),
+    "emoji": (2, "Does Mixup help on Emoji Scenes?", "embedded"),
+    "sweep-fashion": (2, "How many images, epochs, channels?", "sweep"),
+    "boxes-fashion": (3, "Does CutMix help on Fashion-MNIST?", "boxes"),
+    "boxes-emoji": (3, "Does CutMix help on Emoji Scenes?", "boxes"),
+    "wrong": (3, "What do wrong labels do?", "wrong"),
+    "masks-fashion": (4, "Which mask helps on Fashion-MNIST?", "masks"),
+    "masks-emoji": (4, "Which mask helps on Emoji Scenes?", "masks"),
+    "truth-emoji": (4, "How true are the labels?", "truth"),
+    "judge-offcentre": (
+        4,
+        "Does a frozen classifier see both classes? (also chapter 5)",
+        "judging",
+    ),
+    "automix-fashion": (5, "Does AutoMix help on Fashion-MNIST?", "automix"),
+    "automix-emoji": (5, "Does AutoMix help on Emoji Scenes?", "automix"),
+    "transfer-emoji": (5, "Is it a better start for detection?", "transfer"),
+    "pilot-masks": (
+        5,
+        "Are learned masks as good as true ones?",
+        "pilot_masks",
+    ),
+    "mixskd-fashion": (6, "Does MixSKD help on Fashion-MNIST?", "mixskd"),
+    "mixskd-emoji": (6, "Does MixSKD help on Emoji Scenes?", "mixskd"),
+    "dense-emoji": (
+        6,
+        "Is it a better start for detection and segmentation?",
+        "dense",
+    ),
+    "contrast-fashion": (7, "How good are features of garments?", "contrast"),
+    "contrast-emoji": (
+        7,
+        "How good are features of Emoji Scenes?",
+        "contrast",
+    ),
+    "contrast-garments": (7, "And of garments on black?", "contrast"),
+    "curve": (9, "How much, how often, how long to mix?", "curves"),
+    "practice": (9, "What goes well with mixing?", "practice"),
+}
+OTHER = (0, "Other records", "")
+# what is compared, the record, and what it is compared with; braces stand for the data set
+BOXES, AUTOMIX = "boxes-{}-plain", "automix-{}-plain"
+MAIN = (
+    ("[Mixup](03_cutmix_results.ipynb)", "boxes-{}-mixup", BOXES),
+    ("[CutMix](03_cutmix_results.ipynb)", "boxes-{}-cutmix", BOXES),
+    ("[one of the two a batch](which.md)", "boxes-{}-both", BOXES),
+    ("[PuzzleMix](04_masks_results.ipynb)", "masks-{}-puzzlemix", BOXES),
+    ("[AutoMix](05_automix_results.ipynb)", "automix-{}-automix", AUTOMIX),
+    (
+        "[MixSKD](06_mixskd_results.ipynb)",
+        "mixskd-{}-mixskd",
+        "mixskd-{}-plain",
+    ),
+    ("no mixing, 3 × the epochs", "automix-{}-plain-longer", AUTOMIX),
 )
-_HEAD += ("accuracy (%)", "NLL", "ECE (%)", "gap (%)")
+SETS = {"fashion": "Fashion-MNIST", "emoji": "Emoji Scenes"}
+REACH = 8  # points to either side of zero
+FURTHER = {
+    "knn/k=20": "20 neighbours (%)",
+    "knn/k=1": "nearest (%)",
+    "detected frozen/map": "mAP frozen (%)",
+    "detected tuned/map": "mAP tuned (%)",
+    "segmented tuned/miou": "mIoU tuned (%)",
+    "all/top 2": "both in the top 2 (%)",
+    "all/kl": "KL",
+    "all/own": "mask on own object (%)",
+    "all/partner": "on the partner's (%)",
+    "all/background": "on background (%)",
+    "drawn/unseen": "named, unseen (%)",
+    "drawn/unnamed": "seen, unnamed (%)",
+    "drawn/error": "error of the share (%)",
+}
+TESTS = ("test", "concepts", "designers", "linear", "tuned")
+MOST = 6  # columns of numbers that fit the page
+NAMES = {"mix": "mixing", "lam": "λ"}
+WORDS = {"nll": "NLL", "ece": "ECE (%)", "gap": "gap (%)"}
+
+
+def headline(records: Sequence[Record]) -> str:
+    """What the main methods gain over training without mixing, on both data sets, as dots and numbers."""
+    known = {record.name: record for record in records}
+    rows = [("instead of no mixing", *SETS.values())]
+    for title, way, base in MAIN:
+        gains = [
+            known[way.format(name)].gain(known[base.format(name)])
+            for name in SETS
+        ]
+        rows.append((title, *map(_dot, gains)))
+    return _markdown(rows)
+
+
+def _dot(gain: Interval) -> str:
+    """A gain with its interval, drawn on a line and in points; its dot is full if the interval excludes zero."""
+    mean, half = 100 * gain.mean, 100 * gain.half
+    sign = "+" if mean > 0 else ""
+    full = "full" if gain.clear else "open"
+    return (
+        f'<svg class="gain" viewBox="{-REACH} -1 {2 * REACH} 2" aria-hidden="true"><path d="M0 -1V1"/>'
+        f'<path d="M{mean - half:.2f} 0H{mean + half:.2f}"/>'
+        f'<circle cx="{mean:.2f}" r=".4" class="{full}"/></svg> {sign}{gain.percent()}'
+    )
 
 
 def page(records: Sequence[Record]) -> str:
-    """The results page in Markdown: a table for each data set, then where each record came from."""
+    """The tables in Markdown, each in a fold, under a heading for each chapter."""
     if not records:
-        return f"{_INTRODUCTION}\nThere is no run record yet.\n"
-    parts = [_INTRODUCTION]
-    for data in dict.fromkeys(record.data["name"] for record in records):
-        rows = [
-            row
-            for record in records
-            if record.data["name"] == data
-            for row in _result_rows(record)
-        ]
-        parts.append(f"## {_plain(data)}\n\n{_markdown(_HEAD, rows)}")
-    rows = []
+        return "There is no run record yet.\n"
+    grouped: dict[tuple[int, str, str], list[Record]] = {}
+    for group in (*GROUPS.values(), OTHER):
+        grouped[group] = []
     for record in records:
-        devices = dict.fromkeys(
-            str(run["environment"].get("device")) for run in record.runs
-        )
-        words = (
-            _plain(", ".join(record.commits())),
-            _plain(", ".join(devices)),
-        )
-        seconds = duration(record.seconds / len(record.runs))
-        rows.append(
-            (_code(record.name), _code(record.command), *words, seconds)
-        )
-    sources = _markdown(
-        ("record", "command", "commit", "device", "time a seed"), rows
-    )
-    return "\n".join([*parts, "## Where they come from\n\n" + sources])
+        grouped[_group(record.name)].append(record)
+    first: dict[str, str] = {}  # by its setting, the record that has it
+    parts = []
+    chapter = 0
+    for (number, *group), many in grouped.items():
+        if many and number not in (0, chapter):
+            chapter = number
+            parts.append(f"## {CHAPTERS[chapter]}\n")
+        parts.append(_fold(*group, many, first))
+    text = "\n".join(part for part in parts if part)
+    return re.sub(r"(:::\{dropdown\} .*\n)", r"\1:open:\n", text, count=1)
 
 
-def _result_rows(record: Record) -> list[tuple[str, ...]]:
-    whole = record.summary
-    settings = [
-        _plain(record.settings.get(key, ""))
-        for key in ("network", "images", "epochs", "mix")
+def _group(name: str) -> tuple[int, str, str]:
+    """Chapter, title and experiment of a record: those of the longest beginning."""
+    fits = [start for start in GROUPS if f"{name}-".startswith(f"{start}-")]
+    return GROUPS[max(fits, key=len)] if fits else OTHER
+
+
+def _fold(
+    title: str, experiment: str, records: list[Record], first: dict[str, str]
+) -> str:
+    """The table of one experiment, with what most of its rows share above it."""
+    if not records:
+        return ""
+    facts = [_facts(record) for record in records]
+    keys = list(dict.fromkeys(key for fact in facts for key in fact))
+    usual = {
+        key: Counter(fact.get(key) for fact in facts).most_common(1)[0][0]
+        for key in keys
+    }
+    if len({fact.get("mixing") for fact in facts}) > 1:
+        usual["mixing"] = None  # each row names its own
+    shared = [_plain(f"{k} {v}") for k, v in usual.items() if v is not None]
+    start = next((k for k, v in GROUPS.items() if v[1] == title), "")
+    lines = [
+        f":::{{dropdown}} {title}\n",
+        "Unless a row says otherwise: " + "; ".join(shared) + ".",
     ]
-    rows = []
-    for part in dict.fromkeys(
-        name.partition("/")[0] for name in whole if name.endswith("/nll")
-    ):
-        names = [f"{part}/{key}" for key in ("accuracy", "nll", "ece", "gap")]
-        cells = [
-            shown(name, whole[name]) if name in whole else "–"
-            for name in names
+    if experiment:
+        command = f"python -m experiments {experiment} --seeds 0 1 2"
+        lines.append(f"Names begin with `{start}-`. Trained by `{command}`.")
+    columns = _columns(records)
+    rows = [("record", "settings", *columns.values())]
+    for record, fact in zip(records, facts, strict=True):
+        own = {k: v for k, v in fact.items() if v != usual[k]}
+        words = [
+            _plain(v if k == "mixing" else f"{k} {v}") for k, v in own.items()
         ]
-        rows.append(
-            (
-                _code(record.name),
-                *settings,
-                _plain(part),
-                str(len(record.runs)),
-                *cells,
-            )
-        )
-    return rows
+        whole = {k: v for k, v in record.settings.items() if k != "examined"}
+        earlier = first.setdefault(f"{whole} {record.data}", record.name)
+        if earlier != record.name:
+            words.append(f"same setting as {_code(earlier)}")
+        cells = [
+            shown(name, record.summary[name])
+            if name in record.summary
+            else "–"
+            for name in columns
+        ]
+        name = record.name.removeprefix(f"{start}-")
+        rows.append((_code(name), "; ".join(words), *cells))
+    return "\n\n".join([*lines, _markdown(rows), ":::\n"])
+
+
+def _facts(record: Record) -> dict[str, str]:
+    """The settings of a record in short words."""
+    found = {}
+    for key, value in record.settings.items():
+        if key not in (
+            "examined",
+            "parameters",
+            "precision",
+            "judge",
+            "teaching",
+        ):
+            text = re.sub(r"\s+", " ", str(value))
+            if (
+                key in ("mix", "block") and len(text) > 50
+            ):  # its card has the rest
+                text = text.partition("(")[0] + "(…)"
+            found[NAMES.get(key, key.replace("_", " "))] = text
+    devices = {str(run["environment"].get("device")) for run in record.runs}
+    return found | {
+        "seeds": str(len(record.seeds)),
+        "on": ", ".join(sorted(devices)),
+    }
+
+
+def _columns(records: Sequence[Record]) -> dict[str, str]:
+    """The measures that a table shows, and their titles."""
+    known = {name: None for record in records for name in record.summary}
+    usual = {
+        n
+        for n in known
+        if 2 * sum(n in r.summary for r in records) >= len(records)
+    }
+    parts = [n.partition("/")[0] for n in known if n.endswith("/accuracy")]
+    parts = [
+        part for part in parts if f"{part}/accuracy" in usual and part in TESTS
+    ]
+    found = {n: title for n, title in FURTHER.items() if n in usual}
+    for part in parts:
+        title = "accuracy" if parts == ["test"] else part
+        found[f"{part}/accuracy"] = f"{title} (%)"
+    for key, title in WORDS.items():
+        if parts and f"{parts[0]}/{key}" in usual:
+            found[f"{parts[0]}/{key}"] = title
+    return dict(list(found.items())[:MOST])
 
 
 def _plain(text: object) -> str:
     """A record's text in Markdown: neither HTML nor Markdown nor a formula, whatever it holds."""
     return re.sub(
-        r"([\\`*\[\]$])",
+        r"([\\`*\[\]$'\"])",
         r"\\\1",
         escape(" ".join(str(text).split()), quote=False),
     )
@@ -107,14 +261,14 @@ def _code(text: str) -> str:
     )
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already; the first row is its head."""
     lines = [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-        for row in (head, *rows)
+        for row in rows
     ]
-    lines.insert(1, "|" + "---|" * len(head))
-    return "\n".join(lines) + "\n"
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

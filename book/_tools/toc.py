@@ -27,3 +27,19 @@ def pages(root: Path = ROOT) -> list[str]:
         )
     )
     return [name.removesuffix(".md").removesuffix(".ipynb") for name in listed]
+
+
+def titles(root: Path = ROOT) -> dict[str, str]:
+    """The title of each page of a chapter, such as "3 CutMix: In practice"."""
+    listed = yaml.safe_load(
+        (root / "book" / "_toc.yml").read_text(encoding="utf-8")
+    )
+    chapters = [page for part in listed["parts"] for page in part["chapters"]]
+    return {
+        page["file"]: page["title"]
+        if page is chapter
+        else f"{chapter['title']}: {page['title']}"
+        for chapter in chapters
+        for page in [chapter, *chapter.get("sections", ())]
+        if "title" in page
+    }

@@ -13,8 +13,9 @@ from experiments.chapters.chapter_4 import masks
 from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import dense, mixskd
 from experiments.chapters.chapter_7 import contrast
+from experiments.chapters.curves import curves, practice, wrong
 from experiments.chapters.judging import judging, labelled
-from experiments.chapters.pilots import pilot_cifar, pilot_masks, pilot_offcentre
+from experiments.chapters.pilots import pilot_cifar, pilot_masks
 from experiments.training import Outcome
 
 Experiment = Mapping[str, Callable[..., Outcome]]
@@ -23,6 +24,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "automix": automix,
     "boxes": boxes,
     "contrast": contrast,
+    "curves": curves,
     "dense": dense,
     "embedded": embedded,
     "judging": judging,
@@ -30,8 +32,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "mixskd": mixskd,
     "pilot_cifar": pilot_cifar,
     "pilot_masks": pilot_masks,
-    "pilot_offcentre": pilot_offcentre,
+    "practice": practice,
     "sweep": sweep,
     "transfer": transfer,
     "truth": labelled,
+    "wrong": wrong,
 }

@@ -61,27 +61,17 @@ def setting(name: str, way: str) -> partial[Any]:
     return partial(pretrain, name=name, images=3600, examine=judged, **options)
 
 
-judged = partial(examine_features, shares=(0.01, 0.1))
+judged = partial(examine_features, shares=(0.01, 0.1), data="garments")
+seen = partial(examine_features, data="fashion")
 contrast = (
     {f"contrast-{name}-{way}": setting(name, way) for name in ("fashion", "emoji") for way in COMPARED}
     | {
-        f"contrast-fashion-{way}": partial(
-            pretrain,
-            name="fashion",
-            images=3600,
-            examine=partial(examine_features, data="fashion"),
-            **options,
-        )
+        f"contrast-fashion-{way}": partial(pretrain, name="fashion", images=3600, examine=seen, **options)
         for way, options in VARIED.items()
     }
     | {
         f"contrast-garments-{way}": partial(
-            pretrain,
-            name="garments",
-            images=4000,
-            epochs=30,
-            examine=partial(judged, data="garments"),
-            **options,
+            pretrain, name="garments", images=4000, epochs=30, examine=judged, **options
         )
         for way, options in GARMENTS.items()
     }

@@ -1,7 +1,7 @@
-"""Pilots: in which settings CutMix and Mixup pay on Off-centre Fashion and on CIFAR-10, cheapest first.
+"""Pilots: when CutMix and Mixup pay on CIFAR-10, cheapest first, and masks on Off-centre Fashion.
 
-All but those with "asis" in the name see crops and flips; an s after the width stands for a first convolution
-of stride 2. For CIFAR-10 `--root` names the archive's folder, or images by class.
+All see crops and flips; an s after the width stands for a first convolution of stride 2. For CIFAR-10
+`--root` names the archive's folder, or images by class.
 """
 
 from __future__ import annotations
@@ -9,52 +9,25 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from experiments.chapters.curves import WAYS
 from experiments.oracles import Piped, learned_from, oracle
 from experiments.recipes import cifar10_small, offcentre
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixup import mixup
-from mixlearn.methods.random_mix import RandomMix
 
-WAYS: dict[str, Any] = {
-    "plain": None,
-    "cutmix": RandomMix([partial(cutmix, alpha=1.0)], p=0.5),
-    "mixup": RandomMix([partial(mixup, alpha=1.0)], p=0.5),
+CIFAR: dict[str, dict[str, Any]] = {
+    "r8w16s-n2500-e60": {"depth": 8, "images": 2500, "epochs": 60, "strided": True},
+    "r18w16s-n2500-e100": {"width": 16, "images": 2500, "epochs": 100, "strided": True},
+    "r18w16-n5000-e200": {"width": 16, "images": 5000, "epochs": 200},
+    "r18w32s-n10000-e100": {"width": 32, "images": 10_000, "epochs": 100, "strided": True},
 }
-OFFCENTRE: dict[str, dict[str, Any]] = {
-    "n5000-e60-asis": {"images": 5000, "epochs": 60, "measure_every": 10, "augment": None},
-    "n5000-e60": {"images": 5000, "epochs": 60, "measure_every": 10},
-    "n2000-e150": {"images": 2000, "epochs": 150, "measure_every": 25},
-    "n5000-e200": {"images": 5000, "epochs": 200, "measure_every": 33},
-    "n20000-e50": {"images": 20_000, "epochs": 50, "measure_every": 8},
-}
-CIFAR = (  # depth, width, images, epochs, whether the first convolution has stride 2
-    (8, 32, 2500, 100, True),
-    (18, 16, 2500, 100, True),
-    (18, 16, 2500, 200, False),
-    (18, 32, 2500, 200, True),
-    (18, 16, 5000, 200, False),
-    (18, 32, 10_000, 100, True),
-)
-
-pilot_offcentre = {
-    f"pilot-offcentre-{name}-{way}": partial(offcentre, mix=mix, **options)
-    for name, options in OFFCENTRE.items()
-    for way, mix in WAYS.items()
-}
-pilot_cifar = {
-    f"pilot-cifar10-r{depth}w{width}{'s' if strided else ''}-n{images}-e{epochs}-{way}": partial(
-        cifar10_small,
-        mix=mix,
-        depth=depth,
-        width=width,
-        images=images,
-        epochs=epochs,
-        strided=strided,
-        measure_every=epochs // 5,
+pilot_cifar: dict[str, Any] = {
+    f"pilot-cifar10-{name}-{way}": partial(
+        cifar10_small, mix=mix, measure_every=options["epochs"] // 5, **options
     )
-    for depth, width, images, epochs, strided in CIFAR
+    for name, options in CIFAR.items()
     for way, mix in WAYS.items()
 }
 

@@ -137,7 +137,7 @@ def sample_squares(
     Args:
         n: how many.
         size: side in pixels, at least 0.
-        height, width, generator, and what is returned: as for `sample_boxes`.
+        height, width, generator: as for `sample_boxes`, as is what is returned.
 
     Source: DeVries & Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017.
 

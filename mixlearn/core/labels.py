@@ -26,7 +26,7 @@ def one_hot(
 
     Args:
         labels: (B, …) integer ids in 0…C−1.
-        num_classes: C.
+        num_classes: C, the number of classes.
         dtype: of the result.
         ignore_index: an id that becomes zeros, such as 255 in maps; None for none.
 
@@ -138,14 +138,14 @@ def soft_bce(
 def pair_cross_entropy(
     logits: Tensor, labels: Tensor, plan: MixPlan, *, weight: Weights = None, ignore_index: int = -100
 ) -> Tensor:
-    """The same loss without soft labels: Σₖ wₖ · CE(z, y[sₖ]), averaged over the batch.
+    """Soft cross-entropy from class ids and a plan: Σₖ wₖ · CE(z, y[sₖ]), averaged over the batch.
 
     Equal to `soft_cross_entropy(logits, plan.soften(labels))`, since cross-entropy is linear in its target.
     With class weights v, and with labels that are ignored, it is Σ wₖᵢ v_y CE(zᵢ, y) / Σ wₖᵢ v_y with
     y = y[sₖᵢ], over parts whose label counts, times the mean sum of the plan's weights (1 but in SnapMix).
 
     Args:
-        logits: (B, C). labels: (B,) ids of any integer type. plan: the plan that mixed the batch.
+        logits, labels, plan: (B, C); (B,) ids of any integer type; the plan that mixed the batch.
         weight: (C,) class weights v ≥ 0; None counts all alike.
         ignore_index: the id of labels that do not count, neither in the sum nor in the denominator.
 

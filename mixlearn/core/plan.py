@@ -66,15 +66,15 @@ class MixPlan:
     Args:
         sources: (K, B) int64. Image i is built from the images sources[:, i], usually itself first.
         masks: (K, B, 1, H, W) in [0, 1], or (K, B, 1, 1, 1) where the share is the same at every pixel.
-            They sum to 1 over K, less where pixels are erased.
+            They sum to 1 over K; to less than 1 where pixels are erased.
         weights: (K, B) in [0, 1], the shares of the labels. They sum to 1 over K, except in SnapMix.
         boxes: (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open, where boxes were drawn; else None.
         lam_drawn: (B,), the λ aimed at, drawn or given; `lam` is the λ realised. None if there was none.
 
     Raises:
         ValueError: shapes that do not belong together; on the CPU also sources outside the batch and weights
-            outside [0, 1]. Elsewhere values are not looked at, which would make the host wait.
-        FrozenInstanceError: an assignment to an attribute.
+            outside [0, 1]. On an accelerator they are not checked: the host would have to wait.
+        FrozenInstanceError: an attribute was assigned to.
 
     >>> plan = MixPlan.pair(torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
     >>> plan.mix(torch.tensor([[0.], [8.]]))
@@ -118,7 +118,7 @@ class MixPlan:
             lam: (B,), each image's own share of the label.
             masks: (B, 1, H, W) in [0, 1], each image's own share of each pixel; (1, 1, H, W) is one for all,
                 None means λ at every pixel.
-            boxes, lam_drawn: kept for pictures, see the class; without `lam_drawn` it is λ.
+            boxes, lam_drawn: kept for pictures, see the class; None records λ itself as `lam_drawn`.
         """
         partner, weights = torch.as_tensor(partner), torch.stack([lam, 1 - lam])  # (B,), (2, B)
         batch, both = len(partner), weights[:, :, None, None, None]
@@ -147,27 +147,27 @@ class MixPlan:
 
     @property
     def device(self) -> torch.device:
-        """Where it is applied."""
+        """The device that it is applied on."""
         return self.weights.device
 
     @property
     def lam(self) -> Tensor:
-        """(B,): each image's own share of its label."""
+        """Each image's own share of its label, (B,)."""
         return self.weights[0]
 
     @property
     def partner(self) -> Tensor:
-        """(B,): the image that each is mixed with first; itself in a plan of one part."""
+        """The image that each is mixed with first, (B,); itself in a plan of one part."""
         return self.sources[min(1, len(self.sources) - 1)]
 
     @property
     def lam_asked(self) -> Tensor | None:
-        """The old name of `lam_drawn`."""
+        """The old name of `lam_drawn`, deprecated."""
         warnings.warn("lam_asked is now lam_drawn", DeprecationWarning, stacklevel=2)
         return self.lam_drawn
 
     def to(self: Plan, device: torch.device | str) -> Plan:
-        """The same plan on another device, with all that its kind of plan keeps."""
+        """The same plan, of the same class, on another device, with all that it keeps."""
         kept = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k not in self._stay}
         return copy(self)._set(**{name: sent(value, torch.device(device)) for name, value in kept.items()})
 
@@ -175,7 +175,7 @@ class MixPlan:
     def changed(self: Plan, **tensors: Tensor) -> Plan:
         """A plan of the same kind with other `weights` or `lam_drawn`, which are not checked.
 
-        Other weights leave `lam_drawn` and the masks as they were, so that images and labels then disagree.
+        New weights change neither masks nor `lam_drawn`: for methods that correct only the label.
         """
         if not tensors.keys() <= {"weights", "lam_drawn"}:
             raise ValueError(f"weights and lam_drawn can be changed, got {', '.join(tensors)}")
@@ -189,7 +189,7 @@ class MixPlan:
             images: (B, …, H, W) of any float type: images, depth maps, features; with constant masks any
                 (B, …). Integer maps (class ids of a segmentation) are taken over pixel by pixel, which
                 needs masks of only 0 and 1.
-            fill: what erased pixels become, which no mask keeps: a number, or one for each channel. Give
+            fill: value of the pixels that no mask keeps: one number, or one for each channel. Give
                 maps of class ids the id that the loss ignores: `plan.mix(maps, fill=255)`.
 
         Returns:
@@ -227,10 +227,10 @@ class MixPlan:
                 of two such images it is a row of zeros. Give it to `soft_cross_entropy` too.
 
         Returns:
-            (B, C) float. Rows sum to 1 for ids, less what is ignored and where weights sum to 1.
+            (B, C) float. For ids and weights that sum to 1, a row sums to 1 minus the share that is ignored.
 
         Raises:
-            ValueError: `ignore_index` beside soft labels, which mark what is ignored by rows of zeros.
+            ValueError: `ignore_index` with soft labels, in which rows of zeros mark what is ignored.
         """
         classes = check_labels(labels, len(self), num_classes, ignore_index)
         if labels.dim() == 2:
@@ -284,7 +284,7 @@ MixPlan.__setattr__ = MixPlan.__delattr__ = _refuse  # type: ignore[assignment, 
 
 
 class Mixed(NamedTuple):
-    """What a mixing method returns: the mixed images, their soft labels, and the plan that made both."""
+    """What a mixing method returns: images, soft labels (None without labels), the plan that made both."""
 
     images: Tensor
     targets: Tensor | None
@@ -342,22 +342,22 @@ class BoxPlan(MixPlan):
 
     @property
     def partner(self) -> Tensor:
-        """(B,): the image that each takes its box from."""
+        """The image that each takes its box from, (B,)."""
         return self._partner
 
     @cached_property
     def boxes(self) -> Tensor:
-        """(B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open."""
+        """The pasted boxes, (B, 4) int64 as (x0, y0, x1, y1) in pixels, half-open."""
         return self._given.expand(len(self), 4)
 
     @cached_property
     def sources(self) -> Tensor:
-        """(2, B): each image and its partner."""
+        """Each image and its partner, (2, B)."""
         return torch.stack([torch.arange(len(self), device=self.partner.device), self.partner])
 
     @cached_property
     def weights(self) -> Tensor:
-        """(2, B): the label shares, λ if given, else the shares of pixels."""
+        """The shares of the labels, (2, B), λ if given, else the shares of pixels."""
         pixels, device = self.size[0] * self.size[1], self.partner.device
         if self._lam is None and self.corners is not None:  # numbers are quicker than tensors
             x0, y0, x1, y1 = self.corners
@@ -369,12 +369,12 @@ class BoxPlan(MixPlan):
 
     @cached_property
     def lam_drawn(self) -> Tensor:
-        """(B,): the λ that was drawn or given, before clipping and rounding."""
+        """The λ that was drawn or given, before clipping and rounding, (B,)."""
         return self.lam if self._drawn is None else sent(self._drawn, self.partner.device)
 
     @cached_property
     def masks(self) -> Tensor:
-        """(2, B, 1, H, W): 1 where the image itself, 1 where its partner is seen."""
+        """Where the image itself is seen and where its partner is, 1 or 0, (2, B, 1, H, W)."""
         inside = inside_boxes(sent(self.boxes, self.partner.device), *self.size)[:, None].float()
         return torch.stack([1 - inside, inside])
 
@@ -382,7 +382,7 @@ class BoxPlan(MixPlan):
         return self.partner.shape[0]
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The images with their boxes pasted; (B, …, H, W) of any type: images, class ids, depth maps."""
+        """The images with their boxes pasted; (B, …, H, W) of any type, also class ids. `fill` is unused."""
         check_size(images, len(self), self.size, "boxes")
         return paste(images, self.partner, self.boxes, self.corners)
 
@@ -398,7 +398,7 @@ class PatchPlan(MixPlan):
         batch: B, how many images.
         patch: height and width of a patch, in pixels.
         size: (H, W) of the images, in pixels.
-        parts: M.
+        parts: M, how many images make a mixture.
 
     >>> plan = PatchPlan(torch.tensor([0, 1, 1, 0]), 3, 1, (2, 2), 2)
     >>> plan.mix(torch.arange(3.).view(3, 1, 1, 1).expand(3, 1, 2, 2))[0, 0]
@@ -437,30 +437,30 @@ class PatchPlan(MixPlan):
 
     @cached_property
     def sources(self) -> Tensor:
-        """(M, B): image i itself, then the next ones of the batch."""
+        """Image i itself, then the next ones of the batch, (M, B)."""
         parts = torch.arange(self.parts, device=self._device)
         return (torch.arange(len(self), device=self._device) + parts[:, None]) % len(self)
 
     @cached_property
     def weights(self) -> Tensor:
-        """(M, B): the share of patches that each part has."""
+        """The share of patches that each part has, (M, B)."""
         counts = torch.bincount(self.groups, minlength=self.parts)
         return (counts / counts.sum()).to(self._device, non_blocking=True)[:, None].expand(-1, len(self))
 
     @cached_property
     def masks(self) -> Tensor:
-        """(M, B, 1, H, W): 1 in the patches of a group."""
+        """1 in the patches of each group, else 0, (M, B, 1, H, W)."""
         parts = torch.arange(self.parts)
         chosen = (self._pixels == parts[:, None, None]).float().to(self._device, non_blocking=True)
         return chosen[:, None, None].expand(-1, len(self), 1, *self.size)
 
     @cached_property
     def lam_drawn(self) -> Tensor:
-        """(B,): each image's own share."""
+        """Each image's own share, the same as `lam`, (B,)."""
         return self.lam
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The images with their patches taken from the batch; (B, …, H, W) of any type."""
+        """The images with their patches taken from the batch; (B, …, H, W) of any type. `fill` is unused."""
         check_size(images, len(self), self.size, "patches")
         return shift_patches(images, self._pixels, self.patch, self.parts)
 

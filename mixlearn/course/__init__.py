@@ -13,20 +13,21 @@
 from __future__ import annotations
 
 import difflib
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from mixlearn.course import images, networks
-from mixlearn.course.exercise import Exercise, explained
-from mixlearn.course.judge import Verdict, judge
-from mixlearn.course.run import Outcome, Request, accepts, perform, perform_all, timed
+from mixlearn.course.exercise import ALL, Exercise
+from mixlearn.course.judge import Verdict, judge, unjudged
+from mixlearn.course.run import Outcome, accepts, perform, perform_all, timed
 
-__all__ = ["Exercise", "Verdict", "check", "exercise", "exercises"]
+__all__ = ["Exercise", "Sheet", "Verdict", "check", "exercise", "exercises"]
 
-_ALL: dict[str, Exercise] = {
-    one.name: one for room in (images, networks) for one in vars(room).values() if isinstance(one, Exercise)
-}
+_KIND = "mixlearn score sheet, version 1"
 
 
 def exercises() -> list[str]:
@@ -35,7 +36,7 @@ def exercises() -> list[str]:
     >>> exercises()[:3]
     ['sample_lam', 'soft_labels', 'mixup']
     """
-    return list(_ALL)
+    return list(ALL)
 
 
 def exercise(name: str) -> Exercise:
@@ -47,11 +48,11 @@ def exercise(name: str) -> Exercise:
     >>> exercise("mixup").signature
     'def mixup(images: Tensor, targets: Tensor, lam: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]'
     """
-    if name not in _ALL:
-        close = difflib.get_close_matches(str(name), _ALL, 1)
+    if name not in ALL:
+        close = difflib.get_close_matches(str(name), ALL, 1)
         guess = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no exercise is named {name!r}{guess} There are {', '.join(_ALL)}")
-    return _ALL[name]
+        raise ValueError(f"no exercise is named {name!r}{guess} There are {', '.join(ALL)}")
+    return ALL[name]
 
 
 def check(name: str, answer: Callable[..., Any], *, seed: int = 0, seconds: float = 1.5) -> Verdict:
@@ -79,29 +80,81 @@ def check(name: str, answer: Callable[..., Any], *, seed: int = 0, seconds: floa
         way = f"give the function itself, without brackets: check({name!r}, {name})"
         raise TypeError(f"answer must be a function, got {type(answer).__name__}; {way}")
     if given := accepts(answer, len(task.parameters)):
-        message = f"Expected {task.signature}, got parameters {given}.\n{explained(name, 'wrong-parameters')}"
-        return Verdict(name, False, "wrong-parameters", message, 0, task.points)
-    notes = []
-
-    def call(requests: list[Request]) -> list[Outcome]:
-        perform(task.solution, requests[0])  # what torch loads at first use is not the answer's time
-        outcomes: list[Outcome] = []
-        runs_on, printed = timed(lambda: perform_all(answer, requests, outcomes), seconds)
-        if printed:
-            notes.append(f"Your function also printed: {printed[:200]!r}")
-        done = outcomes[: len(requests)]
-        return (
-            done if len(done) == len(requests) else [*done, late(len(done), len(requests), seconds, runs_on)]
-        )
-
-    verdict = judge(task, call, seed)
-    return replace(verdict, message="\n".join([verdict.message, *notes]))
+        return unjudged(task, "wrong-parameters", f"Expected {task.signature}, got parameters {given}.")
+    requests = partial(task.requests, seed)
+    perform(task.solution, next(requests()))  # what torch loads at first use is not the answer's time
+    outcomes: list[Outcome] = []
+    runs_on, printed = timed(lambda: outcomes.extend(perform_all(answer, requests, task.wanted)), seconds)
+    done, count = list(outcomes), len(list(requests()))
+    if len(done) < count:
+        slow = len(done) > count // 10
+        text = f"{len(done)} of {count} calls were done after {seconds:g} seconds."
+        text += " Python cannot stop it: restart the kernel." if runs_on else ""
+        text += f" On a slow machine check(…, seconds={4 * seconds:g}) waits longer." if slow else ""
+        done.append(Outcome(error="too-slow" if slow else "never-returns", text=text))
+    verdict = judge(task, done, seed)
+    note = f"\nYour function also printed: {printed[:200]!r}" if printed else ""
+    return replace(verdict, message=verdict.message + note)
 
 
-def late(done: int, count: int, seconds: float, runs_on: bool) -> Outcome:
-    """What is said of an answer whose time was over after some of its calls."""
-    slow = done > count // 10
-    text = f"{done} of {count} calls were done after {seconds:g} seconds."
-    rest = " Python cannot stop it: restart the kernel." if runs_on else ""
-    more = f" On a slow machine check(…, seconds={4 * seconds:g}) waits longer." if slow else ""
-    return Outcome(error="too-slow" if slow else "never-returns", text=text + rest + more)
+class Sheet:
+    """The score sheet of a hand-in notebook; it prints itself as a table.
+
+    Args:
+        student: whose it is.
+
+    >>> sheet = Sheet("Ada")
+    >>> verdict = sheet.check("mixup", exercise("mixup").solution)
+    >>> sheet.answer("ex-mixup-hand", "152 and 88")
+    ex-mixup-hand: kept
+    >>> sheet
+    Ada: 2 of 2 points
+    mixup          2 of 2  right
+    ex-mixup-hand          answered
+    """
+
+    def __init__(self, student: str = "") -> None:
+        self.student = student
+        self.verdicts: dict[str, Verdict] = {}
+        self.answers: dict[str, str] = {}
+
+    def check(self, name: str, answer: Callable[..., Any], **options: Any) -> Verdict:
+        """As `course.check`; the last verdict on each exercise counts."""
+        verdict = self.verdicts[name] = check(name, answer, **options)
+        return verdict
+
+    def answer(self, label: str, text: str) -> None:
+        """Keep an answer in words, which its reader, not the sheet, judges."""
+        self.answers[label] = text.strip()
+        print(f"{label}: {'kept' if text.strip() else 'not yet written'}")
+
+    @property
+    def points(self) -> tuple[int, int]:
+        """All points earned, and all that the exercises checked so far are worth."""
+        verdicts = self.verdicts.values()
+        return sum(one.points for one in verdicts), sum(one.worth for one in verdicts)
+
+    def __repr__(self) -> str:
+        rows = [(k, f"{one.points} of {one.worth}", one.state) for k, one in self.verdicts.items()]
+        rows += [(k, "", "answered" if text else "not-written") for k, text in self.answers.items()]
+        first, second = (max(len(row[k]) for row in [("", ""), *rows]) for k in (0, 1))
+        title = f"{self.student or 'Score sheet'}: {self.points[0]} of {self.points[1]} points"
+        return "\n".join([title, *(f"{a:{first}}  {b:{second}}  {c}" for a, b, c in rows)])
+
+    def save(self, path: Path | str) -> None:
+        """Write the sheet as JSON; an older sheet is replaced.
+
+        Raises:
+            FileExistsError: a file of this name is no score sheet.
+        """
+        path, (points, of) = Path(path), self.points
+        if path.exists() and _KIND.encode() not in path.read_bytes():
+            raise FileExistsError(f"{path} is no score sheet: choose another name")
+        whole = {"kind": _KIND, "mixlearn": vars(sys.modules["mixlearn"])["__version__"]}
+        whole |= {"student": self.student, "points": points, "of": of, "answers": self.answers}
+        whole["exercises"] = {
+            k: {"passed": one.passed, "mistake": one.mistake, "points": one.points, "of": one.worth}
+            for k, one in self.verdicts.items()
+        }
+        path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{path}: {points} of {of} points")

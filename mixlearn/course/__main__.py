@@ -22,27 +22,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("text", help="print one exercise").add_argument("name")
     grader = commands.add_parser("grade", help="grade all notebooks of a folder")
     grader.add_argument("folder")
-    grader.add_argument(
-        "--out", help="where grades.csv and the pages go; by default `grades` beside the folder"
-    )
-    grader.add_argument(
-        "--exercises", nargs="+", help="those that count; by default all that a notebook defines"
-    )
+    grader.add_argument("--out", help="where the results go; by default `grades` beside the folder")
+    grader.add_argument("--exercises", nargs="+", dest="names", help="by default all defined")
     grader.add_argument("--seed", type=int, help="of the inputs; by default a secret one")
     grader.add_argument("--jobs", type=int, help="notebooks at a time; by default one for each processor")
     grader.add_argument("--seconds", type=float, default=SECONDS, help="for the calls of one exercise")
-    given = parser.parse_args(arguments)
+    given = vars(parser.parse_args(arguments))
+    command = given.pop("command")
     try:
-        if given.command == "list":
-            for name in course.exercises():
-                task = course.exercise(name)
-                print(f"chapter {task.chapter}  level {task.level}  {task.points} points  {name}")
-        elif given.command == "text":
-            print(course.exercise(given.name).stub)
+        if command == "list":
+            for task in map(course.exercise, course.exercises()):
+                print(f"chapter {task.chapter}  level {task.level}  {task.points} points  {task.name}")
+        elif command == "text":
+            print(course.exercise(**given).stub)
         else:
-            several = given.folder, given.out, given.exercises
-            results = grade(*several, seed=given.seed, jobs=given.jobs, seconds=given.seconds)
-            for one in results:
+            for one in grade(**given):
                 print(f"{one.points:4} points  {one.notebook.name}  {one.note}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

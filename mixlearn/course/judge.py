@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from importlib import import_module
+from itertools import starmap
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
-from mixlearn.course.exercise import Cases, Exercise, Samples, explained
-from mixlearn.course.run import Net, Odd, Outcome, Request, Seed, Sgd, perform
+from mixlearn.course.exercise import Exercise, explained
+from mixlearn.course.inputs import Samples
+from mixlearn.course.run import Odd, Outcome, perform
 
-Call = Callable[[list[Request]], list[Outcome]]
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-CHANCE = 1e-10  # of a false alarm in one comparison of samples
+LOST = ("never-returns", "too-slow", "process-ended", "unreadable")  # in place of a call's outcome
+# P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
+CHANCE = 1e-10  # of a false alarm in one comparison of samples, with 2 in place of e
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Verdict:
     points: int
     worth: int
     further: tuple[str, ...] = ()
+    rows: Mapping[str, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
     _asked: list[None] = field(default_factory=list, repr=False, compare=False)
 
     def hints(self) -> list[str]:
@@ -52,9 +58,43 @@ class Verdict:
         self._asked.append(None)
         return list(self.further[: len(self._asked)])
 
+    def picture(self) -> Any:
+        """A figure of the images, masks, boxes or matrices: what was given, yours and what was expected.
+
+        Raises:
+            ImportError: matplotlib, which draws it, is not installed.
+            ValueError: there is nothing to be drawn.
+        """
+        if not self.rows:
+            raise ValueError(f"there is nothing to draw: {self.exercise} or your result has no images")
+        try:
+            pyplot = import_module("matplotlib.pyplot")
+        except ImportError as missing:
+            raise ImportError("a verdict's picture needs matplotlib: pip install matplotlib") from missing
+        panels = torch.cat([one.flatten() for row in self.rows.values() for one in row])
+        low, high = panels[panels.isfinite()].aminmax()
+        bare: dict[str, Any] = {"xticks": [], "yticks": []}
+        figure, axes = pyplot.subplots(
+            len(self.rows), 4, squeeze=False, layout="constrained", subplot_kw=bare
+        )
+        for places, (title, row) in zip(axes, self.rows.items(), strict=True):
+            places[0].set_title(title, loc="left")
+            for place, panel in zip(places, row, strict=False):
+                place.imshow(((panel - low) / (high - low)).numpy(), cmap="gray", vmin=0, vmax=1)
+            for place in places[len(row) :]:
+                place.remove()
+        pyplot.close(figure)  # a notebook would show it twice
+        return figure
+
+    @property
+    def state(self) -> str:
+        """Right, or the mistake."""
+        return "right" if self.passed else self.mistake or "a mistake without a name"
+
     def __repr__(self) -> str:
-        head = "right" if self.passed else f"not yet right ({self.mistake or 'a mistake without a name'})"
-        more = "\n`hints()` tells more." if self.further and not self.passed else ""
+        head = "right" if self.passed else f"not yet right ({self.state})"
+        more = "\n`hints()` tells more." if self.further else ""
+        more += " `picture()` shows it." if self.further and self.rows else ""
         return f"{self.exercise}: {head}, {self.points} of {self.worth} points\n{self.message}{more}"
 
     def _repr_html_(self) -> str:
@@ -65,293 +105,252 @@ class Verdict:
         return f'<div style="{style}">{inner}</div>'
 
 
-def judge(exercise: Exercise, call: Call, seed: int = 0) -> Verdict:
-    """The verdict on a function that `call` calls, once for each request.
-
-    `call` may give back fewer outcomes than it was asked for: the last one then tells why.
-    """
-    requests = exercise.requests(seed)
-    outcomes = call(requests)
-    fault = _conduct(exercise, requests, outcomes)
-    if fault is None and exercise.observe is None:
-        fault = _by_value(exercise, requests, outcomes)
-    elif fault is None:
-        fault = _by_law(exercise, requests, outcomes, seed)
+def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict:
+    """The verdict on the outcomes of `exercise.requests(seed)`; if some are missing, the last tells why."""
+    trial = _Trial(exercise, outcomes, seed)
+    fault = trial.conduct() or (trial.by_law() if exercise.observe else trial.by_value())
+    rows = trial.rows(fault or Fault(None, ""))
     if fault is None:
-        return Verdict(exercise.name, True, None, "All inputs agree.", exercise.points, exercise.points)
-    name, seen = fault
+        worth = exercise.points
+        return Verdict(exercise.name, True, None, "All inputs agree.", worth, worth, (), rows)
     example = exercise.text.partition(">>>")[2]
     further = (exercise.hint, f"Work this example by hand, then with your function: >>>{example}")
-    message = f"{seen}\n{explained(exercise.name, name)}".strip()
-    return Verdict(exercise.name, False, name, message, 0, exercise.points, further)
+    return replace(unjudged(exercise, fault.mistake, fault.seen), further=further, rows=rows)
 
 
-Fault = tuple[str | None, str]  # the mistake's name, and what was seen
+def unjudged(exercise: Exercise, mistake: str | None, seen: str = "") -> Verdict:
+    """The verdict on an answer with this mistake."""
+    message = f"{seen}\n{explained(exercise.name, mistake)}".strip()
+    return Verdict(exercise.name, False, mistake, message, 0, exercise.points)
 
 
-def _conduct(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]) -> Fault | None:
-    """Mistakes that are not about the result: errors that no wrong answer has, inputs changed, draws."""
-    last, shown = outcomes[-1], describe(exercise, requests[len(outcomes) - 1])
-    if all(o.error == "NotImplementedError" or not (o.error or _given(o)) for o in outcomes[:3]):
-        return "not-written", "This function is not yet written."
-    if len(outcomes) < len(requests):
-        return last.error, f"{shown}, {last.text}"
-    for request, outcome in zip(requests, outcomes, strict=True):
-        if outcome.changed >= 0:
-            seen = f"{describe(exercise, request)}, `{exercise.parameters[outcome.changed]}` was changed."
-            return "input-changed", seen
-    if last.drew:
-        return "global-generator", f"{last.drew} global generator was used."
-    return None
+class Fault(NamedTuple):
+    """What is wrong: the mistake, if it has a name, what was seen, at which call and in which result."""
+
+    mistake: str | None
+    seen: str
+    at: int = 0
+    part: int = 0
 
 
-def _given(outcome: Outcome) -> bool:
-    value = outcome.value.get("returned", 0) if isinstance(outcome.value, dict) else outcome.value
-    return not (value is None or value is ... or value == Odd("ellipsis"))
+class _Trial:
+    """The calls of an exercise and what an answer did."""
 
+    def __init__(self, exercise: Exercise, outcomes: list[Outcome], seed: int) -> None:
+        self.exercise, self.outcomes, self.seed = exercise, outcomes, seed
+        self.given, self.cases = list(exercise.requests(seed)), exercise.cases(seed)
 
-def _raised(exercise: Exercise, request: Request, outcome: Outcome) -> Fault:
-    return "raises", f"{describe(exercise, request)}, your function raised {outcome.error}: {outcome.text}"
+    def fault(self, mistake: str | None, seen: str, at: int, part: int = 0) -> Fault:
+        """A fault, with the input of its call in words."""
+        pairs = zip(self.exercise.parameters, self.given[at], strict=True)
+        words = ", ".join(f"{name} = {_show(one)}" for name, one in pairs)
+        return Fault(mistake, f"With {words}{seen}", at, part)
 
+    def conduct(self) -> Fault | None:
+        """Mistakes not about the result: nothing written, out of time, inputs changed, other draws."""
+        last = self.outcomes[-1]
+        if all(
+            one.error == "NotImplementedError" or (one.value is None and not one.error)
+            for one in self.outcomes[:3]
+        ):
+            return Fault("not-written", "This function is not yet written.")
+        if last.error in LOST:
+            return self.fault(last.error, f", {last.text}", len(self.outcomes) - 1)
+        for k, one in enumerate(self.outcomes):
+            if one.changed >= 0:
+                seen = f", `{self.exercise.parameters[one.changed]}` was changed."
+                return self.fault("input-changed", seen, k)
+        return Fault("global-generator", f"{last.drew} global generator was used.") if last.drew else None
 
-# ---------------------------------------------------------------------------------- answers that do not draw
-def _by_value(exercise: Exercise, requests: list[Request], outcomes: list[Outcome]) -> Fault | None:
-    expected = [perform(exercise.solution, one) for one in requests]
-    found = [unlike(*pair, exercise.results) for pair in zip(outcomes, expected, strict=True)]
-    k = next((k for k, one in enumerate(found) if one), None)
-    if k is None:
-        return None
-    first = found[k]
-    assert first is not None
-    seen = f"{describe(exercise, requests[k])}, {first.text}"
-    for name, how in exercise.mistakes.items():
-        theirs = (perform(how, one) for one in requests)
-        if all(unlike(o, t, ()) is None for o, t in zip(outcomes, theirs, strict=False)):
-            return name, seen
-    if outcomes[k].error:
-        return _raised(exercise, requests[k], outcomes[k])
-    named = _in_part(exercise, requests, outcomes, expected) if first.kind == "value" else None
-    if named:
-        return named, f"{seen} (Another result may be wrong too.)"
-    return (None if first.kind == "value" else first.kind), seen
+    def unlike(self, got: Outcome, want: Outcome, values: bool = True) -> list[Fault]:
+        """All differences from the outcome that was wanted; values alone give them no name."""
+        if got.error or want.error:
+            raised = Fault("raises", f"your function raised {got.error}: {got.text}")
+            return [raised] if got.error != want.error else []
+        faults = _apart(got.value, want.value, [f"`{one}`" for one in self.exercise.results], values)
+        if faults or not want.beside:
+            return faults
+        if got.beside is None:
+            return [Fault("no-gradient", "the result has no gradient.", part=-1)]
+        names = [f"the gradient of `{self.exercise.parameters[k]}`" for k in self.exercise.wanted]
+        faults = _apart(got.beside, want.beside, names or ["the new weight"])
+        return [
+            Fault(one.mistake or (names and "wrong-gradient") or None, one.seen, part=-1) for one in faults
+        ]
 
+    # ------------------------------------------------------------------------------ answers that do not draw
+    def by_value(self) -> Fault | None:
+        """The first result that differs; a wrong answer that gives the same names the mistake.
 
-def _in_part(
-    exercise: Exercise, requests: list[Request], outcomes: list[Outcome], expected: list[Outcome]
-) -> str | None:
-    """Of several results the first that is wrong may agree with a wrong answer, though others do not."""
-    got, want = ([_leaves(one.value) for one in each] for each in (outcomes, expected))
-    differs = [
-        n for n in range(len(want[0])) if any(_apart(g[n], w[n], "") for g, w in zip(got, want, strict=True))
-    ]
-    if len(want[0]) < 2 or not differs:
-        return None
-    for name, how in exercise.mistakes.items():
-        theirs = [_leaves(perform(how, one).value) for one in requests]
-        if all(not _apart(g[differs[0]], t[differs[0]], "") for g, t in zip(got, theirs, strict=True)):
-            return name
-    return None
+        Of several results the first that is wrong may agree with a wrong answer, though others do not.
+        """
+        found = [(k, one) for k, pair in self.beside(self.exercise.solution) for one in self.unlike(*pair)]
+        if not found:
+            return None
+        at, (mistake, first, _, part) = found[0]
+        seen = first
+        for name, how in self.exercise.mistakes.items():
+            off = {one.part for _, pair in self.beside(how) for one in self.unlike(*pair)}
+            if not off:
+                return self.fault(name, f", {first}", at, part)
+            if mistake is None and part >= 0 and part not in off:
+                mistake, seen = name, f"{first} (Another result may be wrong too.)"
+        return self.fault(mistake, f", {seen}", at, part)
 
+    def beside(self, how: Callable[..., Any]) -> Iterator[tuple[int, tuple[Outcome, Outcome]]]:
+        """The outcomes with their numbers, each with that of a function of ours."""
+        theirs = (perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed))
+        return enumerate(zip(self.outcomes, theirs, strict=True))
 
-def _leaves(value: Any) -> list[Any]:
-    """The results one after the other; where they are not as many as expected, no part is named."""
-    values = (
-        value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else None
-    )
-    return [value] if values is None else [leaf for one in values for leaf in _leaves(one)]
+    # ------------------------------------------------------------------------------------- answers that draw
+    def by_law(self) -> Fault | None:
+        """The statistic that is furthest from its law; the wrong answer of the same law names the mistake."""
+        exercise, count, draws = self.exercise, len(self.cases), self.exercise.draws
+        examples = [Outcome(exercise.solution(*one)) for one in self.cases]
+        for k, outcome in enumerate(self.outcomes):
+            for fault in self.unlike(outcome, examples[k % count], values=False):
+                return self.fault(fault.mistake, f", {fault.seen}", k)
+        values = [one.value for one in self.outcomes]
+        if any(starmap(_apart, zip(values[:count], values[count : 2 * count], strict=True))):
+            return self.fault("not-repeatable", " in the same state, two results differ.", 0)
+        observed = _observed(exercise, values[count:])
+        wanted = _sampled(exercise, exercise.solution, 2 * draws)
+        worst, at, name = self.furthest(observed, wanted, exact=True)
+        if worst <= 1:
+            return None
 
+        def far(how: Callable[..., Any], several: int) -> float:
+            return self.furthest(observed, _sampled(exercise, how, several))[0]
 
-class Unlike(NamedTuple):
-    """The first difference between two results."""
+        few = {wrong: how for wrong, how in exercise.mistakes.items() if far(how, 20) <= 1}  # most are not
+        scores = [(1.0, ""), *((far(how, draws), wrong) for wrong, how in few.items())]
+        mine, theirs = (_range(one[at][name]) for one in (observed, wanted))
+        return self.fault(min(scores)[1] or None, f": {name} is {mine}, expected {theirs}.", at)
 
-    kind: str
-    text: str
+    def furthest(
+        self, some: list[Samples], others: list[Samples], exact: bool = False
+    ) -> tuple[float, int, str]:
+        """The statistic whose samples are furthest apart, by `apart`; its case and name."""
+        pairs, slack = enumerate(zip(some, others, strict=True)), self.exercise.slack
+        found = ((apart(a[n], b[n], slack.get(n, 1e-5), exact), k, n) for k, (a, b) in pairs for n in b)
+        return max(found, key=lambda one: one[0])
 
-
-def unlike(got: Outcome, want: Outcome, parts: Sequence[str]) -> Unlike | None:
-    """How an outcome differs from the one that was wanted, if it does."""
-    if got.error or want.error:
-        return None if got.error == want.error else Unlike("raises", f"{got.error or 'no error'}: {got.text}")
-    found = _apart(got.value, want.value, "", parts)
-    if found or want.gradients is None:
-        return found
-    if got.gradients is None:
-        return Unlike("no-gradient", "the result has no gradient.")
-    for one, other in zip(got.gradients, want.gradients, strict=True):
-        if found := _apart(one, other, "the gradient"):
-            return Unlike("wrong-gradient" if found.kind == "value" else found.kind, found.text)
-    return None
-
-
-def _apart(got: Any, want: Any, at: str, parts: Sequence[str] = ()) -> Unlike | None:
-    if isinstance(want, Mapping):
-        if not isinstance(got, Mapping) or set(got) != set(want):
-            names = f"a dict of {', '.join(want)}"
-            return Unlike("wrong-type", f"expected {names}, got {_kind(got)}{at and ' in ' + at}.")
-        pairs = [(got[name], want[name], f"`{name}`", parts) for name in want]
-        return next(filter(None, (_apart(*pair) for pair in pairs)), None)
-    if isinstance(want, (list, tuple)):
-        if isinstance(got, Tensor) and got.dim() == 1 and not any(isinstance(one, Tensor) for one in want):
-            got = list(got)  # a box as one tensor
-        if not isinstance(got, (list, tuple)) or len(got) != len(want):
-            names = f"{len(want)} results{f' ({chr(44).join(parts)})' if parts else ''}".replace(",", ", ")
-            return Unlike("wrong-type", f"expected {names}, got {_kind(got)}.")
-        names_of = [f"`{part}`" for part in parts] or [f"result {k + 1}" for k in range(len(want))]
-        triples = zip(got, want, names_of, strict=True)
-        return next(filter(None, (_apart(*triple) for triple in triples)), None)
-    return _apart_tensors(got, torch.as_tensor(want), at or "the result")
+    def rows(self, fault: Fault) -> dict[str, list[Tensor]]:
+        """What a picture shows: up to four images of a call, or draws; nothing where there are none."""
+        count, named = len(self.cases), dict(zip(self.exercise.parameters, self.given[fault.at], strict=True))
+        calls = range(fault.at + count, len(self.outcomes), count)[:4] if self.exercise.draws else [fault.at]
+        shown = {
+            "images": [] if fault.part else [named.get("images")],
+            "yours": [self.outcomes[k].value for k in calls],
+            "expected": [self.exercise.solution(*self.given[k]) for k in calls],
+        }
+        size = named["saliency"].shape if "saliency" in named else (named.get("height"), named.get("width"))
+        drawn = partial(_box, size) if "x0" in self.exercise.results else partial(_panels, fault.part)
+        rows = {name: [x for one in some for x in drawn(one)][:4] for name, some in shown.items()}
+        return {name: row for name, row in rows.items() if row} if rows["yours"] and rows["expected"] else {}
 
 
 def tensor_of(value: Any) -> Tensor | None:
     """Numbers, tensors and lists of them as one tensor; None for anything else."""
-    if isinstance(value, Tensor):
-        return value
     try:
-        if isinstance(value, (list, tuple)) and value and any(isinstance(one, Tensor) for one in value):
-            return torch.stack([torch.as_tensor(one) for one in value])
-        return torch.as_tensor(value)
+        parts = [torch.as_tensor(one) for one in value] if isinstance(value, (list, tuple)) else []
+        return torch.stack(parts) if parts else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         return None
 
 
-def _tensors(value: Any) -> Any:
-    """A result as tensors, whatever form it has."""
-    return [tensor_of(one) for one in value] if isinstance(value, (list, tuple)) else tensor_of(value)
+def _apart(got: Any, want: Any, names: Sequence[str] = (), values: bool = True) -> list[Fault]:
+    """All differences of two results, or of their forms alone, and in which of their parts they are."""
+    if isinstance(want, Mapping):
+        if not isinstance(got, Mapping) or set(got) != set(want):
+            return [Fault("wrong-type", f"expected {_show(want)}, got {_show(got, 0)}.")]
+        got, want, names = [got[k] for k in want], list(want.values()), [f"`{k}`" for k in want]
+    elif not isinstance(want, (list, tuple)):
+        got, want = [got], [want]
+    elif isinstance(got, Tensor) and got.dim() == 1 and not isinstance(want[0], Tensor):
+        got = list(got)  # a box as one tensor
+    if not isinstance(got, list) or len(got) != len(want):
+        words = f" ({', '.join(names)})" if names else ""
+        seen = f"expected {len(want)} results{words}, got {_show(got, 0)}."
+        return [Fault("wrong-type", seen, part=n) for n in range(len(want))]
+    triples = zip(got, map(torch.as_tensor, want), names or ["the result"] * len(want), strict=True)
+    faults = (_difference(*one, values) for one in triples)
+    return [one._replace(part=n) for n, one in enumerate(faults) if one]
 
 
-def _apart_tensors(given: Any, want: Tensor, at: str) -> Unlike | None:
-    got = None if isinstance(given, Odd) else tensor_of(given)
+def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None:
+    """How a result differs from a tensor, in its form or, if asked for, in its values."""
+    got = tensor_of(given)
     if got is None:
-        return Unlike("wrong-type", f"expected numbers in {at}, got {_kind(given)}.")
+        return Fault("wrong-type", f"expected numbers in {at}, got {_show(given)}.")
+    if want.is_floating_point():
+        number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        if not number and got.dtype not in (torch.float32, torch.float64):
+            return Fault("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
+    elif got.dtype not in WHOLE:
+        return Fault("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
     if got.device != want.device:
-        return Unlike("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
+        return Fault("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
     if got.shape != want.shape:
-        return Unlike("wrong-shape", f"expected {at} of shape {_shape(want)}, got {_shape(got)}.")
-    floats = (torch.float32, torch.float64)
-    number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    if want.is_floating_point() and not (got.dtype in floats or number):
-        return Unlike("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
-    if not want.is_floating_point() and got.dtype not in WHOLE:
-        return Unlike("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
+        return Fault("wrong-shape", f"expected {at} of shape {_shape(want)}, got {_shape(got)}.")
+    if not got.isfinite().all() and want.isfinite().all():
+        return Fault("not-finite", f"{at} holds NaN or infinity.")
+    if not values:
+        return None
     mine, theirs = got.detach().double(), want.detach().double()
-    if not bool(mine.isfinite().all()) and bool(theirs.isfinite().all()):
-        return Unlike("not-finite", f"{at} holds NaN or infinity.")
-    large = float(theirs[theirs.isfinite()].abs().max()) if theirs.isfinite().any() else 1.0
-    off = ~torch.isclose(mine, theirs, rtol=TOLERANCE, atol=TOLERANCE * max(large, 1e-3), equal_nan=True)
-    if not bool(off.any()):
+    large = max([1e-3, *theirs[theirs.isfinite()].abs().tolist()])
+    off = ~torch.isclose(mine, theirs, rtol=TOLERANCE, atol=TOLERANCE * large, equal_nan=True)
+    if not off.any():
         return None
     if want.numel() <= 8:
-        return Unlike("value", f"expected {at} = {_show(want)}, got {_show(got)}.")
-    place = tuple(int(k) for k in off.nonzero()[0])
+        return Fault(None, f"expected {at} = {_show(want)}, got {_show(got)}.")
+    place = tuple(off.nonzero()[0].tolist())
     where = f"{at}[{', '.join(map(str, place))}]"
-    return Unlike("value", f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, Odd):
-        return value.name
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__} of {len(value)}"
-    if isinstance(value, Mapping):
-        return f"a dict of {', '.join(map(str, value))}"
-    return f"a tensor {_shape(value)}" if isinstance(value, Tensor) else type(value).__name__
+    return Fault(None, f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
 
 
 def _shape(value: Tensor) -> str:
     return str(tuple(value.shape)) if value.dim() else "() (a scalar)"
 
 
-def _show(value: Any) -> str:
-    """A value in a few words."""
+def _show(value: Any, most: int = 8) -> str:
+    """A value in a few words; tensors of up to `most` numbers by all of them."""
     if isinstance(value, Tensor):
-        if value.numel() > 8:
+        if value.numel() > most or value.is_meta:
             return f"a tensor {_shape(value)}"
         rounded = [float(f"{one:.4g}") if isinstance(one, float) else one for one in value.flatten().tolist()]
         return str(rounded if value.dim() else rounded[0])
-    marks = {Seed: "a generator", Net: "a linear network", Sgd: "SGD"}
-    if type(value) in marks:
-        return marks[type(value)]
-    return f"a dict of {', '.join(value)}" if isinstance(value, Mapping) else f"{value:.4g}"
+    if isinstance(value, (int, float)):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return f"a dict of {', '.join(map(str, value))}"
+    if isinstance(value, list):
+        return f"{len(value)} results"
+    known = {Generator: "a generator", nn.Sequential: "a linear network", torch.optim.SGD: "SGD"}
+    return value.name if isinstance(value, Odd) else known.get(type(value), type(value).__name__)
 
 
-def describe(exercise: Exercise, request: Request) -> str:
-    """The input of one call, in words."""
-    pairs = zip(exercise.parameters, request.arguments, strict=True)
-    return "With " + ", ".join(f"{name} = {_show(one)}" for name, one in pairs)
-
-
-# ----------------------------------------------------------------------------------------- answers that draw
-def _by_law(exercise: Exercise, requests: list[Request], outcomes: list[Outcome], seed: int) -> Fault | None:
-    for request, outcome in zip(requests, outcomes, strict=True):
-        if outcome.error:
-            return _raised(exercise, request, outcome)
-    cases, step = exercise.cases(seed), max(exercise.draws // 5, 1)
-    for request, outcome in list(zip(requests, outcomes, strict=True))[::step]:
-        found = _apart(outcome.value, perform(exercise.solution, request).value, "", exercise.results)
-        if found and found.kind != "value":
-            return found.kind, f"{describe(exercise, request)}, {found.text}"
-    if _apart(outcomes[0].value, outcomes[1].value, ""):
-        return "not-repeatable", f"{describe(exercise, requests[0])} in the same state, two results differ."
-    observed = _observed(exercise, cases, [_tensors(one.value) for one in outcomes[1:]], exercise.draws)
-    wanted = _sampled(exercise, exercise.solution, cases, seed, 2 * exercise.draws)
-    for case, seen in zip(cases, observed, strict=True):
-        if not all(bool(one.isfinite().all()) for one in seen.values()):
-            return "not-finite", f"{describe(exercise, Request(case))}, the result holds NaN or infinity."
-    worst, at, name = furthest(observed, wanted, exercise.slack, exact=True)
-    if worst <= 1:
-        return None
-    mine, theirs = observed[at][name], wanted[at][name]
-    text = f"{describe(exercise, Request(cases[at]))}: {name} is {_range(mine)}, expected {_range(theirs)}."
-    scores = [(1.0, "")]
-    for wrong, how in exercise.mistakes.items():
-        for draws in (20, exercise.draws):  # most are ruled out by a few draws
-            distance = furthest(observed, _sampled(exercise, how, cases, seed, draws), exercise.slack)[0]
-            if distance > 1:
-                break
-        scores.append((distance, wrong))
-    return min(scores)[1] or None, text
-
-
-def _sampled(
-    exercise: Exercise, how: Callable[..., Any], cases: Cases, seed: int, draws: int
-) -> list[Samples]:
-    """Samples of the statistics of a function of ours, from other seeds than those of the answer."""
-    values = []
-    for case in cases:
-        for k in range(draws):
-            source = torch.Generator().manual_seed(104_729 * seed + k + 1)
-            values.append(how(*(source if isinstance(one, Seed) else one for one in case)))
-    return _observed(exercise, cases, values, draws)
-
-
-def _observed(exercise: Exercise, cases: Cases, values: list[Any], draws: int) -> list[Samples]:
-    """For each case, each statistic over all its draws."""
-    assert exercise.observe is not None
-    found = []
+def _observed(exercise: Exercise, values: list[Any]) -> list[Samples]:
+    """For each case, each statistic of its calls in double precision, from all results."""
+    found, cases = [], exercise.cases(0)
     for k, case in enumerate(cases):
-        each = [exercise.observe(case, one) for one in values[k * draws : (k + 1) * draws]]
-        found.append({name: _stacked([one[name] for one in each]) for name in each[0]})
+        some = values[k :: len(cases)]
+        parts = zip(*some, strict=True) if exercise.results else [some]
+        stacks = [torch.stack([torch.as_tensor(one).double() for one in part]) for part in parts]
+        found.append(exercise.observe(case, *stacks))  # type: ignore[misc]
     return found
 
 
-def _stacked(values: list[Any]) -> Tensor:
-    """Numbers, or tensors of any shape, as one long vector."""
-    if isinstance(values[0], Tensor):
-        return torch.cat([one.flatten().double() for one in values])
-    return torch.tensor(values, dtype=torch.float64)
+@cache
+def _sampled(exercise: Exercise, how: Callable[..., Any], draws: int) -> list[Samples]:
+    """The same of a function of ours, with seeds of their own; the cases are those of every seed."""
+    given = list(exercise.inputs(2**40, draws))
+    return _observed(exercise, [how(*one) for one in given[len(exercise.cases(0)) :]])
 
 
-def furthest(
-    some: list[Samples], others: list[Samples], slack: Mapping[str, float], exact: bool = False
-) -> tuple[float, int, str]:
-    """The statistic whose samples are furthest apart, in units of what chance allows; its case and name."""
-    found = [
-        (apart(one[name], other[name], slack.get(name, 1e-5), exact), -k, name)
-        for k, (one, other) in enumerate(zip(some, others, strict=True))
-        for name in other
-    ]
-    worst, k, name = max(found)
-    return worst, -k, name
+def _range(values: Tensor) -> str:
+    low, mean, high = (f"{float(one):.3g}" for one in (values.min(), values.mean(), values.max()))
+    return low if low == high else f"{low} to {high}, {mean} on average"
 
 
 def apart(one: Tensor, other: Tensor, slack: float, exact: bool = False) -> float:
@@ -361,17 +360,29 @@ def apart(one: Tensor, other: Tensor, slack: float, exact: bool = False) -> floa
     """
     if exact and float(other.max() - other.min()) <= 1e-6:
         return 1e6 * float((one - other[0]).abs().max() > slack)
-    a, b = one.sort().values, other.sort().values
-    gaps = [_above(a, b, slack), _above(b, a, slack)]
-    return max(gaps) / math.sqrt(math.log(2 / CHANCE) / 2 * (1 / len(a) + 1 / len(b)))
+    a, b, gaps = one.sort().values, other.sort().values, []
+    for low, high in ((a, b), (b, a)):  # by how much one distribution function is above the other
+        share = torch.arange(1, len(low) + 1) / len(low)
+        gaps.append((share - torch.searchsorted(high, low + slack, right=True) / len(high)).max())
+    return float(max(gaps)) / math.sqrt(math.log(2 / CHANCE) / 2 * (1 / len(a) + 1 / len(b)))
 
 
-def _above(a: Tensor, b: Tensor, slack: float) -> float:
-    """The most by which the distribution function of a is above that of b moved to the left by `slack`."""
-    share = torch.arange(1, len(a) + 1) / len(a)
-    return float((share - torch.searchsorted(b, a + slack, right=True) / len(b)).max())
+def _box(size: Any, value: Any) -> list[Tensor]:
+    """A box in its image (height, width), with a margin for what hangs over the border."""
+    box = tensor_of(value)
+    if box is None or box.shape != (4,):
+        return []
+    y, x = torch.meshgrid(*(torch.arange(-(n // 2), n + n // 2) for n in size), indexing="ij")
+    pairs = (0, 0, size[1], size[0]), box.tolist()
+    image, inside = ((y >= y0) & (y < y1) & (x >= x0) & (x < x1) for x0, y0, x1, y1 in pairs)
+    return [0.4 * image + 0.6 * inside]
 
 
-def _range(values: Tensor) -> str:
-    low, mean, high = (f"{float(one):.3g}" for one in (values.min(), values.mean(), values.max()))
-    return low if low == high else f"{low} to {high}, {mean} on average"
+def _panels(part: int, value: Any) -> list[Tensor]:
+    """A result as images (H, W) or (H, W, 3): a batch, the patches of one, or a matrix."""
+    value = value[part] if isinstance(value, (list, tuple)) and len(value) > part else value
+    if not isinstance(value, Tensor) or value.is_meta or value.dim() not in (2, 4, 5):
+        return []
+    value = value[0] if value.dim() == 5 else value[None, None] if value.dim() == 2 else value
+    pixels = value.detach().double().movedim(1, 3)
+    return list(pixels if pixels.shape[3] == 3 else pixels.mean(3))

@@ -51,7 +51,7 @@ def read_table(file: Any) -> list[dict[str, str]]:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Square photographs.
+    """Square photographs with their masks and credits.
 
     Args:
         images: (N, 3, size, size) float32 in [0, 1].

@@ -59,7 +59,7 @@ def pgd(
     std: Sequence[float] = (1.0,),
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Several such steps, after each of which no pixel may be further than ε from what it was.
+    """Projected gradient descent: several steps of `fgsm`, with no pixel ever further than ε from its start.
 
     Args:
         model, images, labels, epsilon, mean, std: as for `fgsm`.

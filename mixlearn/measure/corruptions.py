@@ -176,7 +176,7 @@ def impulse_noise(images: Tensor, severity: int = 3, *, generator: torch.Generat
 
 
 def defocus_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Every point becomes a small disk, as out of focus. Draws nothing.
+    """Every point becomes a small disk, as out of focus. Not random.
 
     images, severity, generator: as for `corrupt`.
     """
@@ -226,7 +226,7 @@ def motion_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator
 
 
 def zoom_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """The mean of ever closer views, as when the camera rushes in. Draws nothing.
+    """The mean of ever closer views, as if the camera zoomed in while exposing. Not random.
 
     images, severity, generator: as for `corrupt`.
     """
@@ -238,7 +238,7 @@ def zoom_blur(images: Tensor, severity: int = 3, *, generator: torch.Generator |
 
 
 def snow(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Driving flakes, once each way up, over a whitened image.
+    """Driven snowflakes, and the same upside down, over a whitened image.
 
     images, severity, generator: as for `corrupt`.
     """
@@ -272,7 +272,7 @@ def frost(images: Tensor, severity: int = 3, *, generator: torch.Generator | Non
 
 
 def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """A bank of cloud added, and the whole dimmed to the old maximum.
+    """Random clouds are added, and the result is dimmed to the old maximum.
 
     images, severity, generator: as for `corrupt`.
 
@@ -287,7 +287,7 @@ def fog(images: Tensor, severity: int = 3, *, generator: torch.Generator | None 
 
 
 def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """The value of hue, saturation and value raised, hue and saturation kept. Draws nothing.
+    """Brighter: the value (V) of HSV is raised, hue and saturation are kept. Not random.
 
     images, severity, generator: as for `corrupt`.
 
@@ -301,7 +301,7 @@ def brightness(images: Tensor, severity: int = 3, *, generator: torch.Generator 
 
 
 def contrast(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Every channel drawn towards its mean. Draws nothing.
+    """Every channel drawn towards its mean. Not random.
 
     images, severity, generator: as for `corrupt`.
 
@@ -352,7 +352,7 @@ def affine(images: Tensor, shift: float, *, generator: torch.Generator | None = 
 
 
 def pixelate(images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None) -> Tensor:
-    """Shrunk and blown up again, both by box averages. Draws nothing.
+    """Shrunk and enlarged again, both by box averages. Not random.
 
     images, severity, generator: as for `corrupt`.
     """
@@ -365,7 +365,7 @@ def pixelate(images: Tensor, severity: int = 3, *, generator: torch.Generator | 
 def jpeg_compression(
     images: Tensor, severity: int = 3, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Written as JPEG and read again. Draws nothing.
+    """Written as JPEG and read again. Not random.
 
     images, severity, generator: as for `corrupt`.
     """

@@ -132,7 +132,7 @@ class Robustness:
 
     @property
     def mean(self) -> float:
-        """Over all corruptions and severities."""
+        """The mean over all corruptions and severities."""
         return float(self.accuracy.mean())
 
     def of(self, name: str) -> float:

@@ -76,7 +76,7 @@ def principal_plane(features: Tensor, dims: int = 2) -> Plane:
 
 
 def features_of(model: Any, data: Any, stage: str = "pool", batch_size: int = 512) -> tuple[Tensor, Tensor]:
-    """What a network makes of every image at one of its stages, averaged over places.
+    """The features of every image at one stage of a network, averaged over places.
 
     Args:
         model: a network with taps.

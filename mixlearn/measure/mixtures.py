@@ -150,7 +150,7 @@ def probe(
     size: int = 32,
     rounds: int = 400,
 ) -> Behaviour:
-    """Call a library's mixing on tell-tale images and compare the λ that it reports with what it did.
+    """Call a library's mixing on test images and compare the λ that it reports with what it did.
 
     Image i is 1 in channel i and 0 in the others, so that the channel means of a mixture are the shares of
     its sources.

@@ -25,7 +25,7 @@ class Detection(NamedTuple):
 
 
 def detection(known: Tensor, foreign: Tensor) -> Detection:
-    """Compare scores of known images (N,) and of foreign ones (M,); higher means more surely known.
+    """Compare the scores of `known` images (N,) and of `foreign` ones (M,); a higher score means known.
 
     Raises:
         ValueError: no scores, another shape, or scores that are not finite.

@@ -65,7 +65,7 @@ def alignmix(
         features: (B, C, H, W) float, such as a network's last; `MixingInside` applies it there.
         labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
         epsilon: how soft the transport plan is, in units of squared distances of features, above 0.
-        steps: at most so many of Sinkhorn's.
+        steps: the most iterations of Sinkhorn's algorithm.
         moves_partner: True aligns the partner with the image, False the image with its partner; None tosses
             a coin for each batch, as the paper does.
 

@@ -34,7 +34,7 @@ def cutmix(
     and λ becomes 1 − box / image: the share of its own pixels that the image keeps.
 
     Args:
-        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
+        images, labels, num_classes, alpha, partner, per_image, generator: as for `mixup`, on (B, …, H, W).
         lam: λ in [0, 1] that the box is to leave, one for the batch or (B,), instead of a draw.
         boxes: (x0, y0, x1, y1) in pixels, half-open, inside the image: one for the batch or (B, 4),
             instead of a draw.

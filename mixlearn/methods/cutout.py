@@ -45,7 +45,7 @@ def cutout(
     the pixels are lost, the label stays whole.
 
     Args:
-        images (B, …, H, W), labels, num_classes, generator: as for `mixup`.
+        images, labels, num_classes, generator: as for `mixup`, on (B, …, H, W).
         size: side of a square in pixels. The paper takes 16 on CIFAR-10 and 8 on CIFAR-100.
         holes: squares an image, where they are drawn.
         boxes: (x0, y0, x1, y1) to erase instead of a draw: one for the batch or (B, 4).

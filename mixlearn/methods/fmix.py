@@ -27,10 +27,10 @@ def fmix(
     spectrum: Literal["even", "released"] = "even",
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Keep the λ·H·W highest pixels of a random cloud, and take the others from the partner.
+    """Keep the λ·H·W highest pixels of a random cloud image, and take the others from the partner.
 
     Args:
-        images (B, …, H, W), labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`.
+        images, labels, num_classes, alpha, lam, partner, per_image, generator: as for `mixup`, on (…, H, W).
         decay: δ, how fast the cloud's spectrum falls with frequency: amplitude f^−δ. The paper takes 3.
         soft: half the width of a ramp from 1 to 0 in place of the edge, as a share of the pixels, up to ½.
         spectrum: "even" holds every direction alike; "released" repeats the authors' code. For study.

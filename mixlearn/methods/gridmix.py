@@ -28,7 +28,7 @@ def gridmix(
     """Cut a random window into square cells; in each, a hole of share 1 − λ shows the partner.
 
     Args:
-        images (B, …, H, W), labels, num_classes, alpha, partner, per_image, generator: as for `mixup`.
+        images, labels, num_classes, alpha, partner, per_image, generator: as for `mixup`, on (B, …, H, W).
         cells: least and most cells across the window.
         window: least and most share of each of the image's sides that the window takes, in (0, 1].
         lam: λ in [0, 1], the share that each cell keeps, one for the batch or (B,), instead of a draw.

@@ -172,7 +172,7 @@ class Mixing(Plain):
     """
 
     loss: Loss
-    term_names = ("mixed_labels",)
+    term_names: tuple[str, ...] = ("mixed_labels",)
 
     def __init__(
         self, mix: Mix, num_classes: int | None = None, smoothing: float = 0.0, loss: Loss | None = None

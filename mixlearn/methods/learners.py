@@ -9,23 +9,28 @@ from __future__ import annotations
 from typing import Any
 
 from mixlearn.core.extras import moved
+from mixlearn.methods.augmix import AugMix
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.contrast import Contrast, MoCo, SimCLR
+from mixlearn.methods.decoupled import Decoupled
 from mixlearn.methods.distill import DDGSD
 from mixlearn.methods.guided import Guided
 from mixlearn.methods.learner import Learner, Mixing, Plain
 from mixlearn.methods.manifold import MixingInside
 from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
+from mixlearn.methods.regmixup import RegMixup
 from mixlearn.methods.samix import SAMix
 from mixlearn.methods.transmix import TransMixing
 
 _RIVALS = ("Averaged", "BYOT", "CSKD", "MixCo", "PSKD", "SimSiam", "TFKD")
 
 __all__ = [
+    "AugMix",
     "AutoMix",
     "Contrast",
     "DDGSD",
+    "Decoupled",
     "Guided",
     "Learner",
     "MixSKD",
@@ -34,6 +39,7 @@ __all__ = [
     "MoCo",
     "PatchMix",
     "Plain",
+    "RegMixup",
     "SAMix",
     "SimCLR",
     "TransMixing",

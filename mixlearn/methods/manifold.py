@@ -14,7 +14,7 @@ from mixlearn.nets.taps import Only, bare, check_taps, logits_of
 
 
 class MixingInside(Mixing):
-    """Soft cross-entropy with features mixed at one stage of the network, chosen anew for each batch.
+    """Soft cross-entropy with features mixed at one stage of the network, drawn for each batch.
 
     With `cutmix` this is Feature CutMix, with `mixup` Manifold Mixup. The plan is drawn at the
     size of the stage's features.

@@ -250,7 +250,7 @@ class MixSKD(nn.Module, Learner):
         mix: makes pairs; None takes Mixup.
         alpha: of Mixup where `mix` is None.
         temperature: T of all distillation.
-        weights: of terms, by name, where they are not 1. The released code has half of "critic": 0.5.
+        weights: of terms, by name, where they are not 1. The released code halves "critic": 0.5.
         adversarial: see `mixskd_terms`.
         critics_learn: train the critics. The released code does not, because it never registers them.
         image_size: not needed, kept so that it is built as `AutoMix` is.
@@ -258,7 +258,7 @@ class MixSKD(nn.Module, Learner):
         generator: source of the first weights of the new parts.
 
     Source: Yang et al., *MixSKD: Self-Knowledge Distillation from Mixup for Image Recognition*, ECCV 2022.
-    The released CIFAR script draws λ with α = 0.4, does not train its critics, has half of "critic", and
+    The released CIFAR script draws λ with α = 0.4, does not train its critics, halves "critic", and
     leaves "mixed" out, so that the self-teacher is never trained: `MixSKD(alpha=0.4, critics_learn=False,
     weights={"critic": 0.5})` with `fit(ablate=("mixed",))`.
 

@@ -37,7 +37,7 @@ class Objects(NamedTuple):
 def mix_objects(
     plan: MixPlan, boxes: Sequence[Tensor], labels: Sequence[Tensor], *, least: float = 0.1
 ) -> list[Objects]:
-    """The object boxes of mixed images.
+    """Object boxes and classes of mixed images, for training detectors.
 
     `visible` is the mean, over an object's box, of the masks that show its image: under CutMix the share of
     the box that is seen, under Mixup λ for the image's own objects and 1 − λ for its partner's. A detector's

@@ -77,7 +77,7 @@ def resizemix(
     up to whole pixels.
 
     Args:
-        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
+        images, labels, num_classes, partner, per_image, generator: as for `mixup`, on (B, …, H, W).
         scale: τ is drawn uniformly between these two, in (0, 1].
         boxes: (x0, y0, x1, y1) to paste into, instead of a draw: one for the batch or (B, 4).
 

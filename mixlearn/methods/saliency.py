@@ -99,8 +99,8 @@ def feature_attention(
         model: a network of `ml.nets`, whose taps show its features, or an `ml.nets.Tapped` one.
         images: (B, C, H, W) float. Not changed.
         stage: the tap to read, with features (B, channels, h, w).
-        labels: with the class ids (B,), features count as they speak for the class by the weights of the
-            network's head, which makes class activation maps; the stage must be its last. None counts all.
+        labels: class ids (B,). Features are then weighted by the head's weights for the class, which makes
+            class activation maps; the stage must be the last. None weighs all features alike.
 
     Returns (B, 1, H, W), at least 0, each summing to 1. Source: Walawalkar et al., *Attentive CutMix*, ICASSP
     2020; Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016, for class

@@ -26,7 +26,7 @@ def smoothmix(
     """Blend the partner in under a Gaussian spot at a random place; λ is the mean of what is left.
 
     Args:
-        images (B, …, H, W), labels, num_classes, partner, per_image, generator: as for `mixup`.
+        images, labels, num_classes, partner, per_image, generator: as for `mixup`, on (B, …, H, W).
         spread: the spot's standard deviation is drawn uniformly between these shares of each side.
         inverted: give each label the other's share, as a widely used implementation does. For study.
 

@@ -17,7 +17,7 @@ from mixlearn.nets.taps import bare, logits_of, read
 
 @torch.no_grad()
 def transmix(plan: MixPlan, attention: Tensor, share: float = 0.5) -> MixPlan:
-    """The same plan with weights halfway between the pixels that are seen and the attention they get.
+    """TransMix: a plan whose label weights are averaged with the attention that each part gets.
 
     A pasted box of sky has many pixels and nothing to look at. The attention of the class token says so.
 

@@ -12,7 +12,7 @@ from mixlearn.nets.taps import Tap, pass_on, quiet_draws
 
 
 class MLP(nn.Module):
-    """Fully connected layers with a rectifier between them, by default for points in the plane; `mlp` too.
+    """Fully connected layers with ReLU between them, by default for points in the plane. Also `mlp`.
 
     Args:
         inputs: numbers in one input; images are flattened to it.

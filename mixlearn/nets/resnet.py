@@ -146,9 +146,9 @@ class ResNet(Staged):
     """A residual network made of `counts[i]` blocks in stage i, each stage twice as wide as the one before.
 
     Args:
-        block: the kind of residual block.
+        block: what makes one residual block.
         counts: blocks in each stage.
-        last: as for `Staged`.
+        last: normalise and rectify after the last stage too, as pre-activation blocks need.
         num_classes, width, channels, stem, zero_init, drop, drop_survival, generator: as for `resnet`.
 
     Source: He, Zhang, Ren & Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016.
@@ -227,7 +227,7 @@ def resnet(
 
 
 def parameter_count(net: nn.Module) -> int:
-    """How many trainable numbers a network holds.
+    """The number of trainable parameters of a network.
 
     >>> parameter_count(nn.Linear(3, 2))
     8

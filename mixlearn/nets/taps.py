@@ -243,7 +243,7 @@ class Tapped(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer between the last of `groups` and the mean over places: none."""
+        """The layer between the last of `groups` and the mean over places; it does nothing."""
         return nn.Identity()
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Tensor:

@@ -29,7 +29,7 @@ def box_lab(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Any:
-    """Push a box of one photograph about in another: asked λ, realised λ, the label by three rules.
+    """Move a box of one photograph in another: λ as asked and as realised, the label by three rules.
 
     Args:
         box: (x0, y0, x1, y1) in pixels, half-open, to begin with. It may hang over the border, its centre

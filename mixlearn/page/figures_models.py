@@ -14,6 +14,7 @@ from mixlearn.measure.evaluate import predict
 from mixlearn.measure.metrics import Calibration
 from mixlearn.page import style as look
 from mixlearn.page.figures_images import class_ids
+from mixlearn.page.figures_runs import PHONE
 from mixlearn.page.style import Picture
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def boundary(
     labels: Tensor,
     *,
     classes: Sequence[str] | None = None,
+    stacked: bool = False,
 ) -> Picture:
     """What classifiers of points in the plane say everywhere: a panel a model, the boundary as a line.
 
@@ -88,6 +90,7 @@ def boundary(
         points: (N, 2), drawn over the surface.
         labels: (N,) integer class ids of the points, 0…C−1.
         classes: the names of the classes.
+        stacked: draw the panels below each other, in a figure narrow enough for a phone.
 
     >>> points = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     >>> boundary({"steep": lambda x: 9 * x}, points, torch.tensor([0, 1]), classes=["below", "above"])
@@ -111,11 +114,13 @@ def boundary(
     labels = class_ids(labels, points.shape[:1], count)
     if classes is not None and len(classes) != count:
         raise ValueError(f"classes must hold a name for each of {count} classes, got {len(classes)}")
-    columns = min(len(models), 3)
+    columns = 1 if stacked else min(len(models), 3)
     size, aspect = min(6.5 / columns, 3.2), min(max((top - bottom) / (right - left), 0.6), 1.2)
     told = []
     with look.style():
         figure = look.canvas(0.4 + (size * aspect + 0.65) * -(-len(models) // columns), "compressed")
+        if stacked:
+            figure.set_figwidth(PHONE)
         panels = figure.subplots(-(-len(models) // columns), columns, squeeze=False).flatten()
         for axes in panels[len(models) :]:
             axes.axis("off")
@@ -135,7 +140,8 @@ def boundary(
             look.fit(axes.set_xlabel(words, loc="left", size=8, color=look.MUTED), size)
             side = f"on {'its' if hits == 1 else 'their'} right side ({round(100 * hits / len(points))} %)"
             told.append(f"{name}: {look.plural(hits, 'point')} {side}, {words}".replace("\u2009", " "))
-        look.key(figure, _boundary_key(classes or [f"class {c}" for c in range(count)]), count + 2)
+        named = classes or [f"class {c}" for c in range(count)]
+        look.key(figure, _boundary_key(named), 2 if stacked else count + 2)
     over = f"Decision surfaces over {len(points)} points of {count} classes"
     return Picture(figure, f"{over}. {'; '.join(told)}.")
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from mixlearn.page.style import AMBER, FAINT, INK, MUTED, TEAL, Picture, canvas, number, style
 from mixlearn.train.records import Interval, Record, is_share, load, names
 
+PHONE = 3.5  # inches: the width of a phone's text
+
 
 def dots(
     panels: Mapping[str, Mapping[str, str]],
@@ -15,6 +17,8 @@ def dots(
     label: str | None = None,
     *,
     against: str | None = None,
+    colours: Mapping[str, str] | None = None,
+    stacked: bool = False,
     where: str | os.PathLike[str] | None = None,
 ) -> Picture:
     """Run records side by side: a row for each method, a small dot for each seed, the mean and its interval.
@@ -27,6 +31,8 @@ def dots(
         measure: as for `records`, such as "accuracy" or "corrupted/accuracy"; shares are shown in hundredths.
         label: of the axis; None takes the measure's name.
         against: a row whose mean is drawn as a line, and printed in amber.
+        colours: of rows, from `mixlearn.page.style`, so that a method has one colour throughout a page.
+        stacked: draw the panels below each other, in a figure narrow enough for a phone.
         where: another folder than the book's.
 
     Raises:
@@ -51,19 +57,27 @@ def dots(
     falls = measure.rpartition("/")[2] in ("nll", "ece", "kl", "error")
     means = {row: first[row].measured(measure).mean for row in first}
     order = sorted(rows, key=lambda row: means.get(row, float("-inf")) * (-1 if falls else 1))
+    shades = {row: AMBER if row == against else TEAL for row in order} | dict(colours or {})
     alt = []
     with style():
-        figure = canvas(0.62 + 0.25 * len(order), "constrained")
-        axes = figure.subplots(1, len(loaded), sharey=True, squeeze=False)[0]
+        down = len(loaded) if stacked else 1
+        figure = canvas(down * (0.62 + 0.25 * len(order)), "constrained")
+        if stacked:
+            figure.set_figwidth(PHONE)
+        axes = figure.subplots(down, len(loaded) // down, sharey=True, squeeze=False).flat
         for part, (title, records) in zip(axes, loaded.items(), strict=True):
             words = []
+            line: tuple[float, float] | None = None
+            if against in records:
+                wholes = [each.measured(measure) for each in records.values()]
+                ends = [scale * (whole.mean + sign * whole.half) for whole in wholes for sign in (-1, 1)]
+                level, room = scale * records[against].measured(measure).mean, (max(ends) - min(ends)) / 15
+                part.axvline(level, color=shades[str(against)], linewidth=0.8, zorder=1)
+                line = level, room
             for place, row in enumerate(order):
                 if row in records:
-                    whole = _row(part, place, records[row], measure, scale, AMBER if row == against else TEAL)
+                    whole = _row(part, place, records[row], measure, scale, shades[row], line)
                     words.append(f"{row} {whole.percent(1) if share else whole}")
-            if against in records:
-                level = scale * records[against].measured(measure).mean
-                part.axvline(level, color=AMBER, linewidth=0.8, zorder=1)
             part.set(xlabel=label, ylim=(-0.6, len(order) - 0.4))
             part.set_title(title, parse_math=False)
             part.set_yticks(range(len(order)), order, parse_math=False)
@@ -74,8 +88,16 @@ def dots(
     return Picture(figure, f"{label}, mean and 95 % interval over the seeds. {' '.join(alt)}")
 
 
-def _row(part: object, place: int, record: Record, measure: str, scale: float, colour: str) -> Interval:
-    """Draw one record, and give its mean and interval."""
+def _row(
+    part: object,
+    place: int,
+    record: Record,
+    measure: str,
+    scale: float,
+    colour: str,
+    line: tuple[float, float] | None,
+) -> Interval:
+    """Draw one record, its number beside a line (level, room) that is near; its mean and interval."""
     values, whole = record.values(measure), record.measured(measure)
     draw = part.plot  # type: ignore[attr-defined]
     draw([scale * v for v in values], [place - 0.22] * len(values), "o", color=MUTED, markersize=2.2)
@@ -84,6 +106,10 @@ def _row(part: object, place: int, record: Record, measure: str, scale: float, c
         draw(ends, [place, place], color=colour, linewidth=2, solid_capstyle="butt")
     draw(scale * whole.mean, place, "o", color=colour, markersize=5)
     text = number(scale * whole.mean, 1 if scale == 100 else 2)
-    note = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "size": 7, "color": INK}
+    where: dict[str, object] = {"xytext": (0, 4), "ha": "center"}
+    if line and abs(scale * whole.mean - line[0]) < line[1]:
+        side = 1 if scale * whole.mean >= line[0] else -1
+        where = {"xytext": (4 * side, 3), "ha": "left" if side > 0 else "right"}
+    note = {"textcoords": "offset points", "size": 7, "color": INK, **where}
     part.annotate(text, (scale * whole.mean, place), **note)  # type: ignore[attr-defined]
     return whole

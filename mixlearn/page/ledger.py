@@ -45,7 +45,7 @@ class Arrow(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """The `accuracy` of a way to train; `gain`: what it has more than the whole method, seed by seed."""
+    """The `accuracy` of a way to train; `gain`: its difference to the whole method, seed by seed."""
 
     accuracy: Interval
     gain: Interval | None
@@ -79,7 +79,7 @@ def _table() -> dict[str, dict[str, dict[str, list[Any]]]]:
 
 
 def arrows(*, adversarial: bool = False, critics_learn: bool = True) -> dict[str, dict[str, Arrow]]:
-    """Who learns from which term of MixSKD: by autograd, on a tiny network with drawn weights.
+    """Who learns from which term of MixSKD: by autograd, on a tiny network with random weights.
 
     `data/make_ledger.py` made the table: a term that changes when a place is moved a little depends on it;
     autograd shows whether a gradient comes back, and whether part of it is stopped.
@@ -211,6 +211,7 @@ def _effect(way: str, effect: Effect | None) -> dict[str, str]:
         return {"way": way, "accuracy": "", "gain": ""}
     plus = "+" if effect.gain is not None and effect.gain.mean > 0 else ""
     gain = "" if effect.gain is None else plus + effect.gain.percent()
+    gain = gain.replace("+0.0 ", "0.0 ").replace("−0.0 ", "0.0 ")
     return {"way": way, "accuracy": effect.accuracy.percent(), "gain": gain}
 
 

@@ -28,7 +28,7 @@ def patch_groups(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Any:
-    """Step through PatchMix: patches cut, shuffled, grouped, mixed and put back; W and W·Wᵀ beside them.
+    """Step through PatchMix: patches cut, shuffled, grouped, mixed and put back; with W and W·Wᵀ.
 
     Args:
         batch: B, how many images there are to begin with, 2…6.

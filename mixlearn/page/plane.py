@@ -1,4 +1,4 @@
-"""The plane lab: two classes of points, three ways to augment them, and what a small model then answers."""
+"""The plane lab: points of two or three classes, three ways to augment them, and what a model answers."""
 
 from __future__ import annotations
 
@@ -28,22 +28,25 @@ def plane_lab(
     labels: Sequence[int] | None = None,
     jitter: float = 0.2,
     alpha: float = 1.0,
+    together: bool = False,
 ) -> Any:
-    """Move points of two classes about, and see what a model trained on them answers in between.
+    """Move points of two or three classes, and see what a model trained on them predicts in between.
 
     The model is logistic regression on 64 fixed hinges max(0, a·x + b): a network of two layers of which the
     last one is trained, by Newton's method, on the points, on 16 moved copies of each, or on all mixtures of
-    two at four shares λ.
+    two at four shares λ. Three classes have a model each. Under Mixup the lab then also says how many
+    mixtures of two classes land among the points of the third.
 
     Args:
         augmentation: "none", "jitter" or "Mixup", to begin with.
         points: (N, 2) numbers in [−1, 1], up to 40 points; None takes 24, two of which have a wrong label.
-        labels: (N,) their classes, 0 or 1.
+        labels: (N,) their classes: 0 or 1, or 0, 1 and 2.
         jitter: standard deviation of the noise.
         alpha: of Mixup's Beta(α, α).
+        together: whether a point that is moved takes its whole class along.
 
     Returns:
-        A widget with the traits `augmentation`, `points`, `labels`, `jitter` and `alpha`.
+        A widget with the traits `augmentation`, `points`, `labels`, `jitter`, `alpha` and `together`.
 
     >>> plane_lab("Mixup", points=[(-0.5, 0), (0.5, 0)], labels=[0, 1]).alt
     'Plane lab: 2 points of two classes, trained with Mixup'
@@ -66,6 +69,7 @@ def plane_lab(
         "augmentation": augmentation,
         "jitter": float(jitter),
         "alpha": float(alpha),
+        "together": bool(together),
     }
     if not 2 <= len(points) <= MOST:
         raise ValueError(f"points must hold 2…{MOST} points, got {len(points)}")
@@ -79,8 +83,9 @@ def plane_lab(
     for name, problem in wrong.items():
         if problem:
             raise ValueError(f"{name} must {problem}, got {state[name]!r}")
+    many = "three" if 2 in labels else "two"
     how = "without augmentation" if augmentation == "none" else f"with {augmentation}"
-    words = f"Plane lab: {len(points)} points of two classes, trained {how}"
+    words = f"Plane lab: {len(points)} points of {many} classes, trained {how}"
     return widget("plane_lab", state, "", words, rules)
 
 
@@ -91,5 +96,5 @@ def _places(points: Any, count: int) -> str | None:
 
 
 def _classes(labels: Any, count: int) -> str | None:
-    fine = len(labels) == count and all(label in (0, 1) for label in labels)
-    return None if fine else f"hold {count} classes, 0 or 1"
+    fine = len(labels) == count and all(label in (0, 1, 2) for label in labels)
+    return None if fine else f"hold {count} classes, 0, 1 or 2"

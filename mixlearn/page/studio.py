@@ -47,8 +47,8 @@ def mask_studio(
         mask: (32, 32) in [0, 1], the partner's share of each pixel to begin with. None: a straight cut.
         methods: functions like `ml.cutmix` by name, called as f(images, labels, num_classes=…, lam=…,
             partner=[1, 0], generator=…) on the two images, normalised, at λ = 0.1, 0.2 … 0.9. None: box
-            (CutMix), grid (GridMix), Fourier (FMix), saliency (SaliencyMix) and PuzzleMix, whose blocks stay
-            where they are; the last two look at the gradient of the same classifier.
+            (CutMix), grid (GridMix), cloud (FMix), saliency (SaliencyMix) and PuzzleMix, whose blocks stay in
+            place; the last two look at the gradient of the same classifier.
         pairs: places of image and partner in `images`. None: five pairs that the classifier names right.
         images: 32 × 32 images of the classes of Emoji Scenes; None: its test images by designers not seen in
             training.
@@ -99,7 +99,7 @@ def shipped_methods() -> dict[str, Method]:
     """The methods that the reader competes with, each for a batch of one pair.
 
     >>> list(shipped_methods())
-    ['box', 'grid', 'Fourier', 'saliency', 'PuzzleMix']
+    ['box', 'grid', 'cloud', 'saliency', 'PuzzleMix']
     """
 
     def looking(method: Method, images: Tensor, labels: Tensor, **options: Any) -> Mixed:
@@ -111,7 +111,7 @@ def shipped_methods() -> dict[str, Method]:
     return {
         "box": cutmix,
         "grid": gridmix,
-        "Fourier": fmix,
+        "cloud": fmix,
         "saliency": partial(looking, saliencymix),
         "PuzzleMix": partial(looking, partial(puzzlemix, blocks=[16], move=None)),
     }
@@ -123,7 +123,7 @@ def method_masks(
     """The partner's share of each pixel of a normalised pair, by method and λ: (M, shares, H, W) uint8.
 
     >>> images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
-    >>> method_masks(images, labels, {"Fourier": fmix}, [0.25, 1.0], 0).flatten(2).float().mean(2)
+    >>> method_masks(images, labels, {"cloud": fmix}, [0.25, 1.0], 0).flatten(2).float().mean(2)
     tensor([[191.2500,   0.0000]])
     """
     options: dict[str, Any] = {"num_classes": len(net.studio_facts().classes), "partner": [1, 0]}

@@ -53,7 +53,7 @@ _UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf
 
 
 class Picture:
-    """A figure and its alternative text. A notebook shows it where it is the last line of a cell.
+    """A figure and its alternative text. A notebook shows it if it is the last line of a cell.
 
     The PNG carries the text in its chunk "Description", so that it stays with the file. What a notebook shows
     is transparent and carries the same figure for dark pages, in base64, in its chunk "Dark"; the book's

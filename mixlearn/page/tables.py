@@ -52,7 +52,7 @@ def records(
             "corrupted/accuracy". Shares are shown in hundredths.
         against: title of a row; a last column then tells what each row has more than that in the first
             measure, seed by seed. What clearly differs from that row is bold, in any column: the 95 %
-            interval of the difference, seed by seed, keeps clear of zero.
+            interval of the difference, seed by seed, excludes zero.
         where: another folder than the book's.
 
     Raises:
@@ -92,9 +92,9 @@ def gains(
     *,
     where: str | os.PathLike[str] | None = None,
 ) -> Table:
-    """What one run record has more than another, measure by measure: mean and 95 % interval, seed by seed.
+    """Differences between pairs of run records, measure by measure: mean and 95 % interval, seed by seed.
 
-    Differences whose interval keeps clear of zero are bold.
+    Differences whose interval excludes zero are bold.
 
     Args:
         pairs: by the title of its row the names of the record and of that which is subtracted.

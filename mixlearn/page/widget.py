@@ -11,7 +11,7 @@ from mixlearn.page.host import bundle, standalone
 Rule = Callable[[Any, Any], "str | None"]  # of a widget and a value: what it must do, None where it does
 FIXED = {
     *("photos", "pairs", "methods", "shares", "classes", "epochs", "shipped", "size", "net", "film"),
-    *("arrows", "effects", "measured_on"),
+    *("arrows", "effects", "measured_on", "predictions"),
 }
 
 

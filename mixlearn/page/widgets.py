@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mixlearn.core.checks import check_alpha
+from mixlearn.page.bins import bins_lab
 from mixlearn.page.box_lab import SIZE, box_lab
 from mixlearn.page.film import mask_film
 from mixlearn.page.host import photographs, picture_url, picture_urls
@@ -26,6 +27,7 @@ from mixlearn.page.widget import one_of, positive, widget, within
 
 __all__ = [
     "beta_explorer",
+    "bins_lab",
     "box_lab",
     "lambda_mixer",
     "loss_ledger",
@@ -45,7 +47,7 @@ def lambda_mixer(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Any:
-    """Mix two photographs by a slider: pixels, label bar, draws from Beta(α, α), whose λ it is.
+    """Mix two photographs with a slider: pixels, label, draws from Beta(α, α), and whose share λ is.
 
     Args:
         lam: λ to begin with, in [0, 1].

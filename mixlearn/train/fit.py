@@ -116,10 +116,10 @@ def fit(
     progress: bool | str = True,
     channels_last: bool | None = None,
 ) -> History:
-    """Train a network in place.
+    """Train a network in place, on mixed images or plain ones, and return what happened.
 
-    Frozen modules, in evaluation mode or without gradients, stay frozen. Of a network that returns a dict the
-    "logits" are read. `validate` measures the network that predicts in the end (`deployed`).
+    Modules in evaluation mode or without gradients stay so. If the network returns a dict, its "logits" are
+    used. `validate` measures the network that predicts in the end (`deployed`).
 
     Args:
         model: images (B, C, H, W) → whatever the learner reads.
@@ -154,7 +154,7 @@ def fit(
         TypeError, ValueError: a bad argument, a last batch that is too small for the processes or for batch
             normalisation, or an image that is not finite (it names epoch, batch and images).
         FloatingPointError: a loss that is not finite (it names epoch, step and terms).
-        CheckpointError: a truncated or foreign checkpoint, or one of other settings.
+        CheckpointError: a truncated file, one that is no checkpoint, or a checkpoint of other settings.
         KeyboardInterrupt: Ctrl-C, after the step and the checkpoint were finished.
 
     >>> from torch.utils.data import TensorDataset

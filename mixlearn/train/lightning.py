@@ -77,7 +77,7 @@ class LearnerModule(LightningModule):
             self._apart.enter_context(unused_apart(self.learner, self.model))
 
     def teardown(self, stage: str) -> None:
-        """Give those parts back."""
+        """Let those parts train again."""
         self._apart.close()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -114,11 +114,11 @@ class LearnerModule(LightningModule):
         self.log_dict(measures, batch_size=len(images), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the generator."""
+        """Save the state of the generator."""
         checkpoint["draws"] = self.generator.get_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up again."""
+        """Restore the state of the generator."""
         self.generator.set_state(checkpoint["draws"].cpu())
 
 
@@ -159,7 +159,7 @@ class MixBatches(Callback):
         self._shows = False  # a picture of the next batch
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Stand in front of `training_step`. The sanity check is over by now."""
+        """Wrap the module's `training_step`. The sanity check is over by now."""
         step: Any = pl_module.training_step
 
         @wraps(step)
@@ -174,7 +174,7 @@ class MixBatches(Callback):
         self._shows = self.log_every > 0 and trainer.current_epoch % self.log_every == 0
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Step aside again: a step of this very module comes back, else that of its class shows."""
+        """Give the module its own `training_step` back."""
         own = vars(pl_module)
         if hasattr(own.get("training_step"), "stands_before"):
             before = own.pop("training_step").stands_before

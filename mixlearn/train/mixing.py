@@ -113,7 +113,7 @@ class MixCollate:
         self._start: int | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Start the draws of an epoch, so that a resumed run mixes as one that was not broken off."""
+        """Start the draws of an epoch, so that a resumed run mixes as an unbroken one."""
         self.epoch.fill_(epoch)
 
     def __call__(self, samples: list[Any]) -> Any:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -46,7 +47,7 @@ class Interval:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval keeps clear of zero.
+        """Whether the interval excludes zero.
 
         >>> interval([0.02, 0.021, 0.019]).clear, interval([0.02, -0.01]).clear, interval([0.5]).clear
         (True, False, False)
@@ -70,7 +71,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean of independent runs with its 95 % interval by Student's t."""
+    """The mean of the values of independent runs with its 95 % interval by Student's t."""
     n = len(values)
     if n == 0:
         raise ValueError("values must hold at least one number, got none")
@@ -128,12 +129,12 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """All runs together."""
+        """The time of all runs together, in seconds."""
         return math.fsum(run["seconds"] for run in self.runs)
 
     @property
     def peak_memory(self) -> int:
-        """Bytes, the largest of all runs."""
+        """The peak memory of the largest run, in bytes."""
         return max((run["peak_memory"] for run in self.runs), default=0)
 
     @property
@@ -160,7 +161,7 @@ class Record:
         return interval(self.values(measure))
 
     def gain(self, base: Record, measure: str = "accuracy") -> Interval:
-        """What this record has more than another one, seed by seed; both must have the same seeds."""
+        """This record minus another one, seed by seed; both must have the same seeds."""
         if self.seeds != base.seeds:
             raise ValueError(f"seeds must be the same: {self.name} {self.seeds}, {base.name} {base.seeds}")
         return interval([a - b for a, b in zip(self.values(measure), base.values(measure), strict=True)])
@@ -216,7 +217,9 @@ def load(name: str, where: str | os.PathLike[str] | None = None) -> Record:
     path = Path(where or folder()) / f"{name}.json"
     if not path.is_file():
         known = names(where)
-        raise FileNotFoundError(f"no run record {name!r}; there are: {', '.join(known) or 'none yet'}")
+        near = ", ".join(get_close_matches(name, known, 8, 0)) or "none yet"
+        near += f" … ({len(known)} in all: `ml.runs.names()`)" if len(known) > 8 else ""
+        raise FileNotFoundError(f"no run record {name!r}; there are: {near}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -271,7 +274,7 @@ class Table:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words.
+    """A time in seconds, in words.
 
     >>> duration(42), duration(150), duration(9000)
     ('42 s', '2 min 30 s', '2 h 30 min')

@@ -111,7 +111,7 @@ class WithDecay:
 
 
 class Pace:
-    """Sets the rates of an optimiser's groups: what they were built with times what the schedule says.
+    """Sets the learning rates of an optimiser's groups: their initial rates times the schedule's factor.
 
     >>> layer = torch.nn.Linear(1, 1)
     >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)

@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib
 import pytest
-from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, Request, sync_playwright
 
 from tests.browser import chromium
 
@@ -79,6 +79,11 @@ def open_bare(bare_browser: Browser) -> Callable[..., Any]:
     return opener(bare_browser)
 
 
+def left_behind(request: Request) -> bool:
+    """Whether the browser gave this request up to go on to the next page; a missing file fails otherwise."""
+    return request.failure == "net::ERR_ABORTED"
+
+
 def opener(browser: Browser) -> Callable[..., Any]:
     """What opens pages in this browser."""
 
@@ -94,7 +99,7 @@ def opener(browser: Browser) -> Callable[..., Any]:
         troubles: list[str] = []
         page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
         page.on("pageerror", lambda e: troubles.append(f"error: {e}"))
-        page.on("requestfailed", lambda r: troubles.append(f"failed: {r.url}"))
+        page.on("requestfailed", lambda r: left_behind(r) or troubles.append(f"failed: {r.url}"))
         page.on(
             "request",
             lambda r: (

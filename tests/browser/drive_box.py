@@ -131,10 +131,12 @@ def drive_box_lab(page: Any) -> None:
     assert lam.input_value() == "0.65", "the slider sticks"
 
     assert "No box" in root.locator("[data-name=tally]").inner_text()
+    expect(root.locator(".mlw-plots")).to_be_hidden()  # no empty frames
     root.locator("[data-name=shape]").select_option("33×33")
     root.locator("[data-name=draw1]").focus()
     page.keyboard.press("Enter")
     assert root.locator("[data-name=tally]").inner_text().startswith("1 box at")
+    expect(root.locator(".mlw-plots")).to_be_visible()
     check_box(root)
     for shape in ("96×128", "127×127"):
         root.locator("[data-name=shape]").select_option(shape)

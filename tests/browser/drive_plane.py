@@ -13,6 +13,7 @@ from tests.browser.drive import copied, open_widget, read_canvas, run_code
 SAID = re.compile(
     r"(.+): (\d+) of (\d+) points on the side of their class; less than 90 % sure on (\d+) % of"
 )
+LANDS = re.compile(r"Intrusion: (\d+) % of mixtures of .* land among the (\w+)\.")
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
 
 
@@ -31,20 +32,29 @@ def check_plane(root: Any) -> tuple[str, int, int]:
     said = SAID.match(root.locator(".mlw-sentence").inner_text())
     assert said is not None
     way, right, count, unsure = said.groups()
-    assert printed == f"{right} of {count} {unsure} %"
+    heard = printed.splitlines()
+    assert heard[0] == f"{right} of {count} {unsure} %"
+    if lands := LANDS.search(root.locator(".mlw-sentence").inner_text()):
+        share = {int(line[0]): float(line[1:-1]) for line in heard[1:]}
+        assert lands[2] == ("circles", "squares", "triangles")[max(share, key=lambda c: (share[c], c))]
+        assert abs(max(share.values()) - int(lands[1])) <= 1
     assert torch.allclose(torch.tensor(places(root)).double(), space["points"], atol=1e-6)
-    assert root.locator(".mlw-mark.mlw-class1").count() == int(space["labels"].sum())
+    for c in range(3):
+        assert root.locator(f".mlw-mark.mlw-class{c}").count() == int((space["labels"] == c).sum())
     shown = read_canvas(root.locator("[data-name=surface]"))[..., :3].double()
-    tints = ["--own", "--partner", "--ground"]
-    own, partner, ground = (
+    tints = ["--own", "--partner", "--third", "--ground"]
+    *own, ground = (
         torch.tensor([int(word[i : i + 2], 16) for i in (1, 3, 5)]).double()
         for word in root.locator(".mlw").evaluate(
             "(n, names) => names.map(name => getComputedStyle(n).getPropertyValue(name).trim())", tints
         )
     )
-    p = space["p"].view(81, 81).T.flip(0)[..., None]  # rows from above
-    expected = ground + 0.72 * (2 * p - 1).abs() * (torch.where(p > 0.5, partner, own) - ground)
-    assert (shown - expected).abs().max() <= 1.5, "the colours are not the model's"
+    p, best = space["p"].view(81, 81, -1).transpose(0, 1).flip(0).max(2)  # rows from above
+    kinds = space["p"].shape[1]
+    depth = 0.72 * (kinds * p - 1) / (kinds - 1)
+    expected = ground + depth[..., None] * (torch.stack(own)[best] - ground)
+    off = (shown - expected).abs().amax(2) > 1.5
+    assert off.double().mean() < 1e-3, "the colours are not the model's"  # but where two classes tie
     return way, int(right), int(unsure)
 
 
@@ -104,3 +114,51 @@ def drive_plane_lab(page: Any) -> None:
     assert places(root) == start
     root.locator("[data-name=way] input").nth(0).check()
     assert check_plane(root)[1:] == (learned, sure), "the fit depends on the way to it"
+
+
+def drive_intrusion(page: Any) -> None:
+    """Move the triangles between the two other clusters, by mouse and by keyboard, and raise α."""
+    root = open_widget(page, "plane-lab")
+    stage, sentence = root.locator("[data-name=stage]"), root.locator(".mlw-sentence")
+    _, learned, _ = check_plane(root)
+    kinds = root.locator(".mlw-mark").evaluate_all("n => n.map(m => Number(m.getAttribute('class').at(-1)))")
+    assert learned == len(kinds) and "Intrusion: 0 %" in sentence.inner_text()
+    start = places(root)
+
+    third = [i for i, kind in enumerate(kinds) if kind == 2]
+    stage.scroll_into_view_if_needed()
+    box, side = root.locator(f"[data-point='{third[0]}']").bounding_box(), stage.bounding_box()["width"] / 2
+    at = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(at[0], at[1] + 0.5 * side, steps=4)
+    page.mouse.up()
+    assert "the cluster of triangles" in root.locator("[data-name=chosen]").inner_text()
+    moved = places(root)
+    for i, kind in enumerate(kinds):
+        assert abs(moved[i][0] - start[i][0]) < 0.03
+        assert abs(start[i][1] - moved[i][1] - 0.5 * (kind == 2)) < 0.03
+    stage.focus()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    root.page.evaluate(DRAWN)
+    lands = LANDS.search(sentence.inner_text())
+    assert lands is not None and int(lands[1]) > 10 and lands[2] == "triangles"
+    assert check_plane(root)[1] == learned, "at α = 1 the triangles keep their side"
+
+    alpha = root.locator("[data-name=alpha]")
+    alpha.focus()
+    page.keyboard.press("End")
+    assert check_plane(root)[1] <= learned - len(third), "at α = 4 they lose it"
+    root.locator("[data-name=way] input").nth(0).check()
+    assert check_plane(root)[1] == learned and "Intrusion" not in sentence.inner_text()
+    stage.focus()
+    page.keyboard.press("PageDown")
+    assert "the cluster of circles" in root.locator("[data-name=chosen]").inner_text()
+    for _ in range(30):  # the edge holds the whole cluster
+        page.keyboard.press("Shift+ArrowLeft")
+    first = [place for place, kind in zip(places(root), kinds, strict=True) if kind == 0]
+    assert min(x for x, _ in first) == -1 and max(x for x, _ in first) > -0.9
+    assert root.locator("[data-name=turn]").count() == 0
+    root.locator("[data-name=reset]").click()
+    assert places(root) == start

@@ -18,15 +18,18 @@ import access
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 ALSO = ("heading-order", "empty-table-header")  # axe rates these lower
-NAMES = ["intro", "02_mixup", "03_cutmix", "07_patchmix"]
+NAMES = ["intro", "02_mixup", "03_cutmix", "07_patchmix", "reference/plans"]
 
 OpenPage = Callable[..., Any]
 
 
-def examined(page: Any, rules: list[str] | None = None) -> list[str]:
-    """What axe finds that is serious or critical, or one of ALSO."""
+def examined(page: Any, rules: list[str] | None = None, within: list[str] | None = None) -> list[str]:
+    """What axe finds that is serious or critical, or one of ALSO, in the page or in these parts of it."""
     only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
-    found = page.evaluate("options => axe.run(document, options)", {"resultTypes": ["violations"], **only})
+    found = page.evaluate(
+        "([part, options]) => axe.run(part ? { include: part } : document, options)",
+        [within, {"resultTypes": ["violations"], **only}],
+    )
     return [
         f"{fault['id']}, {fault['impact']}: {node['target']} {node['html'][:150]}"
         for fault in found["violations"]

@@ -14,15 +14,24 @@ import torch
 import mixlearn as ml
 from tests.browser.alone import EVIL, OpenPage, bare
 from tests.browser.drive import copied, drag_finger, drive_beta_explorer, drive_lambda_mixer, focus_stops
+from tests.browser.drive_bins import drive_bins_lab
 from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film, facts
 from tests.browser.drive_ledger import drive_loss_ledger
 from tests.browser.drive_patches import LAST, check_pictures, drive_patch_groups
-from tests.browser.drive_plane import drive_plane_lab, places
+from tests.browser.drive_plane import drive_intrusion, drive_plane_lab, places
 from tests.browser.drive_studio import designers, drive_mask_studio
 from tests.browser.test_fonts import drawn
 
 GROUPS = partial(ml.widgets.patch_groups, 2, 1, released=True)
+CLUSTERS = torch.tensor([[-0.65, -0.1]] * 10 + [[0.65, -0.1]] * 10 + [[0.0, 0.6]] * 4)
+clusters = partial(
+    ml.widgets.plane_lab,
+    "Mixup",
+    points=(CLUSTERS + 0.1 * torch.randn(24, 2, generator=torch.Generator().manual_seed(1))).tolist(),
+    labels=[0] * 10 + [1] * 10 + [2] * 4,
+    together=True,
+)
 PRESSED = (
     ".mlw button, .mlw input:not([type=radio]), .mlw select, .mlw summary, .mlw [role=button], "
     ".mlw-radios label"
@@ -61,7 +70,9 @@ CONTRAST = """root => {
         (ml.widgets.mask_film, drive_mask_film, 390),
         (ml.widgets.loss_ledger, drive_loss_ledger, 390),
         (ml.widgets.patch_groups, drive_patch_groups, 390),
+        (ml.widgets.bins_lab, drive_bins_lab, 390),
         (ml.widgets.plane_lab, drive_plane_lab, 390),
+        (clusters, drive_intrusion, 390),
     ],
 )
 def test_it_answers(
@@ -91,6 +102,7 @@ def test_it_answers(
         (ml.widgets.mask_film, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 18, 44),
         (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}, 20, 43.5),
         (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}, 20, 43.5),
+        (ml.widgets.bins_lab, {"BUTTON", "INPUT", "SUMMARY"}, 6, 44),
         (partial(ml.widgets.plane_lab, "Mixup"), {"BUTTON", "INPUT", "svg", "SUMMARY"}, 8, 44),
     ],
 )
@@ -105,7 +117,7 @@ def test_words_have_contrast_focus_is_seen_and_fingers_have_room(
             page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
             page.wait_for_selector(f".mlw[data-mode={theme}]")
             found = page.locator(".mlw").evaluate(CONTRAST)
-            texts = 12 if page.locator("[data-point]").count() else 20  # the plane lab says little
+            texts = 12 if page.locator("[data-point], [data-bin]").count() else 20  # two labs say little
             assert len(found) > texts and min(found)[0] >= 4.5, (theme, min(found))
             stops = stops - focus_stops(page)
         assert not stops, "the Tab key does not stop there"

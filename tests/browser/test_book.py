@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from tests.browser.drive import drive_beta_explorer, drive_lambda_mixer
+from tests.browser.drive_bins import drive_bins_lab
 from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film
 from tests.browser.drive_ledger import drive_loss_ledger
 from tests.browser.drive_patches import drive_patch_groups
-from tests.browser.drive_plane import drive_plane_lab
+from tests.browser.drive_plane import drive_intrusion, drive_plane_lab
 from tests.browser.drive_studio import drive_mask_studio
 from tests.browser.test_fonts import foreign, lacking, resized, settled
 
@@ -71,6 +72,26 @@ def test_page_stands_alone(site: Path, open_page: OpenPage, name: str) -> None:
         assert page.troubles == []
         assert foreign(page) == []
         assert lacking(page) == set()  # no machine has a font for some: they are drawn as empty boxes
+
+
+CLIPPED = """() => [...document.querySelectorAll("dl.py dt.sig, dl.py pre")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"""
+SUMMARIES = """all => all.map(a => [a.hash, document.getElementById(a.hash.slice(1))?.matches("dt.sig")])"""
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("reference/")])
+def test_reference_page_is_short_and_begins_with_summaries(
+    site: Path, open_page: OpenPage, name: str
+) -> None:
+    """Summaries that lead to the entries, at most twelve screens, no signature or example cut off."""
+    with open_page(site / f"{name}.html") as page:
+        settled(page)
+        assert page.locator(".bd-article").evaluate("e => e.scrollHeight") <= 12 * 900
+        links = page.locator("table.autosummary a").evaluate_all(SUMMARIES)
+        assert links and all(entry for _, entry in links), links
+        for width in (1280, 390):
+            resized(page, width, 844)
+            assert page.evaluate(CLIPPED) == [], width
 
 
 class Pictures(HTMLParser):
@@ -134,7 +155,7 @@ def test_search_opens_by_keyboard_and_finds_beta(site: Path, open_page: OpenPage
         page.keyboard.type("Beta")
         page.keyboard.press("Enter")
         page.wait_for_url("**/search.html?q=Beta*")
-        page.wait_for_selector("#search-results ul.search li a[href*='02_mixup']")
+        page.wait_for_selector("ol.found li a[href*='02_mixup'] mark")
         assert page.troubles == []
 
 
@@ -186,8 +207,10 @@ def test_figures_follow_the_theme_and_stay_legible(
         shown = figures.locator("visible=true")
         assert shown.count() == figures.count() // 2
         assert page.locator(f"img.on-{theme}:visible").count() == shown.count()
-        size = shown.first.evaluate("image => [image.naturalWidth, image.clientWidth]")
-        assert size[0] == 1400 and size[1] >= 550  # letters of 9 points at 700 pixels are 9.8 pixels at 550
+        sizes = shown.evaluate_all("all => all.map((image) => [image.naturalWidth, image.clientWidth])")
+        assert {700, 1400} == {natural for natural, _ in sizes}  # narrow figures, and as wide as the text
+        # letters of 9 points at the figure's own width, half of its file's, are 9.8 pixels at 550 of 700
+        assert all(width >= 550 / 1400 * natural for natural, width in sizes), sizes
         assert page.evaluate(WIDER_THAN_THE_PAGE) == []
 
 
@@ -208,7 +231,9 @@ def test_footer_names_the_version(site: Path) -> None:
         ("mask-film", drive_mask_film),
         ("loss-ledger", drive_loss_ledger),
         ("patch-groups", drive_patch_groups),
+        ("bins-lab", drive_bins_lab),
         ("plane-lab", drive_plane_lab),
+        ("plane-lab", drive_intrusion),
     ],
 )
 def test_widget_answers_in_the_built_page(
@@ -216,7 +241,8 @@ def test_widget_answers_in_the_built_page(
 ) -> None:
     holding = [name for name in NOTEBOOKS if f'id="mixlearn-{kind}' in (site / f"{name}.html").read_text()]
     assert holding, f"no chapter holds a {kind}"
-    with open_page(site / f"{holding[-1]}.html", width=width, theme=theme) as page:
+    name = holding[0 if drive is drive_plane_lab else -1]
+    with open_page(site / f"{name}.html", width=width, theme=theme) as page:
         drive(page)
         assert page.evaluate(WIDER_THAN_THE_PAGE) == []
         assert page.troubles == []

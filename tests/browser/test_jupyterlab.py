@@ -20,6 +20,7 @@ CALLS = {
     "mask_film": "0.6, pairs=[(630, 621)]",
     "loss_ledger": "",
     "patch_groups": "order=range(9)",
+    "bins_lab": "15",
     "plane_lab": "points=[(-0.5, 0), (0.5, 0)], labels=[0, 1], alpha=0.5",
 }
 # a control of each widget, a key on it, and the trait that the key moves: its value before and after
@@ -31,6 +32,7 @@ KEYS = {
     "mask_film": ("[data-name=lam]", "ArrowUp", "lam", 0.6, 0.61),
     "loss_ledger": ("[data-term=critic][role=button]", "Enter", "selected", "", "critic"),
     "patch_groups": ("[data-name=next]", "Enter", "step", 0, 1),
+    "bins_lab": ("[data-name=bins]", "ArrowRight", "bins", 15, 16),
     "plane_lab": ("[data-name=stage]", "ArrowUp", "points", [[-0.5, 0], [0.5, 0]], [[-0.5, 0.02], [0.5, 0]]),
 }
 # a trait that the kernel sets, and a control that then shows it
@@ -41,6 +43,7 @@ SET = {
     "mask_studio": ("target = 0.25", "[data-name=target]", "0.25"),
     "mask_film": ("lam = 0.25", "[data-name=lam]", "0.25"),
     "patch_groups": ("batch = 3", "[data-name=batch]", "3"),
+    "bins_lab": ("bins = 30", "[data-name=bins]", "30"),
     "plane_lab": ("alpha = 2.0", "[data-name=alpha]", "2"),
 }
 CELLS = "jupyterapp.shell.currentWidget.content"

@@ -1,7 +1,11 @@
-"""False alarms: right answers under many seeds. `python -m tests.course.seeds [COUNT] [NAME …]`."""
+"""False alarms: right answers under many seeds. `python -m tests.course.seeds [COUNT] [NAME …]`.
+
+With a COUNT of 0 it tells how many right answers beside the solution, and mistakes, each exercise has.
+"""
 
 import sys
 import time
+from functools import partial
 
 from mixlearn import course
 from mixlearn.course.judge import judge
@@ -11,13 +15,7 @@ from tests.course.variants import RIGHT
 
 def verdict(task, answer, seed):
     """The verdict without a time limit."""
-
-    def call(requests):
-        outcomes = []
-        perform_all(answer, requests, outcomes)
-        return outcomes
-
-    return judge(task, call, seed)
+    return judge(task, list(perform_all(answer, partial(task.requests, seed), task.wanted)), seed)
 
 
 def alarms(name, seeds, answers=None):
@@ -35,12 +33,15 @@ def main():
     for name in sys.argv[2:] or course.exercises():
         start, task = time.perf_counter(), course.exercise(name)
         every = [task.solution, *RIGHT[name]]
+        if not count:
+            print(f"{name:20} {len(set(every)) - 1:3} right answers {len(task.mistakes):3} mistakes")
+            continue
         found = [one for seed in range(count) for one in alarms(name, [seed], [every[seed % len(every)]])]
         total += len(found)
         print(
             f"{name:20} {len(found)} of {count}  {time.perf_counter() - start:.0f} s", *found[:2], flush=True
         )
-    print(f"false alarms: {total}")
+    print(f"false alarms: {total}" if count else f"{len(course.exercises())} exercises in all")
 
 
 if __name__ == "__main__":

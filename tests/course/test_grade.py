@@ -33,7 +33,7 @@ BODIES = {  # of mixup, by what it does, and what the table says
     "deleting-in-c": ("import ctypes; ctypes.CDLL(None).system(b'rm -rf {folder} {out}')", None),
     "reading": ("print(open('{folder}/right.ipynb').read())", "raises"),
     "answers": (
-        "from mixlearn.course.images import mixup as answer; return answer(images, targets, lam, partner)",
+        "from mixlearn.course.solutions import mixup as answer; return answer(images, targets, lam, partner)",
         "raises",
     ),
     "source": ("return open({package!r}).read()", "raises"),
@@ -60,7 +60,7 @@ def graded(tmp_path_factory):
     """The table by notebook, the pages' text, the folder, and the seconds it took."""
     folder, out = (tmp_path_factory.mktemp(name) for name in ("hand", "grades"))
     (out / "before.txt").write_text("kept")
-    package = course.__file__.replace("__init__.py", "images.py")
+    package = course.__file__.replace("__init__.py", "solutions.py")
     sheets = {
         "right": notebook(
             HEAD, "for k in range(10**9): pass", HELPER, MIXUP, "course.check('mixup', mixup)", CUTMIX

@@ -29,13 +29,12 @@ def uniform(generator):
 
 # ------------------------------------------------------------------------------------------------- chapter 2
 @right
-def sample_lam_johnk(n, alpha, generator):  # Jöhnk's rejection, one by one
-    found = []
+def sample_lam_johnk(n, alpha, generator):  # Jöhnk's rejection
+    found = torch.empty(0)
     while len(found) < n:
-        x, y = (uniform(generator) ** (1 / alpha) for _ in range(2))
-        if 0 < x + y <= 1:
-            found.append(x / (x + y))
-    return torch.tensor(found)
+        x, y = torch.rand(2, 30 * n, generator=generator, dtype=torch.float64) ** (1 / alpha)
+        found = torch.cat([found, (x / (x + y))[(x + y > 0) & (x + y <= 1)]])
+    return found[:n]
 
 
 @right
@@ -95,9 +94,7 @@ def mixup_einsum(images, targets, lam, partner):
     return torch.einsum("ij,jchw->ichw", weights, images), weights @ targets
 
 
-@right
-def soft_cross_entropy_torch(logits, targets):
-    return F.cross_entropy(logits, targets)
+also("soft_cross_entropy", F.cross_entropy)
 
 
 @right
@@ -540,9 +537,7 @@ def kl(student, teacher, t):
     return F.kl_div((student / t).log_softmax(1), (teacher / t).softmax(1), reduction="batchmean") * t**2
 
 
-@right
-def distillation_torch(student, teacher, temperature):
-    return kl(student, teacher.detach(), temperature)
+also("distillation", lambda student, teacher, t: kl(student, teacher.detach(), t))
 
 
 @right

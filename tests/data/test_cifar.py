@@ -35,7 +35,11 @@ class Archive:
 
 @pytest.fixture(params=["cifar10", "cifar100"])
 def archive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Archive:
-    name = request.param
+    return packed(request.param, monkeypatch)
+
+
+def packed(name: str, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """An archive, whose sums torchvision then expects."""
     if name == "cifar10":
         kind, key, count = CIFAR10, "labels", 10
         files = {f"data_batch_{k}": batch(20, k, key, count) for k in range(1, 6)}

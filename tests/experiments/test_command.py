@@ -139,7 +139,7 @@ def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch) -> 
 
 # ---------------------------------------------------------------------------------------------- mistakes
 MISTAKES = [
-    (["train", "cifar"], "recipe must be one of automix, boxes, contrast, dense, embedded, judging, masks"),
+    (["train", "cifar"], "recipe must be one of automix, boxes, contrast, curves, dense, embedded,"),
     (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
     (["train", "fashion", "--alpha", "-1"], "alpha must be"),
     (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),
@@ -170,7 +170,8 @@ def test_usage_errors_and_help(capsys) -> None:
     assert "No such option" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "--seeds 0 1 2" in words and "Experiments: automix, boxes, contrast, dense, embedded," in words
+    assert "Experiments: automix, boxes, contrast, curves, dense, embedded," in words
+    assert "--seeds 0 1 2" in words
 
 
 @pytest.mark.parametrize("package", ["mixlearn", "experiments"])

@@ -5,7 +5,7 @@ import torch
 
 import mixlearn as ml
 from experiments import judging, oracles
-from experiments.data import on_black, with_objects
+from experiments.data import on_black, with_objects, with_wrong_labels
 from experiments.judging import judged, measured, pairs, teach, true_labels, true_masks, truth
 from experiments.oracles import Piped, learned_from, oracle
 from mixlearn.data.sets import Data, ImageSet
@@ -142,3 +142,20 @@ def test_all_but_the_object_becomes_black(few: Data) -> None:
     values = black.train.batch(range(24))[0]
     torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(values.std((0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
+
+
+def test_wrong_labels_are_drawn_once_and_more_include_fewer(few) -> None:
+    before = few.train.labels.clone()
+    some, many = (with_wrong_labels(few, percent) for percent in (20, 80))
+    classes = len(few.classes)
+    for noisy, percent in ((some, 20), (many, 80)):
+        share = (noisy.train.labels != before).float().mean().item()
+        expected = percent / 100 * (1 - 1 / classes)
+        assert abs(share - expected) < 4 * (expected * (1 - expected) / len(before)) ** 0.5
+        assert noisy.name.endswith(f"-wrong-{percent}") and noisy.test is few.test
+    changed = some.train.labels != before
+    assert torch.equal(some.train.labels[changed], many.train.labels[changed])
+    assert torch.equal(few.train.labels, before)
+    assert torch.equal(with_wrong_labels(few, 20).train.labels, some.train.labels)
+    with pytest.raises(ValueError, match="percent must lie between 0 and 100, got 0"):
+        with_wrong_labels(few, 0)

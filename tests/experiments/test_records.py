@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from experiments.records import check, environment, write
 from mixlearn.train import records as runs
-from mixlearn.train.records import Record, RecordError
+from mixlearn.train.records import Record, RecordError, shown
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "book" / "_tools"))
 
@@ -91,16 +92,55 @@ def test_the_books_own_records_load_and_name_clean_commits() -> None:
         assert len(record.data["sha256"]) == 64
 
 
-def test_results_page_has_a_row_for_each_test_set_and_its_source() -> None:
-    page = results.page([record("a"), record("b", data={"name": "fashion", "sha256": "0" * 64})])
+def test_results_page_has_a_row_for_each_record_with_its_numbers() -> None:
+    page = results.page([record("a"), record("b", settings=record().settings | {"epochs": 40})])
     lines = page.splitlines()
-    assert sum(line.startswith("| `a` | ResNet-8 | 7200 | 15 |") for line in lines) == 2
-    assert any(
-        "| designers | 3 | 71.0 ± 2.5 | 1.200 ± 0.000 | 6.0 ± 0.0 | 1.0 ± 0.0 |" in line for line in lines
-    )
-    assert "## emoji" in lines and "## fashion" in lines
-    assert any(line.startswith("| `b` | `python -m mixlearn train embedded") for line in lines)
+    assert ":::{dropdown} Other records" in lines
+    a, b = (next(line for line in lines if line.startswith(f"| `{name}` |")) for name in "ab")
+    assert "71.0 ± 2.5 |" in a and "epochs 40" in b and "epochs" not in a
     assert "There is no run record yet." in results.page([])
+
+
+def test_results_page_holds_every_record_once() -> None:
+    records = runs.all()
+    page, found = results.page(records), []
+    for fold in page.split(":::{dropdown} ")[1:]:
+        start = (re.findall(r"Names begin with `(.+?)`", fold) or [""])[0]
+        table = [line for line in fold.splitlines() if line.startswith("| ")]
+        for line in table[1:]:
+            name, _, *cells = (cell.strip() for cell in line.strip("| ").split(" | "))
+            found.append(start + name.strip("`"))
+            values = [shown(key, value) for key, value in runs.load(found[-1]).summary.items()]
+            assert all(cell == "–" or cell in values for cell in cells), line
+            assert len(line) <= 250, line
+        assert not re.search(r"--unfinished|--out|--no-progress", fold)
+    assert sorted(found) == sorted(record.name for record in records)
+
+
+def test_headline_compares_like_with_like_and_its_sentence_is_the_records() -> None:
+    text = (Path(results.__file__).parents[1] / "results.md").read_text(encoding="utf-8")
+    *mixing, longer = [
+        {data: [runs.load(name.format(data)) for name in names] for data in results.SETS}
+        for _, *names in results.MAIN
+    ]
+    for pair in (pair for row in mixing for pair in row.values()):
+        way, base = pair
+        for key in ("network", "images", "epochs", "batch_size", "augment", "optimizer", "schedule"):
+            assert way.settings[key] == base.settings[key], (way.name, key)
+        assert way.settings["network"] == "ResNet-8, width 8" and way.seeds == (0, 1, 2)
+    assert all(way.settings["epochs"] == 3 * base.settings["epochs"] for way, base in longer.values())
+    assert [longer[data][1].settings["epochs"] for data in results.SETS] == [40, 15]
+    fashion, emoji = ([way.gain(base) for way, base in (row[d] for row in mixing)] for d in results.SETS)
+    assert all(gain.clear and gain.mean > 0 for gain in fashion)
+    low, high = (f"{100 * end(gain.mean for gain in fashion):.1f}" for end in (min, max))
+    assert f"gains, by {low} to {high} points" in text
+    assert not any(gain.clear and gain.mean > 0 for gain in emoji)
+    assert f"Mixup loses {emoji[0].percent().removeprefix('−')} points" in text
+    assert longer["emoji"][0].gain(longer["emoji"][1]).clear
+    table = results.headline(runs.all())
+    assert table.count("<svg") == 2 * len(results.MAIN) == table.count("±")
+    ends = re.findall(r"M(-?[\d.]+) 0H(-?[\d.]+)", table)
+    assert all(-results.REACH <= float(end) <= results.REACH for pair in ends for end in pair)
 
 
 EVIL = "<script>alert(1)</script>"
@@ -121,5 +161,5 @@ def test_text_of_a_record_is_text_on_the_results_page() -> None:
     page = results.page([hostile()])
     html = markdown_it.MarkdownIt("commonmark").enable("table").render(page)
     assert "<script" not in html and "javascript:x)" in html and "<a " not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5  # network, mixing, a key, device, name
     assert r"\$x\$" in page  # no formula

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 import mixlearn as ml
 from mixlearn.methods.alignmix import sinkhorn
+from mixlearn.methods.decoupled import decoupled_cross_entropy
 from mixlearn.methods.graph_cut import cut
 from mixlearn.methods.puzzlemix import puzzle_energy, transport
+from mixlearn.methods.ricap import CropPlan
 from tests.accelerator import alone, counted, on_cpu, on_device
 from tests.refused import refused
 from tests.seeds import seeded
@@ -36,10 +38,16 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "cutout, boxes": (ml.cutout, {"size": 5, "boxes": BOXES}),
     "fmix": (ml.fmix, {}),
     "fmix, given": (ml.fmix, pairs(lam=LAM, spectrum="released")),
+    "gmix": (ml.gmix, {}),
+    "gmix, given": (ml.gmix, pairs(lam=LAM)),
     "gridmix": (ml.gridmix, {}),
     "gridmix, given": (ml.gridmix, pairs(lam=LAM)),
+    "hmix": (ml.hmix, {}),
+    "hmix, given": (ml.hmix, pairs(lam=LAM)),
+    "mixstyle": (ml.mixstyle, {}),
     "mixup": (ml.mixup, {}),
     "mixup, given": (ml.mixup, pairs(lam=LAM)),
+    "moex": (ml.moex, {}),
     "patchmix": (ml.patchmix, {}),
     "patchmix, in parts": (ml.patchmix, {"parts": 3}),
     "puzzlemix": (ml.puzzlemix, {}),
@@ -47,6 +55,8 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "puzzlemix, none moves": (ml.puzzlemix, {"move": None}),
     "resizemix": (ml.resizemix, {}),
     "resizemix, boxes": (ml.resizemix, pairs(boxes=BOXES)),
+    "ricap": (ml.ricap, {}),
+    "ricap, each its own": (ml.ricap, each(alpha=2.0)),
     "saliencymix": (ml.saliencymix, {}),
     "saliencymix, given": (ml.saliencymix, pairs(lam=LAM)),
     "saliencymix, one peak": (ml.saliencymix, {"one_peak": True}),
@@ -63,6 +73,7 @@ WAITS = {
     "puzzlemix, given": 1,
     "puzzlemix, none moves": 1,
 }
+WHOLE = (ml.alignmix, ml.moex, ml.mixstyle)  # they mix (B, C, H, W) alone
 
 
 def batch(name: str = "") -> tuple[Tensor, Tensor]:
@@ -89,7 +100,7 @@ def mixes(name: str) -> None:
     same(mixed.images, plain.images, "images")
     same(mixed.targets, plain.targets, "targets")
     sent, own, plain = plain.plan.to(moved.device), mixed.plan, plain.plan
-    soft, maps = torch.rand(6, 4, generator=seeded(1)), images if method is ml.alignmix else images[:, 0]
+    soft, maps = torch.rand(6, 4, generator=seeded(1)), images if method in WHOLE else images[:, 0]
     (there, answers), back = on_device((maps, soft)), own.to("cpu")
     with counted() as waits:
         results = [
@@ -114,7 +125,7 @@ def mixes(name: str) -> None:
 # How often a λ that lies on the device is read: by what makes boxes or masks of it on the CPU.
 LAM_READS = {
     "mixup": 0, "cutmix": 1, "gridmix": 1, "fmix": 1, "saliencymix": 0, "snapmix": 1,
-    "attentivemix": 0, "alignmix": 0,
+    "attentivemix": 0, "alignmix": 0, "hmix": 1, "gmix": 1, "mixstyle": 0,
 }  # fmt: skip
 
 
@@ -134,7 +145,7 @@ def lam_lies_there(name: str) -> None:
 
 def plan_of_ids(plan: ml.MixPlan, ids: Tensor, size: int) -> Tensor | None:
     """A map of class ids mixed, by the plans that look at no mask for it."""
-    copies = isinstance(plan, (ml.BoxPlan, ml.PatchPlan))
+    copies = isinstance(plan, (ml.BoxPlan, ml.PatchPlan, CropPlan))
     return plan.mix(ids[:, None, None].expand(6, size, size)) if copies else None
 
 
@@ -162,6 +173,7 @@ def losses_and_accuracy() -> None:
             ml.soft_cross_entropy(logits, targets),
             ml.soft_bce(logits, targets),
             ml.pair_cross_entropy(logits, labels, plan),
+            decoupled_cross_entropy(logits, labels, plan),
             ml.contrastive_loss(logits, logits.detach() + 1, plan.source_matrix()),
             ml.mixed_accuracy(logits, labels, plan),
         ]
@@ -195,6 +207,20 @@ def saliency_maps() -> None:
         found = all_of(moved, there, ids)
     assert not waits, waits
     same(found, all_of(net, images, labels), "saliency", exact=False)
+
+
+def changed_copies() -> None:
+    """AugMix and PixMix, whose pictures may lie on either side."""
+    images, _ = batch()
+    pictures, there = torch.rand(3, 3, 16, 16, generator=seeded(1)), on_device(images)
+
+    def both(images: Tensor, pictures: Tensor) -> list[Tensor]:
+        return [ml.augmix(images, generator=seeded(2)), ml.pixmix(images, pictures, generator=seeded(2))]
+
+    with counted() as waits:
+        found = [both(there, pictures), both(there, on_device(pictures))]
+    assert not waits, waits
+    same(found, [both(images, pictures)] * 2, "changed copies", exact=False)
 
 
 def solvers() -> None:
@@ -264,7 +290,14 @@ def test_a_lam_on_the_device_is_taken_as_it_is(name):
 
 @pytest.mark.parametrize(
     "check",
-    [masks_are_read_for_class_ids, losses_and_accuracy, saliency_maps, solvers, waits_are_seen],
+    [
+        masks_are_read_for_class_ids,
+        losses_and_accuracy,
+        saliency_maps,
+        changed_copies,
+        solvers,
+        waits_are_seen,
+    ],
     ids=lambda check: check.__name__,
 )
 def test_on_an_accelerator(check: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ import mixlearn as ml
 from mixlearn.methods.alignmix import AlignPlan
 from mixlearn.methods.puzzlemix import PuzzlePlan
 from mixlearn.methods.resizemix import ResizePlan
+from mixlearn.methods.ricap import CropPlan
 from mixlearn.methods.snapmix import SnapPlan
 from tests.seeds import seeded
 
@@ -24,6 +25,10 @@ ANY_SIZE = {
     "fmix, soft": partial(ml.fmix, soft=0.2, decay=1.5),
     "fmix, as released": partial(ml.fmix, spectrum="released"),
     "smoothmix": ml.smoothmix,
+    "ricap": ml.ricap,
+    "hmix": ml.hmix,
+    "hmix, nearly a box": partial(ml.hmix, ratio=0.95),
+    "gmix": ml.gmix,
     "saliencymix": ml.saliencymix,
     "saliencymix, one peak": partial(ml.saliencymix, one_peak=True),
     "attentivemix": partial(ml.attentivemix, grid=3),
@@ -73,6 +78,16 @@ def snapped(plan, images):
     return out
 
 
+def cropped(plan, images):
+    """RICAP: the pixels of each part's mask, from a place shifted by what the plan says."""
+    out = torch.zeros_like(images)
+    for k, i in torch.cartesian_prod(*map(torch.arange, plan.sources.shape)).tolist():
+        rows, columns = plan.masks[k, i, 0].nonzero(as_tuple=True)
+        down, across = plan.shift[k, i].tolist()
+        out[i][:, rows, columns] = images[plan.sources[k, i]][:, rows + down, columns + across]
+    return out
+
+
 def aligned(plan, features):
     """AlignMix position by position: a weighted mean of the one that moves."""
     out = torch.zeros_like(features)
@@ -94,6 +109,8 @@ def rebuilt(plan, images):
     wide = images.double()
     if isinstance(plan, ResizePlan):
         return snapped(plan, wide)
+    if isinstance(plan, CropPlan):
+        return cropped(plan, wide)
     if isinstance(plan, AlignPlan):
         return aligned(plan, wide)
     parts = plan.parts(wide) if isinstance(plan, PuzzlePlan) else wide[plan.sources]
@@ -162,7 +179,10 @@ def test_a_plan_on_its_own_device_is_the_same(call):
         assert torch.allclose(one, other, atol=1e-6) if isinstance(one, torch.Tensor) else one == other
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("resizemix", "smoothmix", "comixup")])
+OWN_DRAWS = ("resizemix", "smoothmix", "ricap", "comixup")  # no λ of a Beta distribution
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in OWN_DRAWS])
 def test_lam_and_partners_given_are_obeyed(name):
     images, partner = torch.rand(5, 3, 8, 12, generator=seeded()), torch.tensor([4, 2, 2, 0, 4])
     lam = torch.tensor([0.0, 0.3, 0.5, 0.8, 1.0])
@@ -182,7 +202,7 @@ def test_one_draw_for_the_batch_or_one_an_image(name):
     each = ALL[name](images, per_image=True, generator=seeded(2)).plan
     assert len(once.lam_drawn.unique()) == 1 or name == "smoothmix"
     assert len(each.lam_drawn.unique()) > 5
-    if name.startswith(("gridmix", "fmix", "smoothmix")):
+    if name.startswith(("gridmix", "fmix", "smoothmix", "ricap", "hmix", "gmix")):
         assert len(once.masks[0].unique(dim=0)) == 1 and len(each.masks[0].unique(dim=0)) > 6
 
 

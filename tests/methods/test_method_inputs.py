@@ -9,9 +9,9 @@ from tests.refused import refusals, refused
 
 IMAGES, LABELS = torch.zeros(4, 3, 8, 12), torch.tensor([0, 1, 2, 0])
 SALIENT = [ml.saliencymix, ml.attentivemix, ml.snapmix, ml.puzzlemix]
-DRAWN = [ml.mixup, ml.cutmix, ml.gridmix, ml.fmix, *SALIENT, ml.alignmix]
+DRAWN = [ml.mixup, ml.cutmix, ml.gridmix, ml.fmix, ml.hmix, ml.gmix, *SALIENT, ml.alignmix]
 PAIRED = [*DRAWN, ml.resizemix, ml.smoothmix]
-MASKED = [*PAIRED[1:], ml.cutout, ml.comixup]  # all but Mixup, which takes rows of numbers too
+MASKED = [*PAIRED[1:], ml.ricap, ml.cutout, ml.comixup]  # all but Mixup, which takes rows of numbers too
 
 
 @pytest.mark.parametrize("mix", MASKED)
@@ -57,6 +57,17 @@ test_options = refusals(
     (ml.fmix, {"decay": -1.0, "spectrum": "released"}, r"decay must lie in \[0, inf\), got -1.0"),
     (ml.fmix, {"spectrum": "odd"}, "spectrum must be 'even' or 'released', got 'odd'"),
     (ml.smoothmix, {"spread": (0.0, 0.25)}, r"spread must satisfy 0 < least ≤ most, got \(0.0, 0.25\)"),
+    (ml.hmix, {"ratio": 1.5}, r"ratio must lie in \[0, 1\], got 1.5"),
+    (ml.ricap, {"alpha": 0.0}, "alpha must be positive and finite, got 0.0"),
+    (ml.moex, {"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
+    (ml.mixstyle, {"alpha": -1.0}, "alpha must be positive and finite, got -1.0"),
+    (ml.augmix, {"severity": 0.0}, r"severity must lie in \[0.1, 10\], got 0.0"),
+    (
+        ml.pixmix,
+        {"pictures": IMAGES[..., :8]},
+        r"pictures must be like images \[3, 8, 12\], got \[4, 3, 8, 8\]",
+    ),
+    (ml.pixmix, {"pictures": IMAGES, "beta": 0.0}, r"beta must lie in \(0, inf\), got 0.0"),
     (ml.attentivemix, {"grid": 0}, "grid must be at least 1, got 0"),
     (ml.puzzlemix, {"blocks": [2, 3]}, r"numbers that divide 8 × 12 pixels, got \[2, 3\]"),
     (ml.puzzlemix, {"blocks": []}, r"one or more numbers that divide 8 × 12 pixels, got \[\]"),
@@ -76,5 +87,5 @@ def test_shapes_that_some_methods_need():
     with pytest.raises(ValueError, match=r"divide 17 × 8 pixels, got \[2, .*16\]; resize the images"):
         ml.puzzlemix(torch.zeros(2, 3, 17, 8))
     refused(lambda: clouds(1, 4, 4, -0.5), "decay must lie in .*, got -0.5")
-    for mix in (ml.gridmix, ml.fmix, ml.smoothmix):  # and others take any
+    for mix in (ml.gridmix, ml.fmix, ml.smoothmix, ml.ricap, ml.hmix, ml.gmix):  # and others take any
         assert mix(clip).images.shape == clip.shape

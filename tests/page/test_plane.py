@@ -102,7 +102,7 @@ def test_the_fit_is_that_of_torch(way):
         const spent = process.cpuUsage(start).user / 1000;
         const chances = js.surface(w, 41);
         return [[...chances], [...js.surface(again, 41)],
-            js.verdict(w, given.points, given.labels, chances), spent];""",
+            js.verdict([w], given.points, given.labels, js.shared([chances])), spent];""",
         state,
     )
     side = torch.linspace(-1, 1, 41).double()
@@ -122,7 +122,7 @@ def test_what_the_chapter_says_of_the_three_ways():
     none, jitter, mixup = in_node(
         """return ["none", "jitter", "Mixup"].map((way) => {
             const w = js.fit(js.examples(given.points, given.labels, way, { jitter: 0.2, alpha: 1 }));
-            return js.verdict(w, given.points, given.labels, js.surface(w, 81));
+            return js.verdict([w], given.points, given.labels, js.shared([js.surface(w, 81)]));
         });""",
         state,
     )
@@ -140,12 +140,47 @@ def test_the_border_is_where_both_are_equally_likely():
         assert x0 == pytest.approx(0.1) and x1 == pytest.approx(0.1) and abs(y1 - y0) == pytest.approx(0.5)
 
 
+def test_three_models_are_fitted_one_for_each_class():
+    """Class 2 has no part in a model of class 1; the answers are divided by their sum."""
+    state = {"points": LAB.points, "labels": [i % 3 for i in range(24)], "strengths": STRENGTHS}
+    targets, chances, right = in_node(
+        """const made = [0, 1, 2].map((own) =>
+            js.examples(given.points, given.labels, "Mixup", given.strengths, own));
+        const models = made.map((one) => js.fit(one));
+        const chances = js.shared(models.map((w) => js.surface(w, 9)));
+        return [made.map((one) => one.targets), chances.map((p) => [...p]),
+            js.verdict(models, given.points, given.labels, chances).right];""",
+        state,
+    )
+    assert torch.allclose(torch.tensor(targets).sum(0), torch.ones(len(targets[0])))
+    assert torch.allclose(torch.tensor(chances).sum(0), torch.ones(81))
+    assert 8 < right < 24
+
+
+def test_intrusion_counts_mixtures_in_the_disc():
+    g = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 6 + [1] * 5 + [2] * 4)
+    places = torch.tensor([(-0.6, 0.0), (0.6, 0.1), (0.1, 0.0)]).double()[labels]
+    points = places + 0.12 * torch.randn(15, 2, generator=g).double()
+    for alpha in (0.3, 1.0, 6.0):
+        found = in_node("return js.intrusion(...given);", [points.tolist(), labels.tolist(), alpha])
+        lam = torch.from_numpy(stats.beta(alpha, alpha).ppf((np.arange(4000) + 0.5) / 4000))
+        for third in range(3):
+            a, b = (points[labels == c] for c in range(3) if c != third)
+            disc = points[labels == third] - points[labels == third].mean(0)
+            lam_ = lam[:, None, None, None]
+            mixed = lam_ * a[:, None] + (1 - lam_) * b - points[labels == third].mean(0)
+            share = (mixed.norm(dim=-1) <= disc.norm(dim=1).max()).double().mean().item()
+            assert found[third] == pytest.approx(share, abs=2e-3), (alpha, third)
+        assert found[2] > 0.2 > max(found[:2])
+
+
 TWO = {"points": [(0, 0), (0.5, 0.5)], "labels": [0, 1]}
 test_wrong_arguments = refusals(
     ({"points": TWO["points"]}, "points and labels belong together"),
     ({"points": [(0, 0)], "labels": [0]}, "points must hold 2…40 points, got 1"),
     ({**TWO, "points": [(0, 0), (0.5, 2)]}, r"points must hold 2 pairs of numbers in \[−1, 1\]"),
-    ({**TWO, "labels": [0, 2]}, "labels must hold 2 classes, 0 or 1"),
+    ({**TWO, "labels": [0, 3]}, "labels must hold 2 classes, 0, 1 or 2"),
     ({"augmentation": "cutmix"}, "augmentation must be one of none, jitter, Mixup, got 'cutmix'"),
     ({"jitter": 0}, r"jitter must lie in \[0.001, 100\], got 0.0"),
     ({"alpha": math.nan}, r"alpha must lie in \[0.001, 100\], got nan"),

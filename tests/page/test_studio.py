@@ -184,7 +184,7 @@ def test_the_pairs_that_ship_are_named_right(widget, designers):
 def test_the_masks_are_those_of_the_methods(designers):
     """The sheet that the page gets against direct calls of the package."""
     places = list(PAIRS[0])
-    methods = {"box": ml.cutmix, "Fourier": partial(ml.fmix, soft=0.2)}
+    methods = {"box": ml.cutmix, "cloud": partial(ml.fmix, soft=0.2)}
     told = ml.widgets.mask_studio(methods=methods, pairs=[places], seed=3).pairs[0]
     file = BytesIO(base64.b64decode(told["masks"].split(",")[1]))
     sheet = torch.frombuffer(bytearray(Image.open(file).convert("L").tobytes()), dtype=torch.uint8)

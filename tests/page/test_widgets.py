@@ -26,6 +26,7 @@ EVERY = {  # a widget to make, bytes of its module, bytes of its page
     "mask_studio": (lambda: W.mask_studio(0.5, methods={"box": ml.cutmix}), 60_000, 450_000),
     "mask_film": (lambda: W.mask_film(0.5, epoch=0), 60_000, 850_000),
     "loss_ledger": (W.loss_ledger, 60_000, 80_000),
+    "bins_lab": (W.bins_lab, 60_000, 75_000),
 }
 
 
@@ -151,8 +152,10 @@ def film():
             "augmentation must be one of none, jitter, Mixup, got 'cutmix'",
         ),
         (W.plane_lab, "points", [[0, 0]], r"points must hold 24 pairs of numbers in .*, got \[\[0, 0\]\]"),
-        (W.plane_lab, "labels", [2] * 24, "labels must hold 24 classes, 0 or 1, got"),
+        (W.plane_lab, "labels", [3] * 24, "labels must hold 24 classes, 0, 1 or 2, got"),
         (W.plane_lab, "jitter", math.nan, r"jitter must lie in \[0.001, 100\], got nan"),
+        (W.bins_lab, "bins", 0, r"bins must lie in \[1, 100\], got 0"),
+        (W.bins_lab, "predictions", [], r"predictions must not change once the widget is made, got \[\]"),
         (W.loss_ledger, "selected", "dis", "selected must be one of labels, mixed.*or empty, got 'dis'"),
         (film, "epoch", 99, r"epoch must be one of 0, 1, .*, got 99"),
         (film, "pair", "cat + unicorn", r"pair must be one of .* \+ .*, got 'cat \+ unicorn'"),

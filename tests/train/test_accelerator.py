@@ -29,12 +29,14 @@ def vit() -> nn.Module:
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
+    "AugMix": (resnet, lambda net: learners.AugMix(ml.augmix)),
     "AutoMix": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8)),
     "AutoMix, joint": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8, joint=True)),
     "Averaged": (resnet, lambda net: rivals.Averaged(net, ml.mixup)),
     "BYOT": (resnet, rivals.BYOT),
     "CSKD": (resnet, lambda net: rivals.CSKD()),
     "DDGSD": (resnet, lambda net: learners.DDGSD(crop_and_flip)),
+    "Decoupled": (resnet, lambda net: learners.Decoupled(ml.cutmix, 4)),
     "Guided": (resnet, lambda net: learners.Guided(ml.saliencymix, num_classes=4)),
     "Guided, PuzzleMix": (resnet, lambda net: learners.Guided(ml.puzzlemix, num_classes=4)),
     "MixCo": (resnet, lambda net: rivals.MixCo(net, predictor=8, **SMALL)),
@@ -52,6 +54,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "PSKD": (resnet, lambda net: rivals.PSKD(net, epochs=2)),
     "PatchMix": (vit, lambda net: learners.PatchMix(net, predictor=8, parts=(2, 3), symmetric=True, **SMALL)),
     "Plain": (resnet, lambda net: learners.Plain(smoothing=0.1)),
+    "RegMixup": (resnet, lambda net: learners.RegMixup(4)),
     "SAMix": (resnet, lambda net: learners.SAMix(net, stage="stage2", image_size=8, adjust=1.0)),
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),
     "SimSiam": (resnet, lambda net: rivals.SimSiam(net, predictor=2, **SMALL)),

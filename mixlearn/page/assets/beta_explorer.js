@@ -163,6 +163,10 @@ function render({ model, el }) {
     const points = Array.from({ length: 161 }, (_, i) => to * (0.0015 + (0.997 * i) / 160));
     const top = Math.max(3, ...alphas().map((a) => Math.min(8, densityAt(a, points[80])))) * 1.1;
     const y = (v) => BASE - (BASE - TOP) * Math.min(1, v / top);
+    const inside = (a) => {
+      const all = points.map((v) => densityAt(a, v)); // up to the first point above the frame
+      return points.filter((_, k) => Math.min(...all.slice(Math.max(0, k - 1), k + 2)) <= top);
+    };
     const counts = Array(BINS).fill(0);
     values.forEach((v) => {
       counts[Math.min(BINS - 1, Math.floor((v * BINS) / to))] += 1;
@@ -189,7 +193,7 @@ function render({ model, el }) {
           stroke: i ? "var(--partner)" : "var(--own)",
           "stroke-width": 2.5,
           "stroke-dasharray": i ? "7 4" : null,
-          d: points
+          d: inside(a)
             .map((v, k) => `${k ? "L" : "M"}${x(v).toFixed(1)} ${y(densityAt(a, v)).toFixed(1)}`)
             .join(""),
         }),

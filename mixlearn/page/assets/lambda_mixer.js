@@ -157,8 +157,8 @@ async function render({ model, el }) {
   });
   const question = predict({
     question:
-      "Draw λ from Beta(0.2, 0.2) a hundred times. In about how many mixtures does one " +
-      "photograph have 95 % or more?",
+      "In training λ is random, and α sets how: the smaller α, the nearer λ is to 0 or 1. Draw λ a " +
+      "hundred times with α = 0.2. In about how many mixtures does one photograph have 95 % or more?",
     options: [
       ["10", false],
       ["30", false],
@@ -169,13 +169,12 @@ async function render({ model, el }) {
       right,
       () =>
         `At α = 0.2 the chance is ${percent(looksUnmixed(0.2, LEAST))}: the draws crowd at 0 and ` +
-        "1, so most mixtures show one photograph with a trace of another. Set α to 0.2 below and " +
-        "draw.",
+        "1, so most mixtures show one photograph with a trace of another. Set α to 0.2 and draw a " +
+        "hundred to check.",
     ]),
   });
 
   root.append(
-    question,
     make("div", { class: "mlw-row" }, pickOwn.node, pickPartner.node, swap),
     make("div", { class: "mlw-tiles" }, own.node, mixture.node, partner.node),
     lam.node,
@@ -191,6 +190,7 @@ async function render({ model, el }) {
       dots,
       make("div", { class: "mlw-thumbs" }, ...thumbs.map((t) => t.node)),
     ),
+    question,
     make(
       "div",
       { class: "mlw-row" },
@@ -226,6 +226,7 @@ async function render({ model, el }) {
       ratio = devicePixelRatio || 1;
     dots.width = width * ratio;
     dots.height = 56 * ratio;
+    dots.parentElement.style.paddingTop = dots.style.height = draws.length ? "" : "14px";
     const g = dots.getContext("2d"),
       style = getComputedStyle(root);
     g.scale(ratio, ratio);

@@ -19,8 +19,8 @@ const TERM_ROWS = {
   mixed: [646, "against ỹ", "cross-entropy against ỹ"],
 };
 const LANES = {
-  interpolated: ["F̄ₖ", "h(F̄)", "b̄ₖ, k = K", "b̄ₖ, k < K"],
-  mixed: ["F̂ₖ", "h(F̂)", "b̂ₖ, k = K", "b̂ₖ, k < K"],
+  interpolated: ["F̄", "h(F̄)", "b̄, k = K", "b̄, k < K"],
+  mixed: ["F̂", "h(F̂)", "b̂, k = K", "b̂, k < K"],
 };
 
 /** Where everything stands at a width: boxes by name, as [x, y, width, height]. */
@@ -322,7 +322,7 @@ export function ledgerGraph({ terms, pick }) {
       part("heads", "heads"),
       part("critics", "critics"),
       part("teacher", "self-teacher"),
-      value("clean logits", "logits of x", "bₖ"),
+      value("clean logits", "logits of x", "b"),
       ...Object.entries(LANES).flatMap(([lane, [maps, answer, own, branch]]) => [
         down(`${lane} maps`, `teacher on ${lane}`),
         value(`${lane} maps`, "maps", maps),

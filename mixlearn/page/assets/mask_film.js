@@ -151,17 +151,17 @@ async function render({ model, el }) {
       `    print(f"{name}: mean {masks[0].mean():.3f}, score {score:.1f}")\n`,
   );
   const question = predict({
-    question: "Before the first step, what does the Mix Block's mask look like?",
+    question: "After two epochs of training, what does the mask show?",
     options: [
-      ["½ everywhere", true],
-      ["noise", false],
+      ["mostly one image", true],
+      ["half of each", false],
       ["the two objects", false],
     ].map(([words, right]) => [
       words,
       right,
       () =>
-        "Its weights start small, so all scores are near 0 and sigmoid(0) = ½: a plain Mixup of " +
-        "halves, whatever λ. Move the epochs to see what training makes of it.",
+        "At first the mask is ½ everywhere. After two epochs this run shows mostly the partner, " +
+        "whatever λ. Move the epochs and λ to see when the mean begins to follow.",
     ]),
   });
 

@@ -9,6 +9,12 @@ import { readPair, paintedCode } from "./pair.js";
 
 const SIDE = 32,
   NEAR = 0.03; // pixels of a side; how near the target always counts
+// The mask's grey levels in the colours of the book's figures: the image, half and half, the partner.
+const TINT =
+  '<svg width="0" height="0" style="position:absolute">' +
+  '<filter id="mlw-mask" color-interpolation-filters="sRGB"><feComponentTransfer>' +
+  '<feFuncR type="table" tableValues="0.059 1 0.741"/><feFuncG type="table" tableValues="0.463 1 0.333"/>' +
+  '<feFuncB type="table" tableValues="0.431 1 0.031"/></feComponentTransfer></filter></svg>';
 
 /** A bar of two shares. */
 function shareBar() {
@@ -157,7 +163,10 @@ async function render({ model, el }) {
     ]),
   });
 
+  const tint = make("span", { "aria-hidden": "true" });
+  tint.innerHTML = TINT;
   root.append(
+    tint,
     question,
     make("div", { class: "mlw-row" }, pickPair.node, aim.node),
     make(
@@ -184,8 +193,7 @@ async function render({ model, el }) {
       "p",
       { class: "mlw-note" },
       "Score: 100 · exp(−KL(ỹ ‖ p)); 100 when the classifier's output p is the label ỹ of the " +
-        "mask's own λ. A card puts its mask on the picture. Yours counts if it is as near to the " +
-        "target λ as the farthest card.",
+        "mask's own λ. A card puts its mask on the picture.",
     ),
     copy.node,
   );
@@ -240,7 +248,7 @@ async function render({ model, el }) {
       put(beside[i].small, of[name], SIDE);
       beside[i].caption.textContent = `${i ? "partner" : "image"}: ${of.words[i]}`;
     });
-    beside[2].caption.textContent = "mask: white is partner";
+    beside[2].caption.textContent = "mask: orange is partner";
     pickPair.set(model.get("pair"));
     aim.set(model.get("target"));
     drawPicture();

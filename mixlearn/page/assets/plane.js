@@ -1,4 +1,4 @@
-// Logistic regression on fixed features of the plane: points, three ways to augment them, and the fit.
+// Logistic regression on fixed features of the plane: points, three ways to augment them, the fit, intrusion.
 import { betaBelow } from "./mix.js";
 
 export const FEATURES = 64; // hinges, besides the constant
@@ -44,8 +44,9 @@ export function shares(alpha) {
   return [...half, ...half.map((lam) => 1 - lam).reverse()];
 }
 
-/** What the model is trained on: points, the share of class 1 in their labels, and how often each counts. */
-export function examples(points, labels, way, { jitter, alpha }) {
+/** What a model is trained on: points, the share of class `own` in their labels, how often each counts. */
+export function examples(points, classes, way, { jitter, alpha }, own = 1) {
+  const labels = classes.map((label) => Number(label === own));
   const made = { points: [], targets: [], counts: [] };
   const add = (point, target, count) => {
     made.points.push(point);
@@ -177,14 +178,50 @@ export function surface(weights, across) {
   return found;
 }
 
+/**
+ * The probability of each class, from one model of class 1, or from one model of each class: their answers
+ * divided by the sum.
+ */
+export function shared(answers) {
+  if (answers.length === 1) return [answers[0].map((p) => 1 - p), answers[0]];
+  const total = answers[0].map((_, i) => answers.reduce((sum, p) => sum + p[i], 0));
+  return answers.map((p) => p.map((v, i) => v / total[i]));
+}
+
 /** How many points are on the side of their class, and on what share of the square the model is unsure. */
-export function verdict(weights, points, labels, chances) {
-  const list = hinges(weights.length - 1);
-  const right = points.filter((point, i) => {
-    const z = features(point, list).reduce((sum, value, k) => sum + value * weights[k], 0);
-    return z > 0 === (labels[i] === 1);
-  }).length;
-  return { right, unsure: chances.filter((p) => Math.max(p, 1 - p) < 0.9).length / chances.length };
+export function verdict(models, points, labels, chances) {
+  const score = (w, point, list) => features(point, list).reduce((sum, value, k) => sum + value * w[k], 0);
+  const there = shared(models.map((w) => points.map((p) => sigmoid(score(w, p, hinges(w.length - 1))))));
+  const right = labels.filter((own, i) => there.every((p, c) => c === own || p[i] < there[own][i])).length;
+  const unsure = chances[0].filter((_, i) => Math.max(...chances.map((p) => p[i])) < 0.9).length;
+  return { right, unsure: unsure / chances[0].length };
+}
+
+/**
+ * For each of three classes, the share of the mixtures of the other two that land in its disc: the smallest
+ * one around the mean of its points that holds them all.
+ */
+export function intrusion(points, labels, alpha) {
+  return [0, 1, 2].map((third) => {
+    const of = (c) => points.filter((_, i) => labels[i] === c),
+      disc = of(third),
+      [a, b] = [0, 1, 2].filter((c) => c !== third).map(of);
+    if (!disc.length || !a.length || !b.length) return 0;
+    const mean = (k) => disc.reduce((sum, p) => sum + p[k], 0) / disc.length,
+      [x, y] = [mean(0), mean(1)],
+      radius = Math.max(...disc.map((p) => Math.hypot(p[0] - x, p[1] - y)));
+    let sum = 0;
+    for (const p of a) {
+      for (const q of b) {
+        const [dx, dy, ex, ey] = [p[0] - q[0], p[1] - q[1], q[0] - x, q[1] - y],
+          length = dx * dx + dy * dy || 1e-12,
+          middle = -(dx * ex + dy * ey) / length, // the λ that is nearest to the middle of the disc
+          half = Math.sqrt((radius * radius - ex * ex - ey * ey) / length + middle * middle);
+        if (half > 0) sum += betaBelow(middle + half, alpha) - betaBelow(middle - half, alpha);
+      }
+    }
+    return sum / (a.length * b.length);
+  });
 }
 
 /** The line on which two classes are equally likely, as segments [x0, y0, x1, y1] in [−1, 1]². */

@@ -99,6 +99,7 @@ export function manyThrows({ model, root, state, paint }) {
 
   function draw() {
     fits();
+    plots.hidden = !thrown.n; // two empty frames show nothing
     const { H, W } = state(),
       { n, points, bins } = thrown,
       { left, right, top, base, width, height } = PLOT;
@@ -183,7 +184,7 @@ export function manyThrows({ model, root, state, paint }) {
     tally.textContent = n
       ? `${many} ${n === 1 ? "box" : "boxes"} at α = ${model.get("alpha")}: mean λ asked ` +
         `${(thrown.asked / n).toFixed(3)}, mean λ realised ${(thrown.kept / n).toFixed(3)}.`
-      : `λ is drawn from Beta(${model.get("alpha")}, ${model.get("alpha")}), the box around a ` +
+      : `Λ, the λ asked, is drawn from Beta(${model.get("alpha")}, ${model.get("alpha")}), the box around a ` +
         "pixel drawn uniformly. No box has been thrown yet.";
     scatter.setAttribute("aria-label", `realised λ against asked λ; ${tally.textContent}`);
     heat.setAttribute(

@@ -1,0 +1,251 @@
+"""The pages on practice hold what their cells find and what the run records hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import mixlearn as ml
+from mixlearn.train.records import Interval
+from tests.prose import BOOK, cells, prose, run, words
+
+DEBUG, PROJECT, PRACTICE = prose("09_debugging"), prose("09_project"), prose("09_practice")
+
+
+def gain(name: str, base: str, measure: str = "accuracy") -> Interval:
+    return ml.runs.load(name).gain(ml.runs.load(base), measure)
+
+
+# ------------------------------------------------------------------------------------- when it does not work
+@pytest.fixture(scope="module")
+def debugging() -> dict[str, Any]:
+    return run("09_debugging")
+
+
+def means(debugging: dict[str, Any], k: int) -> dict[str, float]:
+    """The mean over the seeds: test accuracy in points (k = 1) or the last training loss (k = 2), by bug."""
+    scale = 100 if k == 1 else 1
+    return {bug: scale * sum(one[k] for one in three) / 3 for bug, three in debugging["runs"].items()}
+
+
+def test_accuracy_shows_few_bugs(debugging: dict[str, Any]) -> None:
+    accuracy = means(debugging, 1)
+    right = accuracy.pop("none")
+    assert len(accuracy) == 7 and "seven bugs" in DEBUG
+    lost = {bug: right - value for bug, value in accuracy.items()}
+    assert f"falls from {right:.0f} % to {accuracy['tested']:.0f} %" in DEBUG
+    assert "Two change it by less than a point" in DEBUG and "four cost 3 to 5 points" in DEBUG
+    assert {bug for bug, loss in lost.items() if abs(loss) < 1} == {"never", "repeats"}
+    costly = [loss for bug, loss in lost.items() if bug not in ("never", "repeats", "tested")]
+    assert len(costly) == 4 and min(costly) >= 2.5 and max(costly) < 5.5
+    assert lost["never"] < 0 and "Mixup does not beat no mixing" in DEBUG
+
+
+def test_loss_shows_bugs_of_labels(debugging: dict[str, Any]) -> None:
+    loss = means(debugging, 2)
+    for bug in ("double", "shuffle"):  # "stays far above its floor", "stays above 1.46"
+        assert loss[bug] > loss["none"] + 0.5
+    assert loss["integer"] < 0.1 and loss["never"] < 0.3  # "near zero"
+    assert abs(loss["tested"] - loss["none"]) < 0.01  # the same training
+
+
+def test_checks_tell_right_from_wrong(debugging: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    drawn, error = debugging["drawn"], debugging["label_error"]
+    assert drawn(debugging["mix"]) == "50 of 50 changed, 50 differ"
+    assert drawn(debugging["seeded"]) == "50 of 50 changed, 1 differ"
+    assert drawn(debugging["never"]).startswith("0 of 50 changed")
+    assert float(error(debugging["right"])) == 0
+    assert float(error(debugging["asked"])) > 0.1 and float(error(debugging["shuffled"])) > 0.3
+    images, rows = debugging["mix"](debugging["images"], debugging["labels"])
+    debugging["check_rows"](rows, images)
+    for bad in (rows.bfloat16(), 0.5 * rows, F.one_hot(debugging["labels"], 10)):
+        with pytest.raises(AssertionError):
+            debugging["check_rows"](bad, images)
+
+
+def test_floors_and_ceilings(debugging: dict[str, Any]) -> None:
+    sure = 1e3 * F.one_hot(torch.arange(10), 10)
+    twice = F.cross_entropy(sure.softmax(1), torch.arange(10))
+    assert f"= {twice:.2f}$" in DEBUG and f"stays above {twice:.2f}" in DEBUG
+    lam = (torch.arange(1000) + 0.5) / 1000
+    half = (torch.special.entr(lam) + torch.special.entr(1 - lam)).mean()
+    assert abs(half - 0.5) < 1e-3 and f"the floor is {0.9 * half:.2f}" in DEBUG
+    assert abs((lam**2 + (1 - lam) ** 2).mean() - 2 / 3) < 1e-3
+    assert abs(float(debugging["spread"]) - 1.5) < 0.1
+
+
+def test_every_row_of_the_table_leads_to_a_check() -> None:
+    rows = re.findall(r"^\| (\d+) \| .*\(#(sec-debug-\w+)\) \|$", DEBUG, re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 11))
+    assert all(f"({label})=" in DEBUG for _, label in rows)
+
+
+# ------------------------------------------------------------------------------------------ a project
+@pytest.fixture(scope="module")
+def costs() -> dict[str, float]:
+    """What the first cell of the page counts, by method."""
+    first = next(cell for cell in cells("09_project", "code") if cell["id"] == "09p00002")
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec("".join(first["source"]), space)
+    found: dict[str, float] = space["costs"]
+    assert space["gains"]["CutMix"] == gain("boxes-fashion-cutmix", "boxes-fashion-plain")
+    assert space["gains"]["AutoMix"] == gain("automix-fashion-automix", "automix-fashion-plain")
+    return found
+
+
+def test_opening_of_the_project(costs: dict[str, float]) -> None:
+    said = "CutMix gains {} points over plain training at the same cost. PuzzleMix gains {} and costs "
+    cutmix = words(gain("boxes-fashion-cutmix", "boxes-fashion-plain"))
+    puzzle = words(gain("masks-fashion-puzzlemix", "boxes-fashion-plain"))
+    assert said.format(cutmix, puzzle) + f"{costs['PuzzleMix']:.1f} times as much" in PROJECT
+    mixskd = words(gain("mixskd-fashion-mixskd", "mixskd-fashion-plain"))
+    assert f"MixSKD gains {mixskd} and costs {costs['MixSKD']:.1f} times as much" in PROJECT
+
+
+def test_costs_in_the_table(costs: dict[str, float]) -> None:
+    lines = re.findall(r"^\| \[(\S[^\]]*)\]\([^)]*\) \|.*\| (\S+) \|$", PROJECT, re.M)
+    typed = {name: value for name, value in lines if value != "–"}
+    assert len(typed) >= 19 and set(costs) <= set(typed)
+    for name, value in costs.items():
+        assert abs(value - float(typed[name])) < 0.06, (name, value)
+    assert typed["AttentiveMix+"] == f"{4 / 3:.1f}"  # forward 1, backward 2, and forward once more
+
+
+def test_claims_of_the_table() -> None:
+    for data in ("fashion", "emoji"):
+        lost = gain(f"masks-{data}-comixup", f"boxes-{data}-plain")
+        assert lost.clear and lost.mean < 0 and "lost accuracy on both our sets" in PROJECT
+    free = ["resizemix", "gridmix", "fmix", "smoothmix", "saliencymix", "manifold"]
+    leads = {way: gain(f"masks-fashion-{way}", "boxes-fashion-cutmix") for way in free}
+    assert all(abs(lead.mean) < 0.01 for lead in leads.values()) and "within a point of CutMix" in PROJECT
+    assert [way for way, lead in leads.items() if lead.clear] == ["smoothmix"]
+    assert f"leads it significantly (by {words(leads['smoothmix'])})" in PROJECT
+    small, mixup = (gain(f"boxes-fashion-{way}", "boxes-fashion-plain", "corrupted/accuracy") for way in
+                    ("cutmix", "mixup"))  # fmt: skip
+    assert f"Mixup gained {words(mixup)} points on corrupted Fashion-MNIST, CutMix {words(small)}" in PROJECT
+    assert not gain("boxes-emoji-cutmix", "boxes-emoji-plain").clear  # "gained nothing"
+    best = max(
+        ("mixskd", "automix"), key=lambda way: gain(f"{way}-fashion-{way}", f"{way}-fashion-plain").mean
+    )
+    assert best == "mixskd" and "largest gain here" in PROJECT
+    which = (BOOK / "which.md").read_text(encoding="utf-8")
+    for quoted in ("15 % of Mixup's", "11 % of CutMix's"):
+        assert quoted in which
+    assert "in 11 % of CutMix's mixtures, and in 15 % of Mixup's" in PROJECT
+
+
+def test_counts_of_the_project() -> None:
+    counts = [round(200 * 0.7**k) for k in range(10)]
+    assert f"{counts[0]} faces, {counts[-1]} for music" in PROJECT
+    assert ml.data.load("emoji").classes[0] == "face" and ml.data.load("emoji").classes[-1].startswith(
+        "music"
+    )
+    assert abs((0.5 * 0.5 / 1100) ** 0.5 - 0.015) < 0.001 and abs((0.5 * 0.5 / 110) ** 0.5 - 0.05) < 0.005
+
+
+# ------------------------------------------------------------------------------------------ in a recipe
+def test_what_did_not_help() -> None:
+    ema = {
+        way: gain(f"automix-fashion-{way}", f"boxes-fashion-{way}") for way in ("plain", "mixup", "cutmix")
+    }
+    assert not any(one.clear for one in ema.values())
+    mixup, cutmix = words(ema["mixup"]), words(ema["cutmix"], sign=True)
+    assert f"accuracy of Mixup by {mixup} points and that of CutMix by {cutmix}" in PRACTICE
+    for measure, said, sign in (
+        ("accuracy", "changed them by {} and {}", True),
+        ("ece", "calibration error by {} and {}", False),
+    ):
+        pair = [
+            gain(f"boxes-fashion-{way}-smoothed", f"boxes-fashion-{way}", measure)
+            for way in ("mixup", "cutmix")
+        ]
+        assert said.format(*(words(one, sign=sign) for one in pair)) in PRACTICE
+        assert all(one.clear == (measure == "ece") for one in pair)
+    gaps = [ml.runs.load(f"boxes-fashion-mixup{end}").measured("gap").mean for end in ("", "-smoothed")]
+    assert f"was {-100 * gaps[0]:.1f} points below the accuracy, with both {-100 * gaps[1]:.1f}" in PRACTICE
+
+
+def test_crops_and_flips() -> None:
+    mixup, cutmix = (gain(f"curve-crops-{way}", "curve-crops-plain") for way in ("mixup", "cutmix"))
+    said = f"Mixup was {words(mixup)} points *worse* than no mixing, and CutMix {words(cutmix)}."
+    assert said in PRACTICE and max(mixup.mean, cutmix.mean) < 0
+    plain, *changes = (
+        gain(f"curve-crops-{way}", f"curve-centre-{way}") for way in ("plain", "mixup", "cutmix")
+    )
+    assert f"gained {words(plain)} points of accuracy" in PRACTICE and plain.mean > 0
+    said = "the accuracy of Mixup changed by {} and that of CutMix by {}"
+    assert said.format(*(words(one, sign=True) for one in changes)) in PRACTICE
+    ends = [
+        sum(one["epochs"][-1]["loss"] for one in ml.runs.load(f"curve-{name}-plain").runs) / 3
+        for name in ("crops", "centre")
+    ]
+    assert "a training loss of {:.2f} in place of {:.2f}".format(*ends) in PRACTICE
+
+
+def test_parts_that_act_elsewhere() -> None:
+    inside = gain("masks-fashion-manifold", "boxes-fashion-mixup")
+    assert f"Manifold Mixup and Mixup differ by {words(inside)} points" in PRACTICE and not inside.clear
+    erased = gain("boxes-fashion-cutout", "boxes-fashion-plain")
+    assert f"Cutout changed accuracy by {words(erased, sign=True)} points" in PRACTICE and not erased.clear
+
+
+def test_switching_off() -> None:
+    off = gain("practice-early-mixup", "curve-centre-mixup")
+    assert f"accuracy changed by {words(off, sign=True)} points" in PRACTICE and not off.clear
+
+
+def test_short_runs_lose() -> None:
+    mixup, cutmix = (
+        words(gain(f"curve-e10-{way}", "curve-e10-plain"), sign=True) for way in ("mixup", "cutmix")
+    )
+    assert f"Mixup changed accuracy by {mixup} points and CutMix by {cutmix}" in PRACTICE
+    for way in ("mixup", "cutmix"):  # "in 40 epochs both gained about two"
+        assert round(100 * gain(f"curve-centre-{way}", "curve-centre-plain").mean) == 2
+
+
+def test_differences_of_deit() -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([\d.]+) \| ([−+][\d.]+) \|$", PRACTICE, re.M)
+    assert len(rows) == 9
+    for top, change in rows:
+        assert abs(float(top) - 81.8 - float(change.replace("−", "-"))) < 0.01
+    lost = {
+        change: float(top) - 81.8 for change, top in re.findall(r"^\| (\w.+?) \| ([\d.]+) \|", PRACTICE, re.M)
+    }
+    both, mixup, cutmix = (-lost[f"{part} removed"] for part in ("Mixup and CutMix", "Mixup", "CutMix"))
+    assert f"worth {both:.1f} points together, and {mixup:.1f} and {cutmix:.1f} alone" in PRACTICE
+
+
+def test_binarised_targets_are_those_of_timm() -> None:
+    loss = pytest.importorskip("timm.loss").BinaryCrossEntropy(smoothing=0.0, target_threshold=0.2)
+    logits, rows = torch.randn(2, 4), torch.tensor([[0.85, 0.15, 0, 0], [0.6, 0.4, 0, 0]])
+    assert torch.allclose(loss(logits, rows), ml.soft_bce(logits, (rows > 0.2).float()))
+
+
+def test_parts_after_mixing() -> None:
+    space = run("09_practice")
+    wrong = {name: space["label_error"](after, 60) for name, after in space["parts"].items()}
+    assert wrong["flip"] < 1e-6
+    assert wrong["crop"] > 0.05 and wrong["erasing"] > 0.03
+    assert space["mix"].probability() == 0
+    known = {name for name, pair in space["PAIRS"].items() if pair[0].format("mixup") in ml.runs.names()}
+    assert {row[0] for row in space["changes"]} == known and len(known) >= 4
+
+
+@pytest.mark.parametrize("name", ["08_measuring", "08_robustness", "08_representations"])
+def test_every_exercise_of_measuring_is_solved(name: str) -> None:
+    asked = re.findall(r":label: (ex-\S+)", prose(name))
+    assert 3 <= len(asked) <= 4 and set(asked) <= set(
+        re.findall(r":::\{solution\} (\S+)", prose("solutions/08_measuring"))
+    )
+
+
+@pytest.mark.parametrize("name", ["09_curves", "09_debugging", "09_practice", "09_project"])
+def test_every_exercise_is_solved(name: str) -> None:
+    asked = re.findall(r":label: (ex-\S+)", prose(name))
+    solved = re.findall(r":::\{solution\} (\S+)", prose("solutions/09_practice"))
+    assert 3 <= len(asked) <= 4 and set(asked) <= set(solved)
+    assert len(cells("solutions/09_practice", "code")) == len(solved) + 2  # each ends in a check
