@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,27 @@ def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = F
     """A difference as pages print it, such as "+1.0 ± 1.5"; without `sign` its size, such as "4.7 ± 0.8"."""
     mean = f"{scale * gain.mean:+.{digits}f}".replace("-", "−")
     return f"{mean if sign else mean[1:]} ± {scale * gain.half:.{digits}f}"
+
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def held(sentence: str, page: str) -> bool:
+    """Whether a page says this, each number right to one unit of its last digit.
+
+    For what cells train: sums round differently on other processors, and training amplifies that.
+
+    >>> held("from 1.18 to 0.65 points", "It falls from 1.18 to 0.64 points."), held("to 0.66", "to 0.64")
+    (True, False)
+    """
+    told = NUMBER.findall(sentence)
+    pattern = r"(\d+(?:\.\d+)?)".join(map(re.escape, NUMBER.split(sentence)))
+    pattern = r"(?<![\d.])" * bool(NUMBER.match(sentence)) + pattern
+    units = [1.01 * 10.0 ** -len(number.partition(".")[2]) for number in told]
+    return any(
+        all(abs(float(a) - float(b)) < unit for a, b, unit in zip(told, match.groups(), units, strict=True))
+        for match in re.finditer(pattern, page)
+    )
 
 
 def run(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import mixlearn as ml
 from mixlearn.page.studio_net import studio_net
 from mixlearn.train.records import interval
 from tests.page import node
-from tests.prose import BOOK, prose, run
+from tests.prose import BOOK, held, prose, run
 
 MEASURING = prose("08_measuring")
 load = cache(ml.data.load)  # both pages read Emoji Scenes
@@ -74,9 +74,9 @@ def test_one_pair_on_the_test_set(measuring: dict[str, Any]) -> None:
     a, b = (measuring["right"][way][0] for way in ("no mixing", "Mixup"))
     gain, n = float((b - a).mean()), len(a)
     paired, apart = (1.96 * v**0.5 for v in (float((a - b).var()) / n, float(a.var() + b.var()) / n))
-    assert f"ahead by {100 * gain:.1f} ± {100 * paired:.1f} points" in MEASURING
-    assert f"the same difference would be {100 * gain:.1f} ± {100 * apart:.1f}" in MEASURING
-    assert f"on {(a != b).double().mean():.0%}".replace("%", " %") + " of the images only" in MEASURING
+    assert held(f"ahead by {100 * gain:.1f} ± {100 * paired:.1f} points", MEASURING)
+    assert held(f"the same difference would be {100 * gain:.1f} ± {100 * apart:.1f}", MEASURING)
+    assert held(f"on {(a != b).double().mean():.0%}".replace("%", " %") + " of the images only", MEASURING)
     halves = [1.96 * float(p * (1 - p) / n) ** 0.5 for p in (a.mean(), b.mean())]
     assert gain < sum(halves), "the two intervals overlap"
 
@@ -88,18 +88,18 @@ def test_the_gain_of_one_seed_was_luck(measuring: dict[str, Any]) -> None:
         change = interval(changes[way].tolist())
         words.append(f"{100 * change.mean:.1f} ± {100 * change.half:.1f}")
         assert not change.clear
-    assert "accuracy by {} points, and smoothing by {}: nothing significant".format(*words) in MEASURING
+    assert held("accuracy by {} points, and smoothing by {}: nothing significant".format(*words), MEASURING)
     together = torch.stack([measuring["right"][way].mean(1) for way in measuring["ways"]])
     assert torch.corrcoef(together)[0, 1:].min() > 0.4, "a good seed is a good seed for the others"
 
 
 def test_how_many_seeds(measuring: dict[str, Any]) -> None:
     (smooth, alone), (mixed, single) = measuring["spread"].values()
-    assert f"from {alone:.2f} to {smooth:.2f} points" in MEASURING and 0.5 < smooth / alone < 0.6
-    assert f"{single:.2f} to {mixed:.2f}. So half" in MEASURING and smooth / alone < mixed / single < 0.8
+    assert held(f"from {alone:.2f} to {smooth:.2f} points", MEASURING) and 0.5 < smooth / alone < 0.6
+    assert held(f"{single:.2f} to {mixed:.2f}. So half", MEASURING) and smooth / alone < mixed / single < 0.8
     need = [measuring["seeds_for"](0.5, sd) for sd in (smooth, mixed, alone, single)]
     said = "half a point takes {} pairs for smoothing and {} for Mixup, and {} and {} runs"
-    assert said.format(*need) in MEASURING
+    assert held(said.format(*need), MEASURING)
     for n, sd in zip(need, (smooth, mixed, alone, single), strict=True):
         widths = [interval((sd * torch.linspace(-1, 1, k) / torch.linspace(-1, 1, k).std()).tolist()).half
                   for k in (n - 1, n)]  # fmt: skip
@@ -122,8 +122,8 @@ def test_few_images_make_up_the_nll(measuring: dict[str, Any]) -> None:
         assert (
             measuring["F"].cross_entropy(z[0].softmax(1).round(decimals=2).log(), measuring["test"][1]) > 1e9
         )
-    assert f"makes up {100 * shares['no mixing']:.0f} % of the NLL, with smoothing" in MEASURING
-    assert f"with smoothing {100 * shares['smoothing']:.0f} %" in MEASURING
+    assert held(f"makes up {100 * shares['no mixing']:.0f} % of the NLL, with smoothing", MEASURING)
+    assert held(f"with smoothing {100 * shares['smoothing']:.0f} %", MEASURING)
     assert f"$\\log 10 = {math.log(10):.2f}$" in MEASURING
     for z in measuring["first"]:
         quality = ml.measure.prediction_quality
@@ -151,8 +151,8 @@ def test_the_widget_shows_the_shipped_classifier() -> None:
     found = {name: ml.measure.predict(studio_net(), part) for name, part in load("emoji").tests.items()}
     gaps = {name: ml.measure.calibration(*each).gap for name, each in found.items()}
     over, under = 100 * gaps["concepts"], -100 * gaps["designers"]
-    assert f"unseen concepts the network is overconfident by {over:.1f} points" in MEASURING
-    assert f"on unseen designers underconfident by {under:.1f}. " in MEASURING
+    assert held(f"unseen concepts the network is overconfident by {over:.1f} points", MEASURING)
+    assert held(f"on unseen designers underconfident by {under:.1f}. ", MEASURING)
     sure = torch.cat([each.logits.double().softmax(1).amax(1) for each in found.values()])
     right = torch.cat([each.logits.argmax(1) == each.labels for each in found.values()])
     shown = torch.tensor(ml.widgets.bins_lab().predictions).double()
@@ -174,7 +174,7 @@ def test_bins_and_images_of_the_page(measuring: dict[str, Any]) -> None:
     said = (
         "this Mixup network gets {}, a calibrated one {}. With 500 images it gets {}, and a calibrated one {}"
     )
-    assert said.format(*words) in MEASURING
+    assert held(said.format(*words), MEASURING)
     useless = ml.measure.calibration(measuring["always"], labels)
     assert useless.ece < 0.01 and measuring["hits"].mean() < 0.12
 
@@ -199,7 +199,7 @@ def test_corruptions_by_family(robust: dict[str, Any]) -> None:
     worst = robust["worst"]
     low, high = min(worst, key=worst.get), max(worst, key=worst.get)
     said = f"from {100 * worst[low]:.0f} % ({low.replace('_', ' ')}) to {100 * worst[high]:.0f} %"
-    assert f"{said} ({high.replace('_', ' ')}) is left" in ROBUST
+    assert held(f"{said} ({high.replace('_', ' ')}) is left", ROBUST)
     assert robust["found_fog"].mean == pytest.approx(worst["fog"])
     for values in robust["table"].values():
         assert robust["clean"] > values[-1]
@@ -222,12 +222,14 @@ def test_the_loader_of_the_published_files(robust: dict[str, Any], tmp_path: Any
 def test_masking_hides_what_an_attack_carried_over_finds(robust: dict[str, Any]) -> None:
     at = robust["sizes"].index(8)
     shown = {name: f"{100 * line[at]:.0f} %" for name, line in robust["fooled"].items()}
-    assert f"A standard attack (PGD, 8/255) leaves a network right in {shown['PGD']} of the cases" in ROBUST
-    assert f"the same attack now leaves it right in {shown['masked, PGD']}" in ROBUST
-    assert f"seems to be right in {shown['masked, PGD']} of the cases" in ROBUST
-    assert f"it is right in {shown['masked, PGD carried over']}, as the plain one is" in ROBUST
+    assert held(
+        f"A standard attack (PGD, 8/255) leaves a network right in {shown['PGD']} of the cases", ROBUST
+    )
+    assert held(f"the same attack now leaves it right in {shown['masked, PGD']}", ROBUST)
+    assert held(f"seems to be right in {shown['masked, PGD']} of the cases", ROBUST)
+    assert held(f"it is right in {shown['masked, PGD carried over']}, as the plain one is", ROBUST)
     assert robust["fooled"]["PGD"][-1] == 0 < 0.8 < robust["fooled"]["masked, PGD"][-1]
-    assert f"only {8 * robust['scale']:.1f}/255 in pixels" in ROBUST
+    assert held(f"only {8 * robust['scale']:.1f}/255 in pixels", ROBUST)
     plain = robust["net"](robust["images"]).argmax(1)
     assert torch.equal(plain, robust["masked"](robust["images"]).argmax(1))
 
@@ -235,19 +237,19 @@ def test_masking_hides_what_an_attack_carried_over_finds(robust: dict[str, Any])
 def test_other_images(robust: dict[str, Any]) -> None:
     found = {name: f"{one.auroc:.2f}" for name, one in robust["tables"]["no mixing"].items()}
     said = "uniform noise has the AUROC {noise}, photographs have {photographs}, and garments upside down {}"
-    assert said.format(found["upside down"], **found) in ROBUST
-    assert f"its AUROC is {found['noise, not normalised']}" in ROBUST
+    assert held(said.format(found["upside down"], **found), ROBUST)
+    assert held(f"its AUROC is {found['noise, not normalised']}", ROBUST)
     score = robust["scores"]["largest logit"]
     best = ml.measure.detection(score(robust["known"]), score(robust["flipped"])).auroc
-    assert f"the largest logit reaches {best:.2f}" in ROBUST
+    assert held(f"the largest logit reaches {best:.2f}", ROBUST)
 
 
 def test_hidden_and_in_between(robust: dict[str, Any]) -> None:
     plain = [seen for (way, _), seen in robust["covered"].items() if way == "no mixing"]
-    assert f"by {100 * (max(plain) - min(plain)):.0f} points" in ROBUST
+    assert held(f"by {100 * (max(plain) - min(plain)):.0f} points", ROBUST)
     assert robust["covered"]["no mixing", "mean colour"] == max(plain)
     half = {way: f"{100 * one.at(0.5)['misses']:.0f} %" for way, one in robust["between"].items()}
-    assert f"misses in {half['no mixing']} of the pairs, with Mixup in {half['Mixup']}" in ROBUST
+    assert held(f"misses in {half['no mixing']} of the pairs, with Mixup in {half['Mixup']}", ROBUST)
 
 
 # ------------------------------------------------------------------------------------------ representations
@@ -268,24 +270,24 @@ def test_boxes(features: dict[str, Any]) -> None:
     middle = max(share(features["middle"](test.images, s), test.boxes) for s in (0.5, 0.8, 1.0))
     trained = found_share(features, features["maps"], test.boxes)
     untrained = found_share(features, features["others"], test.boxes)
-    assert f"finds the object in {100 * middle:.0f} % of our test images" in FEATURES
-    assert f"class activation maps of a trained network find {trained}." in FEATURES
-    assert f"maps of an untrained network find {untrained}, the best of the three" in FEATURES
-    assert f"the best of the three middle boxes {100 * middle:.0f} %" in FEATURES
+    assert held(f"finds the object in {100 * middle:.0f} % of our test images", FEATURES)
+    assert held(f"class activation maps of a trained network find {trained}.", FEATURES)
+    assert held(f"maps of an untrained network find {untrained}, the best of the three", FEATURES)
+    assert held(f"the best of the three middle boxes {100 * middle:.0f} %", FEATURES)
     kept = features["kept"]
     carried, forgotten = (
         found_share(features, features["heat"], boxes[kept]) for boxes in (features["carried"], test.boxes)
     )
-    assert f"carried boxes give {carried}, forgotten ones {forgotten}" in FEATURES
+    assert held(f"carried boxes give {carried}, forgotten ones {forgotten}", FEATURES)
     assert torch.equal(ml.box_area(features["carried"]) > 0.5 * ml.box_area(test.boxes), kept)
 
 
 def test_labels_and_lines(features: dict[str, Any]) -> None:
     errors = features["errors"]
     assert errors["Mixup"] < 1e-3 < errors["CutMix"] < errors["ResizeMix"]
-    assert f"off by {errors['CutMix']:.0f} points on average" in FEATURES
+    assert held(f"off by {errors['CutMix']:.0f} points on average", FEATURES)
     share = features["share"][0]
-    assert f"anything from {share.min():.0%} to {share.max():.0%}".replace("%", " %") in FEATURES
+    assert held(f"anything from {share.min():.0%} to {share.max():.0%}".replace("%", " %"), FEATURES)
     trained, untrained = (features["lines"][name].means() for name in ("trained", "untrained"))
     assert trained["logits"] < untrained["logits"] and trained["features"] < untrained["features"]
 
@@ -299,12 +301,12 @@ def test_neighbours_probes_and_transfer(features: dict[str, Any]) -> None:
     blank, pixels = scores["untrained"], scores["raw pixels"]
     assert pixels[1] > blank[1] and pixels[20] > blank[20] and pixels["linear"] < blank["linear"]
     known = ml.measure.principal_plane(features["bank"]["trained"][2]).share.sum()
-    assert f"here it holds {100 * known:.0f} % of the variance" in FEATURES
+    assert held(f"here it holds {100 * known:.0f} % of the variance", FEATURES)
     assert spread["untrained"][0] == min(one[0] for one in spread.values())
     assert spread["untrained"][1] == max(one[1] for one in spread.values())
     linear = {name: f"{100 * one['linear']:.0f} %" for name, one in moved.items()}
     said = (
         "A linear layer on the trained features is right in {trained}, on raw pixels in {raw}, on untrained"
     )
-    assert said.format(trained=linear["trained"], raw=linear["raw pixels"]) in FEATURES
-    assert f"on untrained features in {linear['untrained']}" in FEATURES
+    assert held(said.format(trained=linear["trained"], raw=linear["raw pixels"]), FEATURES)
+    assert held(f"on untrained features in {linear['untrained']}", FEATURES)

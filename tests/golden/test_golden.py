@@ -29,13 +29,15 @@ def numbers(run: dict[str, Any]) -> dict[str, float]:
 def test_a_run_gives_the_same_numbers_as_ever(name: str) -> None:
     """Bit for bit on the same kind of machine. Elsewhere sums round differently, and training amplifies it.
 
-    With torch's vector instructions switched off, losses moved by up to 2e-4 of themselves in ten steps.
+    With torch's vector instructions switched off, losses moved by up to 2e-4 of themselves in ten steps, and
+    from one maker's processor to another's by up to 1.5e-3 in the second epoch.
     """
     found, kept = runs.golden(name), KEPT["runs"][name]
     if runs.machine() == KEPT["machine"]:
         assert found == kept
-    terms = {key: value for key, value in numbers(kept).items() if key.startswith(("1/", "2/"))}
-    assert {key: numbers(found)[key] for key in terms} == pytest.approx(terms, rel=1e-3, abs=1e-4)
+    for epoch, bound in (("1/", 1e-3), ("2/", 5e-3)):
+        terms = {key: value for key, value in numbers(kept).items() if key.startswith(epoch)}
+        assert {key: numbers(found)[key] for key in terms} == pytest.approx(terms, rel=bound, abs=1e-4)
 
 
 def test_every_run_was_kept() -> None:
