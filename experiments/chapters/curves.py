@@ -1,7 +1,6 @@
-"""Curves for a practitioner: Mixup, CutMix and no mixing on Fashion-MNIST, one quantity varied at a time.
+"""Fashion-MNIST with Mixup, CutMix or neither: one quantity varied, parts of a recipe added, wrong labels.
 
-The centre is 2,000 images, 40 epochs, a ResNet-8 of width 8, no other augmentation, α = 1 on half of the
-batches. Then companions of mixing, and Mixup's experiment with a share of random labels among 1,000 images.
+The centre: 2,000 images, 40 epochs, a ResNet-8 of width 8, not augmented, α = 1 on half of the batches.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "centre": {},
     **{f"n{images}": {"images": images} for images in (500, 1000, 5000)},
     **{f"few-e{epochs}": {"images": 500, "epochs": epochs} for epochs in (10, 160)},
+    "few-crops": {"images": 500, "epochs": 160, "augment": crop_and_flip},
     "e10": {"epochs": 10},
     **{f"w{width}": {"width": width} for width in (4, 16)},
     "crops": {"augment": crop_and_flip},
