@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial, update_wrapper
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mixlearn.course import solutions
-from mixlearn.course.inputs import LAWS, Samples, calls, sections
+from mixlearn.course.inputs import LAWS, calls, sections
 
 
 def explained(exercise: str, name: str | None) -> str:
@@ -22,37 +21,35 @@ def explained(exercise: str, name: str | None) -> str:
     return known.get(f"{exercise}/{name}", known.get(str(name), ""))
 
 
-@dataclass(eq=False, repr=False)
 class Exercise:
     """One function to be written: its text, level, points and the chapter that it belongs to.
 
+    `cases(seed)` makes small inputs, tuples of arguments, the simplest first; `requests(seed)` those of all
+    calls that decide. `wanted` are the positions of arguments for which gradients are compared. Of answers that
+    draw, `draws` results are observed for each case, `observe` gives their statistics, and `slack` is by how
+    much a statistic may be off without being wrong: roundings of another kind.
+
     Args:
-        solution: the reference.
-        inputs: makes the arguments of all calls from a seed and `draws`, the simplest first.
-        wanted: positions of the arguments for which gradients are compared; by default those of the text.
-        observe: of answers that draw, the statistics of one result, given the arguments and the result.
-        draws: how many results are observed for each input.
-        slack: by how much a statistic may be off without being wrong: roundings of another kind.
+        name: of the solution.
+        section: what `exercises.md` says of it.
     """
 
-    solution: Callable[..., Any]
-    inputs: Callable[[int, int], Iterator[tuple[Any, ...]]]
-    wanted: tuple[int, ...] = ()
-    observe: Callable[..., Samples] | None = None
-    draws: int = 0
-    slack: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.name = self.solution.__name__
-        head, _, rest = sections()[self.name].partition("\n\n")
+    def __init__(self, name: str, section: str) -> None:
+        self.name, self.solution = name, vars(solutions)[name]
+        head, _, rest = section.partition("\n\n")
+        text, _, self._wrong = rest.partition("\n### ")
+        self.text = text.strip()
         facts = dict(line.split(": ", 1) for line in head.splitlines())
         self.chapter, self.level, self.points = (int(facts[key]) for key in ("chapter", "level", "points"))
         self.hint, self._bugs = facts["hint"], facts.get("repair", "")
         self.results, learning = (re.findall(r"\w+", facts.get(key, "")) for key in ("results", "gradients"))
-        self.wanted = self.wanted or tuple(map(self.parameters.index, learning))
-        text, _, self._wrong = rest.partition("\n### ")
-        self.text = self.solution.__doc__ = text.strip()
-        update_wrapper(self, self.solution)
+        self.parameters = list(inspect.signature(self.solution).parameters)
+        self.wanted = [self.parameters.index(one) for one in learning]
+        self.observe, self.draws, self.slack = LAWS.get(name, (None, 0, {}))
+        self.cases, self.requests = partial(calls, name), partial(calls, name, draws=self.draws)
+        self.signature = f"def {name}{inspect.signature(self.solution)}".replace("'", "")
+        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
+        self.stub = f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
 
     def __call__(self, *args: Any) -> Any:
         return self.solution(*args)
@@ -63,12 +60,12 @@ class Exercise:
         head, *lines = self._wrong.strip().splitlines()
         found = {}
         for name, how in (line.split(": ", 1) for line in lines):
-            if how.startswith("= "):
-                found[name] = eval(f"lambda {head.replace(' ', ', ')}: {how[2:]}", vars(solutions))
-            else:
-                space = dict(vars(solutions))
-                exec(f"def wrong({', '.join(self.parameters)}):\n{self._body(how)}", space)
-                found[name] = space["wrong"]
+            whole, space = how.startswith("= "), dict(vars(solutions))
+            names, body = (
+                (head.split(), f" return {how[2:]}") if whole else (self.parameters, self._body(how))
+            )
+            exec(f"def wrong({', '.join(names)}):\n{body}", space)
+            found[name] = space["wrong"]
         return found
 
     def _body(self, how: str) -> str:
@@ -81,22 +78,6 @@ class Exercise:
         return body
 
     @property
-    def parameters(self) -> list[str]:
-        """The names of its parameters."""
-        return list(inspect.signature(self.solution).parameters)
-
-    @property
-    def signature(self) -> str:
-        """The first line of the function, without the colon."""
-        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "")
-
-    @property
-    def stub(self) -> str:
-        """The function to be filled in, as source text."""
-        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
-        return f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
-
-    @property
     def repair(self) -> str:
         """The function with bugs to be found, below a line that raises; empty where it has none."""
         body = re.sub(r"^ +pass\n", "", self._body(self._bugs), flags=re.M) if self._bugs else ""
@@ -107,16 +88,5 @@ class Exercise:
         head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"
         return f"{head}\n\n{self.signature}\n\n{self.text}"
 
-    def cases(self, seed: int) -> list[tuple[Any, ...]]:
-        """Small inputs: argument tuples, the simplest first."""
-        return list(self.inputs(seed, 0))
 
-    def requests(self, seed: int) -> Iterator[tuple[Any, ...]]:
-        """The arguments of all calls that decide; those of answers that draw begin with all cases twice."""
-        return self.inputs(seed, self.draws)
-
-
-ALL = {
-    name: Exercise(getattr(solutions, name), partial(calls, name), (), *LAWS.get(name, ()))
-    for name in sections()
-}
+ALL = {name: Exercise(name, section) for name, section in sections().items()}

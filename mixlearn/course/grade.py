@@ -2,20 +2,12 @@
 
     python -m mixlearn.course grade FOLDER
 
-**What runs where.** This process holds the answers and judges. Another, started from `run.py` alone,
-imports torch once and forks a child for each exercise of a notebook. The child executes the definitions
-that the function needs, not the experiments around them, makes the inputs from a secret seed and sends back
-what the function returns, as plain numbers. A notebook can forge nothing but return values: no verdict
-crosses the pipe.
-
-**What a child cannot do,** where Linux allows user namespaces: reach the network, see or signal another
-process, write anywhere but in an empty folder of 64 MB that ends with it, read the package, the hand-ins or
-the grades. Memory, time and results are limited everywhere, and Python's own sockets, subprocesses and
-writes are refused by an audit hook. Each page says which protections held.
-
-**What is not protected against.** An answer copied from the package or from a friend is right. Other files
-that your account may read can be read, but not sent anywhere. Without namespaces the audit hook is a fence
-and no wall, as code in C gets around it: grade strangers' notebooks in a container then.
+This process holds the answers and judges. Another, started from `run.py` alone, imports torch once and forks
+a child for each exercise of a notebook. The child executes the definitions that the function needs, not the
+experiments around them, makes the inputs from a secret seed and sends back what the function returns, as plain
+data. A notebook can forge nothing but return values: no verdict crosses the pipe. `run._confined` says what a
+child gives up. It is a fence, not a wall, where Linux allows no user namespaces, as code in C gets around an
+audit hook: grade strangers' notebooks in a container then. Each page says which protections held.
 """
 
 from __future__ import annotations
@@ -38,7 +30,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from string import Template
 from threading import Timer
 from typing import Any
 
@@ -56,11 +47,12 @@ LONGEST = 2**26  # bytes of one message
 
 @dataclass
 class Result:
-    """A graded notebook: its verdicts by exercise, a note where it could not be read, what protected us."""
+    """A notebook: its code cells or a note why it could not be read, its verdicts, what protected us."""
 
     notebook: Path
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    cells: list[str] = field(default_factory=list)
     note: str = ""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
 
     @property
@@ -98,27 +90,26 @@ def grade(
         raise ValueError(f"no notebook (.ipynb) in {folder}")
     if not hasattr(os, "fork"):
         raise OSError("this system has no os.fork, which the grader needs: use Linux, macOS or a container")
-    cells = {path: _cells(path) for path in found}
-    text = "\n".join(source for one in cells.values() if isinstance(one, list) for source in one)
+    results = [_read(path) for path in found]
+    text = "\n".join(source for one in results for source in one.cells)
     counted = [n for n in course.exercises() if re.search(rf"\bdef {n}\(|^{n} *=", text, re.M)]
     tasks = {name: course.exercise(name) for name in (counted if names is None else names)}
     out = folder.parent / "grades" if out is None else Path(out).resolve()
     seed = secrets.randbelow(2**31) if seed is None else seed
     with _server([folder, out]) as door, ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _graded(path, cells[path], tasks, door, seed, seconds), found))
+        list(pool.map(lambda one: _grade(one, tasks, door, seed, seconds), results))
     _write(results, tasks, out)
     return results
 
 
-def _cells(path: Path) -> list[str] | str:
-    """The sources of a notebook's code cells, or what is wrong with the file."""
+def _read(path: Path) -> Result:
     try:
         if path.is_symlink() or path.stat().st_size > 2**24:
-            return "the file is a link, or larger than 16 MB"
+            return Result(path, note="the file is a link, or larger than 16 MB")
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+        return Result(path, ["".join(one["source"]) for one in cells if one["cell_type"] == "code"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"this is no notebook: {type(error).__name__}"
+        return Result(path, note=f"this is no notebook: {type(error).__name__}")
 
 
 @contextlib.contextmanager
@@ -144,27 +135,22 @@ def _server(hide: list[Path]) -> Iterator[str]:
                 process.kill()
 
 
-def _graded(
-    path: Path, cells: list[str] | str, tasks: dict[str, Exercise], door: str, seed: int, seconds: float
-) -> Result:
+def _grade(result: Result, tasks: dict[str, Exercise], door: str, seed: int, seconds: float) -> None:
     """One notebook, each of its exercises in a child of its own."""
-    result, until = Result(path), time.monotonic() + TOGETHER
-    if isinstance(cells, str):
-        return Result(path, note=cells)
-    for name, task in tasks.items():
+    until = time.monotonic() + TOGETHER
+    for name, task in ({} if result.note else tasks).items():
         try:
             left = min(seconds, until - time.monotonic())
-            found = _tried(result, cells, task, door, seed, left) if left > 0 else unjudged(task, "not-run")
+            found = _tried(result, task, door, seed, left) if left > 0 else unjudged(task, "not-run")
         except Exception:  # whatever a hostile child makes us read
             found = unjudged(task, "unreadable")
         result.verdicts[name] = found
-    return result
 
 
-def _tried(result: Result, cells: list[str], task: Exercise, door: str, seed: int, seconds: float) -> Verdict:
+def _tried(result: Result, task: Exercise, door: str, seed: int, seconds: float) -> Verdict:
     """The verdict on one exercise; where the child is lost, the last outcome tells how."""
-    asked = {"cells": cells, "name": task.name, "count": len(task.parameters)}
-    asked |= {"seed": seed, "draws": task.draws, "wanted": task.wanted}
+    asked = {"cells": result.cells, "name": task.name, "wanted": task.wanted}
+    asked |= {"seed": seed, "draws": task.draws}
     outcomes: list[Outcome] = []
     with socket.socket(socket.AF_UNIX) as line, Connection(os.dup(line.fileno())) as stream:
 
@@ -178,9 +164,6 @@ def _tried(result: Result, cells: list[str], task: Exercise, door: str, seed: in
         try:
             result.held = hear()
             stream.send_bytes(json.dumps(asked).encode())
-            mistake, _, seen = hear().partition(": ")
-            if mistake in ("not-found", "wrong-parameters"):
-                return unjudged(task, mistake, seen)
             for _ in task.requests(seed):
                 outcomes.append(one := Outcome(**hear()))
                 assert [*map(type, (one.error, one.text, one.changed, one.drew))] == [str, str, int, str]
@@ -196,12 +179,10 @@ def _tried(result: Result, cells: list[str], task: Exercise, door: str, seed: in
 
 
 # ------------------------------------------------------------------------------------------- tables and pages
-PAGE = Template("""<!doctype html><html lang="en"><meta charset="utf-8"><title>$title</title>
-<style>body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto}div{margin:1em 0}</style>
-<h1>$title</h1><p>$note</p>
-$rows
-<p><small>Graded with: $held.</small></p></html>
-""")
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<body style="font: 16px/1.5 sans-serif; max-width: 50em; margin: 2em auto"><h1>{title}</h1><p>{note}</p>
+{rows}<p><small>Graded with: {held}.</small></p></body></html>
+"""
 
 
 def _write(results: list[Result], tasks: dict[str, Exercise], out: Path) -> None:
@@ -217,9 +198,9 @@ def _write(results: list[Result], tasks: dict[str, Exercise], out: Path) -> None
             safe = f"'{name}" if name[:1] in "=+-@\t\r" else name  # which a spreadsheet would compute
             points = [v.points if v else 0 for v in verdicts]
             table.writerow([safe, one.points, of, one.note, *points, *mistakes])
-            title = html.escape(f"{name}: {one.points} of {of} points")
             held = ", ".join(one.held) or "limits of memory and time, and Python's audit hook alone"
+            words = {"title": f"{name}: {one.points} of {of} points", "note": one.note, "held": held}
             rows = "\n".join(v._repr_html_() for v in one.verdicts.values())
-            page = PAGE.substitute(title=title, note=html.escape(one.note), rows=rows, held=html.escape(held))
+            page = PAGE.format(rows=rows, **{key: html.escape(text) for key, text in words.items()})
             plain = re.sub(r"[^\w-]+", "-", name)[:80]
             (out / "pages" / f"{k:03}-{plain}.html").write_text(page, encoding="utf-8")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import import_module
-from itertools import starmap
+from itertools import starmap, zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -21,9 +21,10 @@ from torch import Generator, Tensor, nn
 
 from mixlearn.course.exercise import Exercise, explained
 from mixlearn.course.inputs import Samples
-from mixlearn.course.run import Odd, Outcome, perform
+from mixlearn.course.run import Outcome, perform
 
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
+FLOATS = (torch.float32, torch.float64)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LOST = ("never-returns", "too-slow", "process-ended", "unreadable")  # in place of a call's outcome
 # P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
@@ -73,16 +74,13 @@ class Verdict:
             raise ImportError("a verdict's picture needs matplotlib: pip install matplotlib") from missing
         panels = torch.cat([one.flatten() for row in self.rows.values() for one in row])
         low, high = panels[panels.isfinite()].aminmax()
-        bare: dict[str, Any] = {"xticks": [], "yticks": []}
-        figure, axes = pyplot.subplots(
-            len(self.rows), 4, squeeze=False, layout="constrained", subplot_kw=bare
-        )
+        figure, axes = pyplot.subplots(len(self.rows), 4, squeeze=False, layout="constrained")
         for places, (title, row) in zip(axes, self.rows.items(), strict=True):
             places[0].set_title(title, loc="left")
-            for place, panel in zip(places, row, strict=False):
-                place.imshow(((panel - low) / (high - low)).numpy(), cmap="gray", vmin=0, vmax=1)
-            for place in places[len(row) :]:
-                place.remove()
+            for place, panel in zip_longest(places, row):
+                place.set(xticks=[], yticks=[], visible=panel is not None)
+                if panel is not None:
+                    place.imshow(((panel - low) / (high - low)).numpy(), cmap="gray", vmin=0, vmax=1)
         pyplot.close(figure)  # a notebook would show it twice
         return figure
 
@@ -100,9 +98,8 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = "#1a7f37" if self.passed else "#b35900"
         head, _, rest = repr(self).partition("\n")
-        inner = f"<b>{html.escape(head)}</b><br>{html.escape(rest)}"
-        style = f"border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap"
-        return f'<div style="{style}">{inner}</div>'
+        style = f"margin: 1em 0; border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap"
+        return f'<div style="{style}"><b>{html.escape(head)}</b><br>{html.escape(rest)}</div>'
 
 
 def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict:
@@ -138,7 +135,7 @@ class _Trial:
 
     def __init__(self, exercise: Exercise, outcomes: list[Outcome], seed: int) -> None:
         self.exercise, self.outcomes, self.seed = exercise, outcomes, seed
-        self.given, self.cases = list(exercise.requests(seed)), exercise.cases(seed)
+        self.given, self.cases = list(exercise.requests(seed)), list(exercise.cases(seed))
 
     def fault(self, mistake: str | None, seen: str, at: int, part: int = 0) -> Fault:
         """A fault, with the input of its call in words."""
@@ -148,18 +145,17 @@ class _Trial:
 
     def conduct(self) -> Fault | None:
         """Mistakes not about the result: nothing written, out of time, inputs changed, other draws."""
-        last = self.outcomes[-1]
-        if all(
-            one.error == "NotImplementedError" or (one.value is None and not one.error)
-            for one in self.outcomes[:3]
-        ):
+        first, last = self.outcomes[0], self.outcomes[-1]
+        if first.error in ("not-found", "wrong-parameters"):
+            return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
+        if {one.error or type(one.value) for one in self.outcomes[:3]} <= {"NotImplementedError", type(None)}:
             return Fault("not-written", "This function is not yet written.")
         if last.error in LOST:
             return self.fault(last.error, f", {last.text}", len(self.outcomes) - 1)
         for k, one in enumerate(self.outcomes):
             if one.changed >= 0:
-                seen = f", `{self.exercise.parameters[one.changed]}` was changed."
-                return self.fault("input-changed", seen, k)
+                name = self.exercise.parameters[one.changed]
+                return self.fault("input-changed", f", `{name}` was changed.", k)
         return Fault("global-generator", f"{last.drew} global generator was used.") if last.drew else None
 
     def unlike(self, got: Outcome, want: Outcome, values: bool = True) -> list[Fault]:
@@ -173,10 +169,9 @@ class _Trial:
         if got.beside is None:
             return [Fault("no-gradient", "the result has no gradient.", part=-1)]
         names = [f"the gradient of `{self.exercise.parameters[k]}`" for k in self.exercise.wanted]
+        other = "wrong-gradient" if names else None
         faults = _apart(got.beside, want.beside, names or ["the new weight"])
-        return [
-            Fault(one.mistake or (names and "wrong-gradient") or None, one.seen, part=-1) for one in faults
-        ]
+        return [Fault(one.mistake or other, one.seen, part=-1) for one in faults]
 
     # ------------------------------------------------------------------------------ answers that do not draw
     def by_value(self) -> Fault | None:
@@ -184,23 +179,24 @@ class _Trial:
 
         Of several results the first that is wrong may agree with a wrong answer, though others do not.
         """
-        found = [(k, one) for k, pair in self.beside(self.exercise.solution) for one in self.unlike(*pair)]
+        found = self.beside(self.exercise.solution)
         if not found:
             return None
-        at, (mistake, first, _, part) = found[0]
+        mistake, first, at, part = found[0]
         seen = first
         for name, how in self.exercise.mistakes.items():
-            off = {one.part for _, pair in self.beside(how) for one in self.unlike(*pair)}
+            off = {one.part for one in self.beside(how)}
             if not off:
                 return self.fault(name, f", {first}", at, part)
             if mistake is None and part >= 0 and part not in off:
                 mistake, seen = name, f"{first} (Another result may be wrong too.)"
         return self.fault(mistake, f", {seen}", at, part)
 
-    def beside(self, how: Callable[..., Any]) -> Iterator[tuple[int, tuple[Outcome, Outcome]]]:
-        """The outcomes with their numbers, each with that of a function of ours."""
+    def beside(self, how: Callable[..., Any]) -> list[Fault]:
+        """All differences from a function of ours."""
         theirs = (perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed))
-        return enumerate(zip(self.outcomes, theirs, strict=True))
+        pairs = enumerate(zip(self.outcomes, theirs, strict=True))
+        return [one._replace(at=k) for k, pair in pairs for one in self.unlike(*pair)]
 
     # ------------------------------------------------------------------------------------- answers that draw
     def by_law(self) -> Fault | None:
@@ -218,21 +214,16 @@ class _Trial:
         worst, at, name = self.furthest(observed, wanted, exact=True)
         if worst <= 1:
             return None
-
-        def far(how: Callable[..., Any], several: int) -> float:
-            return self.furthest(observed, _sampled(exercise, how, several))[0]
-
-        few = {wrong: how for wrong, how in exercise.mistakes.items() if far(how, 20) <= 1}  # most are not
-        scores = [(1.0, ""), *((far(how, draws), wrong) for wrong, how in few.items())]
+        scores = [(1.0, "")]
+        for wrong, how in exercise.mistakes.items():
+            scores.append((self.furthest(observed, _sampled(exercise, how, draws))[0], wrong))
         mine, theirs = (_range(one[at][name]) for one in (observed, wanted))
         return self.fault(min(scores)[1] or None, f": {name} is {mine}, expected {theirs}.", at)
 
-    def furthest(
-        self, some: list[Samples], others: list[Samples], exact: bool = False
-    ) -> tuple[float, int, str]:
+    def furthest(self, a: list[Samples], b: list[Samples], exact: bool = False) -> tuple[float, int, str]:
         """The statistic whose samples are furthest apart, by `apart`; its case and name."""
-        pairs, slack = enumerate(zip(some, others, strict=True)), self.exercise.slack
-        found = ((apart(a[n], b[n], slack.get(n, 1e-5), exact), k, n) for k, (a, b) in pairs for n in b)
+        pairs, slack = enumerate(zip(a, b, strict=True)), self.exercise.slack
+        found = ((apart(x[n], y[n], slack.get(n, 1e-5), exact), k, n) for k, (x, y) in pairs for n in y)
         return max(found, key=lambda one: one[0])
 
     def rows(self, fault: Fault) -> dict[str, list[Tensor]]:
@@ -283,12 +274,9 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     got = tensor_of(given)
     if got is None:
         return Fault("wrong-type", f"expected numbers in {at}, got {_show(given)}.")
-    if want.is_floating_point():
-        number = isinstance(given, (int, float)) and not isinstance(given, bool)
-        if not number and got.dtype not in (torch.float32, torch.float64):
-            return Fault("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
-    elif got.dtype not in WHOLE:
-        return Fault("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
+    kinds, words = (FLOATS, "float32 or float64") if want.is_floating_point() else (WHOLE, "whole numbers")
+    if got.dtype not in kinds and type(given) is not int:
+        return Fault("wrong-dtype", f"expected {at} as {words}, got {got.dtype}.")
     if got.device != want.device:
         return Fault("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
     if got.shape != want.shape:
@@ -327,25 +315,25 @@ def _show(value: Any, most: int = 8) -> str:
     if isinstance(value, list):
         return f"{len(value)} results"
     known = {Generator: "a generator", nn.Sequential: "a linear network", torch.optim.SGD: "SGD"}
-    return value.name if isinstance(value, Odd) else known.get(type(value), type(value).__name__)
+    return value if isinstance(value, str) else known.get(type(value), type(value).__name__)
 
 
 def _observed(exercise: Exercise, values: list[Any]) -> list[Samples]:
     """For each case, each statistic of its calls in double precision, from all results."""
-    found, cases = [], exercise.cases(0)
+    found, cases = [], list(exercise.cases(0))
     for k, case in enumerate(cases):
         some = values[k :: len(cases)]
         parts = zip(*some, strict=True) if exercise.results else [some]
         stacks = [torch.stack([torch.as_tensor(one).double() for one in part]) for part in parts]
-        found.append(exercise.observe(case, *stacks))  # type: ignore[misc]
+        found.append(exercise.observe(case, *stacks))
     return found
 
 
 @cache
 def _sampled(exercise: Exercise, how: Callable[..., Any], draws: int) -> list[Samples]:
     """The same of a function of ours, with seeds of their own; the cases are those of every seed."""
-    given = list(exercise.inputs(2**40, draws))
-    return _observed(exercise, [how(*one) for one in given[len(exercise.cases(0)) :]])
+    given = list(exercise.cases(2**40, draws))
+    return _observed(exercise, [how(*one) for one in given[len(list(exercise.cases(0))) :]])
 
 
 def _range(values: Tensor) -> str:

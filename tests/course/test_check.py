@@ -222,7 +222,7 @@ def test_bad_calls_name_the_way_out():
     with pytest.raises(TypeError, match=r"got Tensor.*without brackets"):
         course.check("mixup", torch.ones(1))
     message = course.check("mixup", lambda images: images).message
-    assert "def mixup(images" in message and "(images)" in message
+    assert "def mixup(images" in message and "takes 1 positional argument but 4" in message
 
 
 def test_a_verdict_prints_itself_and_gives_hints_one_by_one():
@@ -250,7 +250,7 @@ def test_samples_that_agree_and_samples_that_do_not():
 
 def of_two_seeds_alike(name):
     """Whether an exercise has the same inputs, but for generators, whatever the seed."""
-    first, second = (course.exercise(name).cases(seed) for seed in (1, 2))
+    first, second = (list(course.exercise(name).cases(seed)) for seed in (1, 2))
     kept = [
         [pack(one) for case in cases for one in case if not isinstance(one, torch.Generator)]
         for cases in (first, second)
@@ -275,7 +275,7 @@ def test_plain_data_survives_the_pipe_and_nothing_else_does():
     for one in values:
         again = unpack(json.loads(json.dumps(pack(one))))
         assert torch.equal(one, again) if isinstance(one, torch.Tensor) else one == again
-    assert unpack(pack(object())).name == "object" and unpack(pack(torch.ones(1, device="meta"))).is_meta
+    assert unpack(pack(object())) == "object" and unpack(pack(torch.ones(1, device="meta"))).is_meta
     assert torch.equal(unpack(pack(np.float32([1, 2]))), torch.tensor([1.0, 2.0]))
     assert unpack(pack(torch.ones(1, dtype=torch.complex64))).is_complex()
 
