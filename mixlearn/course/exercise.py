@@ -25,13 +25,9 @@ class Exercise:
     """One function to be written: its text, level, points and the chapter that it belongs to.
 
     `cases(seed)` makes small inputs, tuples of arguments, the simplest first; `requests(seed)` those of all
-    calls that decide. `wanted` are the positions of arguments for which gradients are compared. Of answers that
-    draw, `draws` results are observed for each case, `observe` gives their statistics, and `slack` is by how
-    much a statistic may be off without being wrong: roundings of another kind.
-
-    Args:
-        name: of the solution.
-        section: what `exercises.md` says of it.
+    calls that decide. `wanted` are the positions of arguments for which gradients are compared. Of answers
+    that draw, `draws` results are observed for each case, `observe` gives their statistics, and `slack` is by
+    how much a statistic may be off without being wrong: roundings of another kind.
     """
 
     def __init__(self, name: str, section: str) -> None:

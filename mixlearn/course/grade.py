@@ -4,10 +4,10 @@
 
 This process holds the answers and judges. Another, started from `run.py` alone, imports torch once and forks
 a child for each exercise of a notebook. The child executes the definitions that the function needs, not the
-experiments around them, makes the inputs from a secret seed and sends back what the function returns, as plain
-data. A notebook can forge nothing but return values: no verdict crosses the pipe. `run._confined` says what a
-child gives up. It is a fence, not a wall, where Linux allows no user namespaces, as code in C gets around an
-audit hook: grade strangers' notebooks in a container then. Each page says which protections held.
+experiments around them, makes the inputs from a secret seed and sends back what the function returns, as
+plain data: no verdict crosses the pipe. `_confined` of `run.py` says what a child gives up. Where Linux allows
+no user namespaces this is a fence and no wall, as code in C gets around an audit hook: grade strangers'
+notebooks in a container then. Each page says which protections held.
 """
 
 from __future__ import annotations
@@ -70,15 +70,7 @@ def grade(
     jobs: int | None = None,
     seconds: float = SECONDS,
 ) -> list[Result]:
-    """Grade every notebook below a folder; write `grades.csv` and the folder `pages`.
-
-    Args:
-        folder: holds the notebooks (.ipynb), in it or in folders of it.
-        out: where the results go; None takes `grades` beside the folder.
-        names: the exercises that count; None takes all that some notebook of the folder defines.
-        seed: of the inputs; None draws a secret one.
-        jobs: how many notebooks at a time; None takes one for each processor.
-        seconds: for the calls of one exercise.
+    """Grade every notebook below a folder; write `grades.csv` and the folder `pages`. `main` has the options.
 
     Raises:
         ValueError: there is no such folder, no notebook in it, or no such exercise.
@@ -116,9 +108,8 @@ def _read(path: Path) -> Result:
 def _server(hide: list[Path]) -> Iterator[str]:
     """A process that imports torch once and makes a child for each connection; yields the socket's path."""
     package = Path(run.__file__).resolve().parents[1]
-    if (package.parent / "pyproject.toml").is_file():  # of a checkout
-        hide = [*hide, package.parent / "book", package.parent / "tests"]
-    hidden = [str(one) for one in (package, *hide) if one.is_dir() and not sys.prefix.startswith(f"{one}/")]
+    hide = [*hide, package, package.parent / "book", package.parent / "tests"]  # as a checkout has them
+    hidden = [str(one) for one in hide if one.is_dir() and not sys.prefix.startswith(f"{one}/")]
     with tempfile.TemporaryDirectory(prefix="graded-") as room, socket.socket(socket.AF_UNIX) as door:
         door.bind(f"{room}/door")
         door.listen()
