@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mixlearn.course import solutions
-from mixlearn.course.inputs import LAWS, calls, sections
+from mixlearn.course.inputs import LAWS, SECTIONS, Samples, calls
 
 
 def explained(exercise: str, name: str | None) -> str:
@@ -21,18 +22,24 @@ def explained(exercise: str, name: str | None) -> str:
     return known.get(f"{exercise}/{name}", known.get(str(name), ""))
 
 
+@dataclass(eq=False, repr=False)
 class Exercise:
-    """One function to be written: its text, level, points and the chapter that it belongs to.
+    """One function to be written: its name, text, signature, stub, level, points and chapter."""
 
-    `cases(seed)` makes small inputs, tuples of arguments, the simplest first; `requests(seed)` those of all
-    calls that decide. `wanted` are the positions of arguments for which gradients are compared. Of answers
-    that draw, `draws` results are observed for each case, `observe` gives their statistics, and `slack` is by
-    how much a statistic may be off without being wrong: roundings of another kind.
-    """
+    solution: Callable[..., Any]
+    inputs: Callable[
+        [int, int], Iterator[tuple[Any, ...]]
+    ]  # arguments from a seed and `draws`, simplest first
+    wanted: tuple[int, ...] = ()  # the arguments whose gradients are compared; by default those of the text
+    observe: Callable[..., Samples] | None = None  # of answers that draw, the statistics of all results
+    draws: int = 0  # how many results are observed for each input
+    slack: Mapping[str, float] = field(default_factory=dict)  # of statistics: roundings of another kind
+    signature = stub = ""  # the first line without its colon; the function to be filled in, as source text
+    parameters = list[str]()
 
-    def __init__(self, name: str, section: str) -> None:
-        self.name, self.solution = name, vars(solutions)[name]
-        head, _, rest = section.partition("\n\n")
+    def __post_init__(self) -> None:
+        self.name = name = self.solution.__name__
+        head, _, rest = SECTIONS[name].partition("\n\n")
         text, _, self._wrong = rest.partition("\n### ")
         self.text = text.strip()
         facts = dict(line.split(": ", 1) for line in head.splitlines())
@@ -40,15 +47,10 @@ class Exercise:
         self.hint, self._bugs = facts["hint"], facts.get("repair", "")
         self.results, learning = (re.findall(r"\w+", facts.get(key, "")) for key in ("results", "gradients"))
         self.parameters = list(inspect.signature(self.solution).parameters)
-        self.wanted = [self.parameters.index(one) for one in learning]
-        self.observe, self.draws, self.slack = LAWS.get(name, (None, 0, {}))
-        self.cases, self.requests = partial(calls, name), partial(calls, name, draws=self.draws)
+        self.wanted = self.wanted or tuple(map(self.parameters.index, learning))
         self.signature = f"def {name}{inspect.signature(self.solution)}".replace("'", "")
         doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
         self.stub = f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
-
-    def __call__(self, *args: Any) -> Any:
-        return self.solution(*args)
 
     @cached_property
     def mistakes(self) -> dict[str, Callable[..., Any]]:
@@ -68,8 +70,6 @@ class Exercise:
         """The lines of the solution below its head, with edits `old => new ;; …`."""
         body = inspect.getsource(self.solution).partition(":\n")[2].rstrip()
         for old, new in (edit.split(" => ") for edit in how.split(" ;; ")):
-            if old not in body:
-                raise ValueError(f"{self.name} has no {old!r} to edit")
             body = body.replace(old, new)
         return body
 
@@ -84,5 +84,13 @@ class Exercise:
         head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"
         return f"{head}\n\n{self.signature}\n\n{self.text}"
 
+    def cases(self, seed: int) -> list[tuple[Any, ...]]:
+        """Small inputs: argument tuples, the simplest first."""
+        return list(self.inputs(seed, 0))
 
-ALL = {name: Exercise(name, section) for name, section in sections().items()}
+    def requests(self, seed: int) -> Iterator[tuple[Any, ...]]:
+        """The arguments of all calls that decide; those of answers that draw begin with all cases twice."""
+        return self.inputs(seed, self.draws)
+
+
+ALL = {n: Exercise(getattr(solutions, n), partial(calls, n), (), *LAWS.get(n, ())) for n in SECTIONS}

@@ -11,7 +11,7 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from itertools import starmap, zip_longest
 from typing import Any, NamedTuple
@@ -26,7 +26,8 @@ from mixlearn.course.run import Outcome, perform
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 FLOATS = (torch.float32, torch.float64)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-LOST = ("never-returns", "too-slow", "process-ended", "unreadable")  # in place of a call's outcome
+# Errors that are mistakes by themselves, not exceptions.
+NAMED = ("never-returns", "too-slow", "process-ended", "unreadable", "input-changed", "global-generator")
 # P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
 CHANCE = 1e-10  # of a false alarm in one comparison of samples, with 2 in place of e
 
@@ -98,7 +99,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = "#1a7f37" if self.passed else "#b35900"
         head, _, rest = repr(self).partition("\n")
-        style = f"margin: 1em 0; border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap"
+        style = f"border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap"
         return f'<div style="{style}"><b>{html.escape(head)}</b><br>{html.escape(rest)}</div>'
 
 
@@ -135,7 +136,7 @@ class _Trial:
 
     def __init__(self, exercise: Exercise, outcomes: list[Outcome], seed: int) -> None:
         self.exercise, self.outcomes, self.seed = exercise, outcomes, seed
-        self.given, self.cases = list(exercise.requests(seed)), list(exercise.cases(seed))
+        self.given, self.cases = list(exercise.requests(seed)), exercise.cases(seed)
 
     def fault(self, mistake: str | None, seen: str, at: int, part: int = 0) -> Fault:
         """A fault, with the input of its call in words."""
@@ -145,18 +146,13 @@ class _Trial:
 
     def conduct(self) -> Fault | None:
         """Mistakes not about the result: nothing written, out of time, inputs changed, other draws."""
-        first, last = self.outcomes[0], self.outcomes[-1]
+        first = self.outcomes[0]
         if first.error in ("not-found", "wrong-parameters"):
             return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
         if {one.error or type(one.value) for one in self.outcomes[:3]} <= {"NotImplementedError", type(None)}:
             return Fault("not-written", "This function is not yet written.")
-        if last.error in LOST:
-            return self.fault(last.error, f", {last.text}", len(self.outcomes) - 1)
-        for k, one in enumerate(self.outcomes):
-            if one.changed >= 0:
-                name = self.exercise.parameters[one.changed]
-                return self.fault("input-changed", f", `{name}` was changed.", k)
-        return Fault("global-generator", f"{last.drew} global generator was used.") if last.drew else None
+        named = ((k, one) for k, one in enumerate(self.outcomes) if one.error in NAMED)
+        return next((self.fault(one.error, f", {one.text}", k) for k, one in named), None)
 
     def unlike(self, got: Outcome, want: Outcome, values: bool = True) -> list[Fault]:
         """All differences from the outcome that was wanted; values alone give them no name."""
@@ -173,12 +169,8 @@ class _Trial:
         faults = _apart(got.beside, want.beside, names or ["the new weight"])
         return [Fault(one.mistake or other, one.seen, part=-1) for one in faults]
 
-    # ------------------------------------------------------------------------------ answers that do not draw
     def by_value(self) -> Fault | None:
-        """The first result that differs; a wrong answer that gives the same names the mistake.
-
-        Of several results the first that is wrong may agree with a wrong answer, though others do not.
-        """
+        """The first result that differs. A wrong answer that gives it too, at least there, names it."""
         found = self.beside(self.exercise.solution)
         if not found:
             return None
@@ -198,7 +190,6 @@ class _Trial:
         pairs = enumerate(zip(self.outcomes, theirs, strict=True))
         return [one._replace(at=k) for k, pair in pairs for one in self.unlike(*pair)]
 
-    # ------------------------------------------------------------------------------------- answers that draw
     def by_law(self) -> Fault | None:
         """The statistic that is furthest from its law; the wrong answer of the same law names the mistake."""
         exercise, count, draws = self.exercise, len(self.cases), self.exercise.draws
@@ -209,7 +200,7 @@ class _Trial:
         values = [one.value for one in self.outcomes]
         if any(starmap(_apart, zip(values[:count], values[count : 2 * count], strict=True))):
             return self.fault("not-repeatable", " in the same state, two results differ.", 0)
-        observed = _observed(exercise, values[count:])
+        observed = _observed(exercise, values)
         wanted = _sampled(exercise, exercise.solution, 2 * draws)
         worst, at, name = self.furthest(observed, wanted, exact=True)
         if worst <= 1:
@@ -236,8 +227,8 @@ class _Trial:
             "expected": [self.exercise.solution(*self.given[k]) for k in calls],
         }
         size = named["saliency"].shape if "saliency" in named else (named.get("height"), named.get("width"))
-        drawn = partial(_box, size) if "x0" in self.exercise.results else partial(_panels, fault.part)
-        rows = {name: [x for one in some for x in drawn(one)][:4] for name, some in shown.items()}
+        of = (fault.part, size if "x0" in self.exercise.results else None)
+        rows = {name: [x for one in some for x in _panels(one, *of)][:4] for name, some in shown.items()}
         return {name: row for name, row in rows.items() if row} if rows["yours"] and rows["expected"] else {}
 
 
@@ -280,7 +271,7 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     if got.device != want.device:
         return Fault("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
     if got.shape != want.shape:
-        return Fault("wrong-shape", f"expected {at} of shape {_shape(want)}, got {_shape(got)}.")
+        return Fault("wrong-shape", f"expected {at} as {_show(want, 0)}, got {_show(got, 0)}.")
     if not got.isfinite().all() and want.isfinite().all():
         return Fault("not-finite", f"{at} holds NaN or infinity.")
     if not values:
@@ -297,15 +288,11 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     return Fault(None, f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
 
 
-def _shape(value: Tensor) -> str:
-    return str(tuple(value.shape)) if value.dim() else "() (a scalar)"
-
-
 def _show(value: Any, most: int = 8) -> str:
     """A value in a few words; tensors of up to `most` numbers by all of them."""
     if isinstance(value, Tensor):
         if value.numel() > most or value.is_meta:
-            return f"a tensor {_shape(value)}"
+            return f"a tensor {tuple(value.shape)}" if value.dim() else "a scalar tensor"
         rounded = [float(f"{one:.4g}") if isinstance(one, float) else one for one in value.flatten().tolist()]
         return str(rounded if value.dim() else rounded[0])
     if isinstance(value, (int, float)):
@@ -319,21 +306,20 @@ def _show(value: Any, most: int = 8) -> str:
 
 
 def _observed(exercise: Exercise, values: list[Any]) -> list[Samples]:
-    """For each case, each statistic of its calls in double precision, from all results."""
-    found, cases = [], list(exercise.cases(0))
+    """For each case, each statistic of all its calls but the first, in double precision."""
+    found, cases = [], exercise.cases(0)
     for k, case in enumerate(cases):
-        some = values[k :: len(cases)]
+        some = values[k + len(cases) :: len(cases)]
         parts = zip(*some, strict=True) if exercise.results else [some]
         stacks = [torch.stack([torch.as_tensor(one).double() for one in part]) for part in parts]
-        found.append(exercise.observe(case, *stacks))
+        found.append(exercise.observe(case, *stacks))  # type: ignore[misc]
     return found
 
 
 @cache
 def _sampled(exercise: Exercise, how: Callable[..., Any], draws: int) -> list[Samples]:
     """The same of a function of ours, with seeds of their own; the cases are those of every seed."""
-    given = list(exercise.cases(2**40, draws))
-    return _observed(exercise, [how(*one) for one in given[len(list(exercise.cases(0))) :]])
+    return _observed(exercise, [how(*one) for one in exercise.inputs(2**40, draws)])
 
 
 def _range(values: Tensor) -> str:
@@ -355,19 +341,13 @@ def apart(one: Tensor, other: Tensor, slack: float, exact: bool = False) -> floa
     return float(max(gaps)) / math.sqrt(math.log(2 / CHANCE) / 2 * (1 / len(a) + 1 / len(b)))
 
 
-def _box(size: Any, value: Any) -> list[Tensor]:
-    """A box in its image (height, width), with a margin for what hangs over the border."""
-    box = tensor_of(value)
-    if box is None or box.shape != (4,):
-        return []
-    y, x = torch.meshgrid(*(torch.arange(-(n // 2), n + n // 2) for n in size), indexing="ij")
-    pairs = (0, 0, size[1], size[0]), box.tolist()
-    image, inside = ((y >= y0) & (y < y1) & (x >= x0) & (x < x1) for x0, y0, x1, y1 in pairs)
-    return [0.4 * image + 0.6 * inside]
-
-
-def _panels(part: int, value: Any) -> list[Tensor]:
-    """A result as images (H, W) or (H, W, 3): a batch, the patches of one, or a matrix."""
+def _panels(value: Any, part: int, size: Any) -> list[Tensor]:
+    """A result as images (H, W) or (H, W, 3): a batch, the patches of one, a matrix, a box in its image."""
+    if size and (box := tensor_of(value)) is not None and box.shape == (4,):  # a margin for what hangs over
+        y, x = torch.meshgrid(*(torch.arange(-(n // 2), n + n // 2) for n in size), indexing="ij")
+        pairs = (0, 0, size[1], size[0]), box.tolist()
+        image, inside = ((y >= y0) & (y < y1) & (x >= x0) & (x < x1) for x0, y0, x1, y1 in pairs)
+        return [0.4 * image + 0.6 * inside]
     value = value[part] if isinstance(value, (list, tuple)) and len(value) > part else value
     if not isinstance(value, Tensor) or value.is_meta or value.dim() not in (2, 4, 5):
         return []

@@ -4,8 +4,6 @@
 another one, which therefore never holds an answer: see `mixlearn.course.grade` for what that protects.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import ctypes
@@ -33,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Function = Callable[..., Any]
 Calls = Iterator[tuple[Any, ...]]  # of each call the arguments, made anew
 MOST = 2**21  # numbers of one result; more is refused
 
@@ -45,33 +44,27 @@ class Outcome:
     beside: list[Tensor] | None = None  # the gradients that are asked for, or the model's weights afterwards
     error: str = ""
     text: str = ""
-    changed: int = -1  # the argument that is no longer what it was
-    drew: str = ""  # the global generator that was used
 
 
 class TooLate(BaseException):
     """Raised in a thread whose time is over."""
 
 
-def perform(function: Callable[..., Any], arguments: tuple[Any, ...], wanted: Sequence[int] = ()) -> Outcome:
-    """Call a function once, with gradients of the arguments `wanted`. It raises nothing but `TooLate`."""
+def perform(function: Function, arguments: tuple[Any, ...], wanted: Sequence[int] = ()) -> Outcome:
+    """Call a function once, with gradients of the arguments `wanted`. `TooLate` passes through."""
     leaves = [arguments[k].requires_grad_() for k in wanted]
     models = [one for one in arguments if isinstance(one, nn.Module)]
     try:
         value = function(*arguments)
         beside = _gradients(value, leaves) if wanted else [w for one in models for w in one.parameters()]
         return Outcome(*unpack(pack([value, beside])))
-    except TooLate:
-        raise
-    except BaseException as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         entered = error.__traceback__ and error.__traceback__.tb_next
         name = type(error).__name__ if entered or not isinstance(error, TypeError) else "wrong-parameters"
         return Outcome(error=name, text=_where(function, error))
 
 
-def perform_all(
-    function: Callable[..., Any], calls: Callable[[], Calls], wanted: Sequence[int]
-) -> Iterator[Outcome]:
+def perform_all(function: Function, calls: Callable[[], Calls], wanted: Sequence[int]) -> Iterator[Outcome]:
     """The outcomes of all calls, as far as time allows; the last tells of draws from a global generator."""
     states: dict[str, Any] = {"torch's": (torch.get_rng_state, torch.set_rng_state)}
     states["Python's"] = random.getstate, random.setstate
@@ -82,11 +75,12 @@ def perform_all(
         every = list(zip(calls(), calls(), strict=True))
         for k, (given, kept) in enumerate(every, 1):
             outcome = perform(function, given, wanted)
-            pairs = enumerate(zip(given, kept, strict=True))
-            outcome.changed = next((n for n, (one, old) in pairs if pack(one) != pack(old)), -1)
-            if k == len(every):
-                drew = (name for name, (get, _) in states.items() if pack(get()) != pack(before[name]))
-                outcome.drew = next(drew, "")
+            for n, (one, old) in enumerate(zip(given, kept, strict=True), 1):
+                if pack(one) != pack(old):
+                    outcome = Outcome(error="input-changed", text=f"argument {n} was changed.")
+            for name, (get, _) in states.items():
+                if k == len(every) and pack(get()) != pack(before[name]):
+                    outcome = Outcome(error="global-generator", text=f"{name} global generator was used.")
             yield outcome
     except TooLate:
         pass
@@ -98,14 +92,13 @@ def perform_all(
 def _gradients(value: Any, inputs: list[Tensor]) -> list[Tensor] | None:
     """Of the sum of all results; zeros where none arrives, None where nothing can be differentiated."""
     parts = value if isinstance(value, (tuple, list)) else [value]
-    sums = [one.sum().double() for one in parts if isinstance(one, Tensor) and one.requires_grad]
+    sums = [one.sum() for one in parts if isinstance(one, Tensor) and one.requires_grad]
     if not sums:
         return None
-    total = torch.stack(sums).sum()
-    return list(torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad(sums, inputs, allow_unused=True, materialize_grads=True))
 
 
-def _where(function: Callable[..., Any], error: BaseException) -> str:
+def _where(function: Function, error: BaseException) -> str:
     """The error's text, and the line of the student's own code that it came from."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
@@ -115,11 +108,9 @@ def _where(function: Callable[..., Any], error: BaseException) -> str:
 
 
 def timed(work: Callable[[], Any], seconds: float) -> tuple[bool, str]:
-    """Do it in a thread: whether it goes on although its time is over, and what it printed.
-
-    Seconds of this process, so that a busy machine does no harm; at most six times as many on the clock.
-    """
-    paper, clock, used = _Paper(), time.monotonic(), time.process_time()
+    """Do it in a thread: whether it goes on although its time is over, and what it printed."""
+    paper, clock, used = io.StringIO(), time.monotonic(), time.process_time()
+    # Seconds of this process, so that a busy machine does no harm; at most six times as many on the clock.
     with contextlib.redirect_stdout(paper), contextlib.redirect_stderr(paper):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
@@ -132,14 +123,6 @@ def timed(work: Callable[[], Any], seconds: float) -> tuple[bool, str]:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, ctypes.py_object(TooLate))
             thread.join(0.2)
     return thread.is_alive(), paper.getvalue()
-
-
-class _Paper(io.StringIO):
-    """Keeps the first thousand characters that are printed."""
-
-    def write(self, text: str) -> int:
-        super().write(text[: max(1000 - self.tell(), 0)])
-        return len(text)
 
 
 # ------------------------------------------------------------------ plain data, to be sent between processes
@@ -184,6 +167,7 @@ REFUSED = re.compile(rf"socket\.|subprocess\.|pty\.spawn|os\.(system|exec|fork|p
 
 def serve(config: dict[str, Any]) -> None:
     """Import torch once; then a fresh, confined child for each connection."""
+    sys.path[:] = config["path"]
     calls = runpy.run_path(config["inputs"])["calls"]
     perform(lambda _, sgd, *rest: sgd.step(), next(calls("train_step", 0)))  # torch loads its parts
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -225,8 +209,7 @@ def _confined(config: dict[str, Any]) -> list[str]:
     if sys.platform == "linux":
         libc.prctl(38, 1, 0, 0, 0)  # no new privileges, and no capability that is left
         libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0] * 6))
-    seconds = config["seconds"]
-    for what, most in (("AS", memory), ("CPU", seconds), ("FSIZE", 2**24), ("CORE", 0), ("NOFILE", 64)):
+    for what, most in (("AS", memory), ("CPU", config["cpu"]), ("FSIZE", 2**24), ("CORE", 0), ("NOFILE", 64)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (most, most))
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # the door; output goes nowhere since the start
     sys.modules["mixlearn"] = None  # type: ignore[assignment]  # so that its import is refused
@@ -240,28 +223,28 @@ def _refuse(event: str, args: tuple[Any, ...], config: dict[str, Any]) -> None:
         raise PermissionError(f"the grader refuses {event}")
     if event == "open" and isinstance(args[0], (str, bytes)):
         path = os.path.realpath(os.fsdecode(args[0]))
-        if (args[2] or 0) & (os.O_WRONLY | os.O_RDWR) and not path.startswith((config["room"], os.devnull)):
-            raise PermissionError("the grader refuses to write outside the working folder")
-        if path.startswith(tuple(config["hide"])):
-            raise PermissionError("the grader hides this file")
+        writes = (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        if (
+            writes
+            and not path.startswith((config["room"], os.devnull))
+            or path.startswith(tuple(config["hide"]))
+        ):
+            raise PermissionError(
+                "the grader refuses to write out of the working folder and hides its own files"
+            )
 
 
 def _answer(line: socket.socket, config: dict[str, Any], calls: Callable[..., Calls]) -> None:
     """Load what one exercise needs of a notebook, and make all its calls."""
     with Connection(line.detach()) as stream:
-
-        def say(what: Any) -> None:
-            stream.send_bytes(json.dumps(pack(what)).encode())
-
         os.setsid()
-        say(os.getpid())
-        say(_confined(config))
+        stream.send_bytes(json.dumps([os.getpid(), _confined(config)]).encode())
         task = json.loads(stream.recv_bytes())
         function, fault = load(task["cells"], task["name"])
         asked = partial(calls, task["name"], task["seed"], task["draws"])
-        missing = [Outcome(error="not-found", text=fault)] if fault else []
-        for outcome in missing or perform_all(function, asked, task["wanted"]):
-            say(vars(outcome))
+        every = perform_all(function, asked, task["wanted"])
+        for outcome in [Outcome(error="not-found", text=fault)] if fault else every:
+            stream.send_bytes(json.dumps(pack(vars(outcome))).encode())
 
 
 def load(cells: list[str], name: str) -> tuple[Any, str]:
@@ -269,9 +252,8 @@ def load(cells: list[str], name: str) -> tuple[Any, str]:
     space: dict[str, Any] = {"__name__": "answers"}
     statements, fault = [], "nothing defines it."  # each as code, with the names it binds and those it uses
     for source in cells:
-        lines = ["" if one.lstrip()[:1] in ("%", "!") else one for one in source.splitlines()]
         try:
-            for node in ast.parse("\n".join(lines)).body:
+            for node in ast.parse(re.sub(r"^[ \t]*[%!].*", "", source, flags=re.M)).body:
                 code = compile(ast.Module([node], []), "<answers>", "exec")
                 stored = (one for one in dis.get_instructions(code) if one.opname == "STORE_NAME")
                 star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
@@ -293,6 +275,4 @@ def load(cells: list[str], name: str) -> tuple[Any, str]:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    sys.path[:] = given["path"]
-    serve(given)
+    serve(json.loads(sys.argv[1]))

@@ -183,8 +183,7 @@ def automix_terms(
         logits = seen.flatten(1) @ net.T
         own, other = (F.cross_entropy(logits, ids, reduction="none") for ids in (labels, labels[partner]))
         losses.append((lam * own + (1 - lam) * other).mean())
-    off = (masks.mean((1, 2, 3)) - lam).abs() - margin
-    return clean, losses[0], losses[1], 0.1 * off.clamp(min=0).mean()
+    return clean, losses[0], losses[1], 0.1 * mask_loss(masks, lam, margin)
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

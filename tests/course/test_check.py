@@ -41,20 +41,24 @@ FIXED = {
     "ece": "probs labels bins",
 }
 MUTATIONS = {  # of a right answer, in no catalogue: what to add to the result, or an answer
-    "sample_lam": lambda n, a, g: course.exercise("sample_lam")(n, a, g) ** 1.3,
-    "sample_box": lambda lam, h, w, g: course.exercise("sample_box")(lam**3, h, w, g),
-    "resizemix": lambda x, t, k, p, g: course.exercise("resizemix")(x, t, 0.7 * k, p, g),
-    "fmix_mask": lambda lam, h, w, g: course.exercise("fmix_mask")(lam, h, w, g).roll(1, 0).cummax(0).values,
-    "knn_predict": lambda *a: course.exercise("knn_predict")(*a).roll(1),
+    "sample_lam": lambda n, a, g: course.exercise("sample_lam").solution(n, a, g) ** 1.3,
+    "sample_box": lambda lam, h, w, g: course.exercise("sample_box").solution(lam**3, h, w, g),
+    "resizemix": lambda x, t, k, p, g: course.exercise("resizemix").solution(x, t, 0.7 * k, p, g),
+    "fmix_mask": lambda lam, h, w, g: (
+        course.exercise("fmix_mask").solution(lam, h, w, g).roll(1, 0).cummax(0).values
+    ),
+    "knn_predict": lambda *a: course.exercise("knn_predict").solution(*a).roll(1),
     "saliency_box": lambda *a: (0, 0, 3, 2),
-    "train_step": lambda *a: tuple(1.1 * one for one in course.exercise("train_step")(*a)),
-    "ema_update": lambda s, f, m: {k: 1.25 * a for k, a in course.exercise("ema_update")(s, f, m).items()},
+    "train_step": lambda *a: tuple(1.1 * one for one in course.exercise("train_step").solution(*a)),
+    "ema_update": lambda s, f, m: {
+        k: 1.25 * a for k, a in course.exercise("ema_update").solution(s, f, m).items()
+    },
 }
 
 
 def mutated(name):
     def answer(*args):
-        value = course.exercise(name)(*args)
+        value = course.exercise(name).solution(*args)
         return (value[0] * 1.07 + 0.01, *value[1:]) if isinstance(value, tuple) else value * 1.07 + 0.01
 
     return MUTATIONS.get(name, answer)
@@ -112,7 +116,7 @@ def test_every_explanation_belongs_to_a_mistake():
         form for name in NAMES for one in course.exercise(name).mistakes for form in (one, f"{name}/{one}")
     }
     other = known - used
-    assert other <= {*CONDUCT, "process-ended", "unreadable", "not-found", "not-run", "too-slow"}, other
+    assert other <= {*CONDUCT, "process-ended", "unreadable", "not-found", "too-slow"}, other
 
 
 # ------------------------------------------------------------------------------------------ what answers do
@@ -180,12 +184,14 @@ def test_whatever_an_answer_does_is_a_verdict(mistake, answer):
 
 
 def test_gradients_and_repeated_draws_are_seen():
-    ce = course.exercise("soft_cross_entropy")
+    ce = course.exercise("soft_cross_entropy").solution
     assert course.check("soft_cross_entropy", lambda z, t: ce(z, t).item()).mistake == "no-gradient"
     half = course.check("soft_cross_entropy", lambda z, t: 0.5 * ce(z, t) + 0.5 * ce(z, t).detach())
     assert half.mistake == "wrong-gradient"
     source = torch.Generator().manual_seed(0)
-    kept = course.check("sample_box", lambda lam, h, w, g: course.exercise("sample_box")(lam, h, w, source))
+    kept = course.check(
+        "sample_box", lambda lam, h, w, g: course.exercise("sample_box").solution(lam, h, w, source)
+    )
     assert kept.mistake == "not-repeatable"
 
 
@@ -210,7 +216,7 @@ def test_a_slow_answer_is_told_how_to_wait():
         end = time.thread_time() + 0.004
         while time.thread_time() < end:
             pass
-        return course.exercise("sample_box")(lam, height, width, generator)
+        return course.exercise("sample_box").solution(lam, height, width, generator)
 
     found = course.check("sample_box", slow, seconds=0.6)
     assert found.mistake == "too-slow" and "seconds=2.4" in found.message
@@ -219,7 +225,7 @@ def test_a_slow_answer_is_told_how_to_wait():
 def test_bad_calls_name_the_way_out():
     with pytest.raises(ValueError, match="did you mean 'cutmix'"):
         course.check("cut_mix", right)
-    with pytest.raises(TypeError, match=r"got Tensor.*without brackets"):
+    with pytest.raises(TypeError, match="without brackets; got Tensor"):
         course.check("mixup", torch.ones(1))
     message = course.check("mixup", lambda images: images).message
     assert "def mixup(images" in message and "takes 1 positional argument but 4" in message
