@@ -1,6 +1,7 @@
 """Every solution and variant passes, every mistake has its name, and whatever an answer does is a verdict."""
 
 import contextlib
+import inspect
 import json
 import math
 import re
@@ -16,6 +17,7 @@ import torch
 
 from mixlearn import course
 from mixlearn.course.exercise import explained
+from mixlearn.course.inputs import SECTIONS
 from mixlearn.course.judge import apart
 from mixlearn.course.run import pack, unpack
 from tests.course.seeds import alarms, verdict
@@ -107,6 +109,14 @@ def test_an_unknown_mutation_is_rejected_with_what_was_seen(name):
     found = verdict(course.exercise(name), mutated(name), 0)
     assert not found.passed and found.mistake in (None, "wrong-gradient")
     assert "With " in found.message and ("expected" in found.message or "gradient" in found.message)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_edit_finds_its_place(name):
+    source = inspect.getsource(course.exercise(name).solution)
+    lines = [line.split(": ", 1)[1] for line in SECTIONS[name].splitlines() if " => " in line]
+    edits = [edit.split(" => ")[0] for line in lines for edit in line.split(" ;; ")]
+    assert [old for old in edits if old not in source] == []
 
 
 def test_every_explanation_belongs_to_a_mistake():
