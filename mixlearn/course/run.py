@@ -139,7 +139,7 @@ def pack(value: Any) -> Any:
     if hasattr(value, "__array__"):
         value = torch.as_tensor(value)
         if value.layout == torch.strided and value.numel() <= MOST:
-            data = value.tolist() if value.device.type == "cpu" and not value.is_complex() else None
+            data = value.flatten().tolist() if value.device.type == "cpu" and not value.is_complex() else None
             return {"tensor": [str(value.dtype).removeprefix("torch."), list(value.shape), data]}
     return value[:1000] if isinstance(value, str) else type(value).__name__
 
