@@ -35,7 +35,6 @@ from mixlearn.course.exercise import Exercise
 from mixlearn.course.judge import Verdict, judge, unjudged
 from mixlearn.course.run import Outcome
 
-MEMORY = 2**31  # bytes that a notebook may add to what torch takes
 SECONDS = 10.0  # for the calls of one exercise
 LONGEST = 2**26  # bytes of one message
 
@@ -81,7 +80,7 @@ def grade(
     package = Path(run.__file__).resolve().parents[1]
     hide = [folder, out, package, package.parent / "book", package.parent / "tests"]  # as a checkout has them
     hidden = [str(one) for one in hide if one.is_dir() and not sys.prefix.startswith(f"{one}/")]
-    config = {"hide": hidden, "memory": MEMORY, "cpu": int(seconds) + 5, "inputs": inputs.__file__}
+    config = {"hide": hidden, "memory": 2**31, "cpu": int(seconds) + 5, "inputs": inputs.__file__}
     config["path"] = [one for one in sys.path if one and Path(one).exists()]
     with tempfile.TemporaryDirectory(prefix="graded-") as room, _server(room, config) as process:
         try:

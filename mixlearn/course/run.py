@@ -4,6 +4,8 @@
 another one, which therefore never holds an answer: see `mixlearn.course.grade` for what that protects.
 """
 
+from __future__ import annotations  # notebooks are compiled alike, so that no annotation can fail
+
 import ast
 import contextlib
 import ctypes
@@ -108,9 +110,8 @@ def _where(function: Function, error: BaseException) -> str:
 
 
 def timed(work: Callable[[], Any], seconds: float) -> tuple[bool, str]:
-    """Do it in a thread: whether it goes on although its time is over, and what it printed."""
+    """Do it in a thread, for so long on this process's clock: whether it goes on, and what it printed."""
     paper, clock, used = io.StringIO(), time.monotonic(), time.process_time()
-    # Seconds of this process, so that a busy machine does no harm; at most six times as many on the clock.
     with contextlib.redirect_stdout(paper), contextlib.redirect_stderr(paper):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
