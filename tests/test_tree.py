@@ -46,6 +46,11 @@ def changed(folder: Path, where: str, line: str) -> dict[str, set[str]]:
     return tree.arrows(sorted(folder.rglob("*.py")), folder)
 
 
+@pytest.mark.parametrize("part", ["mixlearn/course", "experiments"])
+def test_parts_stay_within_their_lines(part: str) -> None:
+    assert tree.counts()[part] <= tree.BOUNDS[part]
+
+
 @pytest.mark.parametrize("room", ["core", "nets", "methods", "course"])
 def test_mixing_needs_torch_alone(room: str) -> None:
     for path in tree.files(f"mixlearn/{room}"):

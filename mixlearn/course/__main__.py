@@ -1,7 +1,5 @@
 """`python -m mixlearn.course`: list the exercises, print one, grade a folder of notebooks."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -37,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(course.exercise(**given).stub)
         else:
             for one in grade(**given):
-                print(f"{one.points:4} points  {one.notebook.name}  {one.note}")
+                points = sum(verdict.points for verdict in one.verdicts.values())
+                print(f"{points:4} points  {one.notebook.name}  {one.note}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,12 +7,12 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial, update_wrapper
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mixlearn.course import solutions
-from mixlearn.course.inputs import LAWS, Samples, calls, sections
+from mixlearn.course.inputs import LAWS, SECTIONS, Samples, calls
 
 
 def explained(exercise: str, name: str | None) -> str:
@@ -24,38 +24,33 @@ def explained(exercise: str, name: str | None) -> str:
 
 @dataclass(eq=False, repr=False)
 class Exercise:
-    """One function to be written: its text, level, points and the chapter that it belongs to.
-
-    Args:
-        solution: the reference.
-        inputs: makes the arguments of all calls from a seed and `draws`, the simplest first.
-        wanted: positions of the arguments for which gradients are compared; by default those of the text.
-        observe: of answers that draw, the statistics of one result, given the arguments and the result.
-        draws: how many results are observed for each input.
-        slack: by how much a statistic may be off without being wrong: roundings of another kind.
-    """
+    """One function to be written: its name, text, signature, stub, level, points and chapter."""
 
     solution: Callable[..., Any]
-    inputs: Callable[[int, int], Iterator[tuple[Any, ...]]]
-    wanted: tuple[int, ...] = ()
-    observe: Callable[..., Samples] | None = None
-    draws: int = 0
-    slack: Mapping[str, float] = field(default_factory=dict)
+    inputs: Callable[
+        [int, int], Iterator[tuple[Any, ...]]
+    ]  # arguments from a seed and `draws`, simplest first
+    wanted: tuple[int, ...] = ()  # the arguments whose gradients are compared; by default those of the text
+    observe: Callable[..., Samples] | None = None  # of answers that draw, the statistics of all results
+    draws: int = 0  # how many results are observed for each input
+    slack: Mapping[str, float] = field(default_factory=dict)  # of statistics: roundings of another kind
+    signature = stub = ""  # the first line without its colon; the function to be filled in, as source text
+    parameters = list[str]()
 
     def __post_init__(self) -> None:
-        self.name = self.solution.__name__
-        head, _, rest = sections()[self.name].partition("\n\n")
+        self.name = name = self.solution.__name__
+        head, _, rest = SECTIONS[name].partition("\n\n")
+        text, _, self._wrong = rest.partition("\n### ")
+        self.text = text.strip()
         facts = dict(line.split(": ", 1) for line in head.splitlines())
         self.chapter, self.level, self.points = (int(facts[key]) for key in ("chapter", "level", "points"))
         self.hint, self._bugs = facts["hint"], facts.get("repair", "")
         self.results, learning = (re.findall(r"\w+", facts.get(key, "")) for key in ("results", "gradients"))
+        self.parameters = list(inspect.signature(self.solution).parameters)
         self.wanted = self.wanted or tuple(map(self.parameters.index, learning))
-        text, _, self._wrong = rest.partition("\n### ")
-        self.text = self.solution.__doc__ = text.strip()
-        update_wrapper(self, self.solution)
-
-    def __call__(self, *args: Any) -> Any:
-        return self.solution(*args)
+        self.signature = f"def {name}{inspect.signature(self.solution)}".replace("'", "")
+        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
+        self.stub = f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
 
     @cached_property
     def mistakes(self) -> dict[str, Callable[..., Any]]:
@@ -63,38 +58,20 @@ class Exercise:
         head, *lines = self._wrong.strip().splitlines()
         found = {}
         for name, how in (line.split(": ", 1) for line in lines):
-            if how.startswith("= "):
-                found[name] = eval(f"lambda {head.replace(' ', ', ')}: {how[2:]}", vars(solutions))
-            else:
-                space = dict(vars(solutions))
-                exec(f"def wrong({', '.join(self.parameters)}):\n{self._body(how)}", space)
-                found[name] = space["wrong"]
+            whole, space = how.startswith("= "), dict(vars(solutions))
+            names, body = (
+                (head.split(), f" return {how[2:]}") if whole else (self.parameters, self._body(how))
+            )
+            exec(f"def wrong({', '.join(names)}):\n{body}", space)
+            found[name] = space["wrong"]
         return found
 
     def _body(self, how: str) -> str:
         """The lines of the solution below its head, with edits `old => new ;; …`."""
         body = inspect.getsource(self.solution).partition(":\n")[2].rstrip()
         for old, new in (edit.split(" => ") for edit in how.split(" ;; ")):
-            if old not in body:
-                raise ValueError(f"{self.name} has no {old!r} to edit")
             body = body.replace(old, new)
         return body
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names of its parameters."""
-        return list(inspect.signature(self.solution).parameters)
-
-    @property
-    def signature(self) -> str:
-        """The first line of the function, without the colon."""
-        return f"def {self.name}{inspect.signature(self.solution)}".replace("'", "")
-
-    @property
-    def stub(self) -> str:
-        """The function to be filled in, as source text."""
-        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
-        return f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
 
     @property
     def repair(self) -> str:
@@ -116,7 +93,4 @@ class Exercise:
         return self.inputs(seed, self.draws)
 
 
-ALL = {
-    name: Exercise(getattr(solutions, name), partial(calls, name), (), *LAWS.get(name, ()))
-    for name in sections()
-}
+ALL = {n: Exercise(getattr(solutions, n), partial(calls, n), (), *LAWS.get(n, ())) for n in SECTIONS}

@@ -2,27 +2,15 @@
 
     python -m mixlearn.course grade FOLDER
 
-**What runs where.** This process holds the answers and judges. Another, started from `run.py` alone,
-imports torch once and forks a child for each exercise of a notebook. The child executes the definitions
-that the function needs, not the experiments around them, makes the inputs from a secret seed and sends back
-what the function returns, as plain numbers. A notebook can forge nothing but return values: no verdict
-crosses the pipe.
-
-**What a child cannot do,** where Linux allows user namespaces: reach the network, see or signal another
-process, write anywhere but in an empty folder of 64 MB that ends with it, read the package, the hand-ins or
-the grades. Memory, time and results are limited everywhere, and Python's own sockets, subprocesses and
-writes are refused by an audit hook. Each page says which protections held.
-
-**What is not protected against.** An answer copied from the package or from a friend is right. Other files
-that your account may read can be read, but not sent anywhere. Without namespaces the audit hook is a fence
-and no wall, as code in C gets around it: grade strangers' notebooks in a container then.
+This process holds the answers and judges. Another, started from `run.py` alone, imports torch once and forks
+a child for each exercise of a notebook. The child executes the definitions that the function needs, not the
+experiments around them, makes the inputs from a secret seed and sends back what the function returns, as
+plain data: no verdict crosses the pipe. `run._confined` says what it gives up. Without user namespaces
+that is a fence and no wall, so grade strangers' notebooks in a container then. Each page says what held.
 """
-
-from __future__ import annotations
 
 import contextlib
 import csv
-import html
 import json
 import os
 import re
@@ -33,12 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from string import Template
 from threading import Timer
 from typing import Any
 
@@ -48,25 +35,19 @@ from mixlearn.course.exercise import Exercise
 from mixlearn.course.judge import Verdict, judge, unjudged
 from mixlearn.course.run import Outcome
 
-MEMORY = 2**31  # bytes that a notebook may add to what torch takes
 SECONDS = 10.0  # for the calls of one exercise
-TOGETHER = 60.0  # for all of a notebook
 LONGEST = 2**26  # bytes of one message
 
 
 @dataclass
 class Result:
-    """A graded notebook: its verdicts by exercise, a note where it could not be read, what protected us."""
+    """A notebook: its code cells or a note why it could not be read, its verdicts, what protected us."""
 
     notebook: Path
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    cells: list[str] = field(default_factory=list)
     note: str = ""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
-
-    @property
-    def points(self) -> int:
-        """All points together."""
-        return sum(one.points for one in self.verdicts.values())
 
 
 def grade(
@@ -78,15 +59,7 @@ def grade(
     jobs: int | None = None,
     seconds: float = SECONDS,
 ) -> list[Result]:
-    """Grade every notebook below a folder; write `grades.csv` and the folder `pages`.
-
-    Args:
-        folder: holds the notebooks (.ipynb), in it or in folders of it.
-        out: where the results go; None takes `grades` beside the folder.
-        names: the exercises that count; None takes all that some notebook of the folder defines.
-        seed: of the inputs; None draws a secret one.
-        jobs: how many notebooks at a time; None takes one for each processor.
-        seconds: for the calls of one exercise.
+    """Grade every notebook below a folder; write `grades.csv` and the folder `pages`. `main` has the options.
 
     Raises:
         ValueError: there is no such folder, no notebook in it, or no such exercise.
@@ -98,92 +71,77 @@ def grade(
         raise ValueError(f"no notebook (.ipynb) in {folder}")
     if not hasattr(os, "fork"):
         raise OSError("this system has no os.fork, which the grader needs: use Linux, macOS or a container")
-    cells = {path: _cells(path) for path in found}
-    text = "\n".join(source for one in cells.values() if isinstance(one, list) for source in one)
+    results = [_read(path) for path in found]
+    text = "\n".join(source for one in results for source in one.cells)
     counted = [n for n in course.exercises() if re.search(rf"\bdef {n}\(|^{n} *=", text, re.M)]
     tasks = {name: course.exercise(name) for name in (counted if names is None else names)}
     out = folder.parent / "grades" if out is None else Path(out).resolve()
     seed = secrets.randbelow(2**31) if seed is None else seed
-    with _server([folder, out]) as door, ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _graded(path, cells[path], tasks, door, seed, seconds), found))
+    package = Path(run.__file__).resolve().parents[1]
+    hide = [folder, out, package, package.parent / "book", package.parent / "tests"]  # as a checkout has them
+    hidden = [str(one) for one in hide if one.is_dir() and not sys.prefix.startswith(f"{one}/")]
+    config = {"hide": hidden, "memory": 2**31, "cpu": int(seconds) + 5, "inputs": inputs.__file__}
+    config["path"] = [one for one in sys.path if one and Path(one).exists()]
+    with tempfile.TemporaryDirectory(prefix="graded-") as room, _server(room, config) as process:
+        try:
+            with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+                list(pool.map(lambda one: _grade(one, tasks, f"{room}/door", seed, seconds), results))
+        finally:
+            process.kill()
     _write(results, tasks, out)
     return results
 
 
-def _cells(path: Path) -> list[str] | str:
-    """The sources of a notebook's code cells, or what is wrong with the file."""
+def _read(path: Path) -> Result:
     try:
         if path.is_symlink() or path.stat().st_size > 2**24:
-            return "the file is a link, or larger than 16 MB"
+            return Result(path, note="the file is a link, or larger than 16 MB")
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+        return Result(path, ["".join(one["source"]) for one in cells if one["cell_type"] == "code"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"this is no notebook: {type(error).__name__}"
+        return Result(path, note=f"this is no notebook: {type(error).__name__}")
 
 
-@contextlib.contextmanager
-def _server(hide: list[Path]) -> Iterator[str]:
-    """A process that imports torch once and makes a child for each connection; yields the socket's path."""
-    package = Path(run.__file__).resolve().parents[1]
-    if (package.parent / "pyproject.toml").is_file():  # of a checkout
-        hide = [*hide, package.parent / "book", package.parent / "tests"]
-    hidden = [str(one) for one in (package, *hide) if one.is_dir() and not sys.prefix.startswith(f"{one}/")]
-    with tempfile.TemporaryDirectory(prefix="graded-") as room, socket.socket(socket.AF_UNIX) as door:
+def _server(room: str, config: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """A process that imports torch once and makes a child for each connection to `door` in a folder."""
+    clean = {"PATH": os.defpath, "HOME": room, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-I", str(run.__file__), json.dumps({**config, "room": room})]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with socket.socket(socket.AF_UNIX) as door:
         door.bind(f"{room}/door")
         door.listen()
-        config = {"hide": hidden, "room": room, "memory": MEMORY, "seconds": int(TOGETHER)}
-        config |= {"path": [one for one in sys.path if one and Path(one).exists()], "inputs": inputs.__file__}
-        clean = {"PATH": os.defpath, "HOME": room, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        command = [sys.executable, "-I", str(run.__file__), json.dumps(config)]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(command, stdin=door.fileno(), env=clean, cwd=room, **quiet) as process:
-            door.close()
-            try:
-                yield f"{room}/door"
-            finally:
-                process.kill()
+        return subprocess.Popen(command, stdin=door.fileno(), env=clean, cwd=room, **quiet)
 
 
-def _graded(
-    path: Path, cells: list[str] | str, tasks: dict[str, Exercise], door: str, seed: int, seconds: float
-) -> Result:
+def _grade(result: Result, tasks: dict[str, Exercise], door: str, seed: int, seconds: float) -> None:
     """One notebook, each of its exercises in a child of its own."""
-    result, until = Result(path), time.monotonic() + TOGETHER
-    if isinstance(cells, str):
-        return Result(path, note=cells)
-    for name, task in tasks.items():
+    for name, task in ({} if result.note else tasks).items():
         try:
-            left = min(seconds, until - time.monotonic())
-            found = _tried(result, cells, task, door, seed, left) if left > 0 else unjudged(task, "not-run")
+            result.verdicts[name] = _tried(result, task, door, seed, seconds)
         except Exception:  # whatever a hostile child makes us read
-            found = unjudged(task, "unreadable")
-        result.verdicts[name] = found
-    return result
+            result.verdicts[name] = unjudged(task, "unreadable")
 
 
-def _tried(result: Result, cells: list[str], task: Exercise, door: str, seed: int, seconds: float) -> Verdict:
+def _tried(result: Result, task: Exercise, door: str, seed: int, seconds: float) -> Verdict:
     """The verdict on one exercise; where the child is lost, the last outcome tells how."""
-    asked = {"cells": cells, "name": task.name, "count": len(task.parameters)}
-    asked |= {"seed": seed, "draws": task.draws, "wanted": task.wanted}
+    asked = {
+        "cells": result.cells,
+        "name": task.name,
+        "wanted": task.wanted,
+        "seed": seed,
+        "draws": task.draws,
+    }
     outcomes: list[Outcome] = []
     with socket.socket(socket.AF_UNIX) as line, Connection(os.dup(line.fileno())) as stream:
-
-        def hear() -> Any:
-            return run.unpack(json.loads(stream.recv_bytes(LONGEST)))
-
         line.connect(door)
-        pid, until = int(hear()), time.monotonic() + seconds  # after torch has been loaded
+        pid, result.held = json.loads(stream.recv_bytes(LONGEST))
+        until = time.monotonic() + seconds  # after torch has been loaded
         timer = Timer(seconds, line.shutdown, [socket.SHUT_RDWR])
         timer.start()
         try:
-            result.held = hear()
             stream.send_bytes(json.dumps(asked).encode())
-            mistake, _, seen = hear().partition(": ")
-            if mistake in ("not-found", "wrong-parameters"):
-                return unjudged(task, mistake, seen)
             for _ in task.requests(seed):
-                outcomes.append(one := Outcome(**hear()))
-                assert [*map(type, (one.error, one.text, one.changed, one.drew))] == [str, str, int, str]
+                outcomes.append(Outcome(**run.unpack(json.loads(stream.recv_bytes(LONGEST)))))
         except Exception as error:
             ended = "process-ended" if isinstance(error, (EOFError, OSError)) else "unreadable"
             lost = "never-returns" if time.monotonic() >= until else ended
@@ -195,17 +153,8 @@ def _tried(result: Result, cells: list[str], task: Exercise, door: str, seed: in
     return judge(task, outcomes, seed)
 
 
-# ------------------------------------------------------------------------------------------- tables and pages
-PAGE = Template("""<!doctype html><html lang="en"><meta charset="utf-8"><title>$title</title>
-<style>body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto}div{margin:1em 0}</style>
-<h1>$title</h1><p>$note</p>
-$rows
-<p><small>Graded with: $held.</small></p></html>
-""")
-
-
 def _write(results: list[Result], tasks: dict[str, Exercise], out: Path) -> None:
-    """The table, and a page without scripts for each notebook; whatever comes from one is escaped."""
+    """The table, and a page of plain text for each notebook."""
     (out / "pages").mkdir(parents=True, exist_ok=True)
     of = sum(one.points for one in tasks.values())
     with (out / "grades.csv").open("w", encoding="utf-8", newline="") as file:
@@ -216,10 +165,9 @@ def _write(results: list[Result], tasks: dict[str, Exercise], out: Path) -> None
             mistakes = ["" if not v or v.passed else v.mistake or "unnamed" for v in verdicts]
             safe = f"'{name}" if name[:1] in "=+-@\t\r" else name  # which a spreadsheet would compute
             points = [v.points if v else 0 for v in verdicts]
-            table.writerow([safe, one.points, of, one.note, *points, *mistakes])
-            title = html.escape(f"{name}: {one.points} of {of} points")
+            table.writerow([safe, sum(points), of, one.note, *points, *mistakes])
             held = ", ".join(one.held) or "limits of memory and time, and Python's audit hook alone"
-            rows = "\n".join(v._repr_html_() for v in one.verdicts.values())
-            page = PAGE.substitute(title=title, note=html.escape(one.note), rows=rows, held=html.escape(held))
+            parts = [f"{name}: {sum(points)} of {of} points", one.note, *map(repr, one.verdicts.values())]
+            page = "\n\n".join([*parts, f"Graded with: {held}.\n"])
             plain = re.sub(r"[^\w-]+", "-", name)[:80]
-            (out / "pages" / f"{k:03}-{plain}.html").write_text(page, encoding="utf-8")
+            (out / "pages" / f"{k:03}-{plain}.txt").write_text(page, encoding="utf-8")

@@ -1,7 +1,5 @@
 """Small inputs of the exercises, which `exercises.md` lists; and what is observed of answers that draw."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,15 +19,11 @@ SWAPPED = tensor([1, 0])  # the partners of two images
 RAMPS = 10 * arange(24.0)[:, None] + 3 * arange(32.0) + 1000 * arange(3)[:, None, None, None]
 
 
-def sections() -> dict[str, str]:
-    """What `exercises.md` says of each exercise."""
-    text = Path(__file__).with_name("exercises.md").read_text(encoding="utf-8")
-    return {name: rest for name, _, rest in (part.partition("\n") for part in text.split("\n## ")[1:])}
-
-
+TEXT = Path(__file__).with_name("exercises.md").read_text(encoding="utf-8")
+SECTIONS = {name: rest for name, _, rest in (part.partition("\n") for part in TEXT.split("\n## ")[1:])}
 INPUTS = {
-    name: [compile(f"({line})", name, "eval") for line in re.findall("^input: (.*)", text, re.M)]
-    for name, text in sections().items()
+    name: [compile(f"({line})", name, "eval") for line in re.findall("^input: (.*)", rest, re.M)]
+    for name, rest in SECTIONS.items()
 }
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
-from itertools import starmap
+from itertools import starmap, zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -21,11 +21,13 @@ from torch import Generator, Tensor, nn
 
 from mixlearn.course.exercise import Exercise, explained
 from mixlearn.course.inputs import Samples
-from mixlearn.course.run import Odd, Outcome, perform
+from mixlearn.course.run import Outcome, perform
 
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
+FLOATS = (torch.float32, torch.float64)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-LOST = ("never-returns", "too-slow", "process-ended", "unreadable")  # in place of a call's outcome
+# Errors that are mistakes by themselves, not exceptions.
+NAMED = ("never-returns", "too-slow", "process-ended", "unreadable", "input-changed", "global-generator")
 # P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
 CHANCE = 1e-10  # of a false alarm in one comparison of samples, with 2 in place of e
 
@@ -73,16 +75,13 @@ class Verdict:
             raise ImportError("a verdict's picture needs matplotlib: pip install matplotlib") from missing
         panels = torch.cat([one.flatten() for row in self.rows.values() for one in row])
         low, high = panels[panels.isfinite()].aminmax()
-        bare: dict[str, Any] = {"xticks": [], "yticks": []}
-        figure, axes = pyplot.subplots(
-            len(self.rows), 4, squeeze=False, layout="constrained", subplot_kw=bare
-        )
+        figure, axes = pyplot.subplots(len(self.rows), 4, squeeze=False, layout="constrained")
         for places, (title, row) in zip(axes, self.rows.items(), strict=True):
             places[0].set_title(title, loc="left")
-            for place, panel in zip(places, row, strict=False):
-                place.imshow(((panel - low) / (high - low)).numpy(), cmap="gray", vmin=0, vmax=1)
-            for place in places[len(row) :]:
-                place.remove()
+            for place, panel in zip_longest(places, row):
+                place.set(xticks=[], yticks=[], visible=panel is not None)
+                if panel is not None:
+                    place.imshow(((panel - low) / (high - low)).numpy(), cmap="gray", vmin=0, vmax=1)
         pyplot.close(figure)  # a notebook would show it twice
         return figure
 
@@ -100,9 +99,8 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = "#1a7f37" if self.passed else "#b35900"
         head, _, rest = repr(self).partition("\n")
-        inner = f"<b>{html.escape(head)}</b><br>{html.escape(rest)}"
         style = f"border-left: 4px solid {colour}; padding-left: 8px; white-space: pre-wrap"
-        return f'<div style="{style}">{inner}</div>'
+        return f'<div style="{style}"><b>{html.escape(head)}</b><br>{html.escape(rest)}</div>'
 
 
 def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict:
@@ -148,19 +146,13 @@ class _Trial:
 
     def conduct(self) -> Fault | None:
         """Mistakes not about the result: nothing written, out of time, inputs changed, other draws."""
-        last = self.outcomes[-1]
-        if all(
-            one.error == "NotImplementedError" or (one.value is None and not one.error)
-            for one in self.outcomes[:3]
-        ):
+        first = self.outcomes[0]
+        if first.error in ("not-found", "wrong-parameters"):
+            return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
+        if {one.error or type(one.value) for one in self.outcomes[:3]} <= {"NotImplementedError", type(None)}:
             return Fault("not-written", "This function is not yet written.")
-        if last.error in LOST:
-            return self.fault(last.error, f", {last.text}", len(self.outcomes) - 1)
-        for k, one in enumerate(self.outcomes):
-            if one.changed >= 0:
-                seen = f", `{self.exercise.parameters[one.changed]}` was changed."
-                return self.fault("input-changed", seen, k)
-        return Fault("global-generator", f"{last.drew} global generator was used.") if last.drew else None
+        named = ((k, one) for k, one in enumerate(self.outcomes) if one.error in NAMED)
+        return next((self.fault(one.error, f", {one.text}", k) for k, one in named), None)
 
     def unlike(self, got: Outcome, want: Outcome, values: bool = True) -> list[Fault]:
         """All differences from the outcome that was wanted; values alone give them no name."""
@@ -173,36 +165,31 @@ class _Trial:
         if got.beside is None:
             return [Fault("no-gradient", "the result has no gradient.", part=-1)]
         names = [f"the gradient of `{self.exercise.parameters[k]}`" for k in self.exercise.wanted]
+        other = "wrong-gradient" if names else None
         faults = _apart(got.beside, want.beside, names or ["the new weight"])
-        return [
-            Fault(one.mistake or (names and "wrong-gradient") or None, one.seen, part=-1) for one in faults
-        ]
+        return [Fault(one.mistake or other, one.seen, part=-1) for one in faults]
 
-    # ------------------------------------------------------------------------------ answers that do not draw
     def by_value(self) -> Fault | None:
-        """The first result that differs; a wrong answer that gives the same names the mistake.
-
-        Of several results the first that is wrong may agree with a wrong answer, though others do not.
-        """
-        found = [(k, one) for k, pair in self.beside(self.exercise.solution) for one in self.unlike(*pair)]
+        """The first result that differs. A wrong answer that gives it too, at least there, names it."""
+        found = self.beside(self.exercise.solution)
         if not found:
             return None
-        at, (mistake, first, _, part) = found[0]
+        mistake, first, at, part = found[0]
         seen = first
         for name, how in self.exercise.mistakes.items():
-            off = {one.part for _, pair in self.beside(how) for one in self.unlike(*pair)}
+            off = {one.part for one in self.beside(how)}
             if not off:
                 return self.fault(name, f", {first}", at, part)
             if mistake is None and part >= 0 and part not in off:
                 mistake, seen = name, f"{first} (Another result may be wrong too.)"
         return self.fault(mistake, f", {seen}", at, part)
 
-    def beside(self, how: Callable[..., Any]) -> Iterator[tuple[int, tuple[Outcome, Outcome]]]:
-        """The outcomes with their numbers, each with that of a function of ours."""
+    def beside(self, how: Callable[..., Any]) -> list[Fault]:
+        """All differences from a function of ours."""
         theirs = (perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed))
-        return enumerate(zip(self.outcomes, theirs, strict=True))
+        pairs = enumerate(zip(self.outcomes, theirs, strict=True))
+        return [one._replace(at=k) for k, pair in pairs for one in self.unlike(*pair)]
 
-    # ------------------------------------------------------------------------------------- answers that draw
     def by_law(self) -> Fault | None:
         """The statistic that is furthest from its law; the wrong answer of the same law names the mistake."""
         exercise, count, draws = self.exercise, len(self.cases), self.exercise.draws
@@ -213,26 +200,21 @@ class _Trial:
         values = [one.value for one in self.outcomes]
         if any(starmap(_apart, zip(values[:count], values[count : 2 * count], strict=True))):
             return self.fault("not-repeatable", " in the same state, two results differ.", 0)
-        observed = _observed(exercise, values[count:])
+        observed = _observed(exercise, values)
         wanted = _sampled(exercise, exercise.solution, 2 * draws)
         worst, at, name = self.furthest(observed, wanted, exact=True)
         if worst <= 1:
             return None
-
-        def far(how: Callable[..., Any], several: int) -> float:
-            return self.furthest(observed, _sampled(exercise, how, several))[0]
-
-        few = {wrong: how for wrong, how in exercise.mistakes.items() if far(how, 20) <= 1}  # most are not
-        scores = [(1.0, ""), *((far(how, draws), wrong) for wrong, how in few.items())]
+        scores = [(1.0, "")]
+        for wrong, how in exercise.mistakes.items():
+            scores.append((self.furthest(observed, _sampled(exercise, how, draws))[0], wrong))
         mine, theirs = (_range(one[at][name]) for one in (observed, wanted))
         return self.fault(min(scores)[1] or None, f": {name} is {mine}, expected {theirs}.", at)
 
-    def furthest(
-        self, some: list[Samples], others: list[Samples], exact: bool = False
-    ) -> tuple[float, int, str]:
+    def furthest(self, a: list[Samples], b: list[Samples], exact: bool = False) -> tuple[float, int, str]:
         """The statistic whose samples are furthest apart, by `apart`; its case and name."""
-        pairs, slack = enumerate(zip(some, others, strict=True)), self.exercise.slack
-        found = ((apart(a[n], b[n], slack.get(n, 1e-5), exact), k, n) for k, (a, b) in pairs for n in b)
+        pairs, slack = enumerate(zip(a, b, strict=True)), self.exercise.slack
+        found = ((apart(x[n], y[n], slack.get(n, 1e-5), exact), k, n) for k, (x, y) in pairs for n in y)
         return max(found, key=lambda one: one[0])
 
     def rows(self, fault: Fault) -> dict[str, list[Tensor]]:
@@ -245,8 +227,8 @@ class _Trial:
             "expected": [self.exercise.solution(*self.given[k]) for k in calls],
         }
         size = named["saliency"].shape if "saliency" in named else (named.get("height"), named.get("width"))
-        drawn = partial(_box, size) if "x0" in self.exercise.results else partial(_panels, fault.part)
-        rows = {name: [x for one in some for x in drawn(one)][:4] for name, some in shown.items()}
+        of = (fault.part, size if "x0" in self.exercise.results else None)
+        rows = {name: [x for one in some for x in _panels(one, *of)][:4] for name, some in shown.items()}
         return {name: row for name, row in rows.items() if row} if rows["yours"] and rows["expected"] else {}
 
 
@@ -283,16 +265,13 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     got = tensor_of(given)
     if got is None:
         return Fault("wrong-type", f"expected numbers in {at}, got {_show(given)}.")
-    if want.is_floating_point():
-        number = isinstance(given, (int, float)) and not isinstance(given, bool)
-        if not number and got.dtype not in (torch.float32, torch.float64):
-            return Fault("wrong-dtype", f"expected {at} as float32 or float64, got {got.dtype}.")
-    elif got.dtype not in WHOLE:
-        return Fault("wrong-dtype", f"expected {at} as whole numbers, got {got.dtype}.")
+    kinds, words = (FLOATS, "float32 or float64") if want.is_floating_point() else (WHOLE, "whole numbers")
+    if got.dtype not in kinds and type(given) is not int:
+        return Fault("wrong-dtype", f"expected {at} as {words}, got {got.dtype}.")
     if got.device != want.device:
         return Fault("wrong-device", f"{at} is on {got.device}, the input on {want.device}.")
     if got.shape != want.shape:
-        return Fault("wrong-shape", f"expected {at} of shape {_shape(want)}, got {_shape(got)}.")
+        return Fault("wrong-shape", f"expected {at} as {_show(want, 0)}, got {_show(got, 0)}.")
     if not got.isfinite().all() and want.isfinite().all():
         return Fault("not-finite", f"{at} holds NaN or infinity.")
     if not values:
@@ -309,15 +288,11 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     return Fault(None, f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
 
 
-def _shape(value: Tensor) -> str:
-    return str(tuple(value.shape)) if value.dim() else "() (a scalar)"
-
-
 def _show(value: Any, most: int = 8) -> str:
     """A value in a few words; tensors of up to `most` numbers by all of them."""
     if isinstance(value, Tensor):
         if value.numel() > most or value.is_meta:
-            return f"a tensor {_shape(value)}"
+            return f"a tensor {tuple(value.shape)}" if value.dim() else "a scalar tensor"
         rounded = [float(f"{one:.4g}") if isinstance(one, float) else one for one in value.flatten().tolist()]
         return str(rounded if value.dim() else rounded[0])
     if isinstance(value, (int, float)):
@@ -327,14 +302,14 @@ def _show(value: Any, most: int = 8) -> str:
     if isinstance(value, list):
         return f"{len(value)} results"
     known = {Generator: "a generator", nn.Sequential: "a linear network", torch.optim.SGD: "SGD"}
-    return value.name if isinstance(value, Odd) else known.get(type(value), type(value).__name__)
+    return value if isinstance(value, str) else known.get(type(value), type(value).__name__)
 
 
 def _observed(exercise: Exercise, values: list[Any]) -> list[Samples]:
-    """For each case, each statistic of its calls in double precision, from all results."""
+    """For each case, each statistic of all its calls but the first, in double precision."""
     found, cases = [], exercise.cases(0)
     for k, case in enumerate(cases):
-        some = values[k :: len(cases)]
+        some = values[k + len(cases) :: len(cases)]
         parts = zip(*some, strict=True) if exercise.results else [some]
         stacks = [torch.stack([torch.as_tensor(one).double() for one in part]) for part in parts]
         found.append(exercise.observe(case, *stacks))  # type: ignore[misc]
@@ -344,8 +319,7 @@ def _observed(exercise: Exercise, values: list[Any]) -> list[Samples]:
 @cache
 def _sampled(exercise: Exercise, how: Callable[..., Any], draws: int) -> list[Samples]:
     """The same of a function of ours, with seeds of their own; the cases are those of every seed."""
-    given = list(exercise.inputs(2**40, draws))
-    return _observed(exercise, [how(*one) for one in given[len(exercise.cases(0)) :]])
+    return _observed(exercise, [how(*one) for one in exercise.inputs(2**40, draws)])
 
 
 def _range(values: Tensor) -> str:
@@ -367,19 +341,13 @@ def apart(one: Tensor, other: Tensor, slack: float, exact: bool = False) -> floa
     return float(max(gaps)) / math.sqrt(math.log(2 / CHANCE) / 2 * (1 / len(a) + 1 / len(b)))
 
 
-def _box(size: Any, value: Any) -> list[Tensor]:
-    """A box in its image (height, width), with a margin for what hangs over the border."""
-    box = tensor_of(value)
-    if box is None or box.shape != (4,):
-        return []
-    y, x = torch.meshgrid(*(torch.arange(-(n // 2), n + n // 2) for n in size), indexing="ij")
-    pairs = (0, 0, size[1], size[0]), box.tolist()
-    image, inside = ((y >= y0) & (y < y1) & (x >= x0) & (x < x1) for x0, y0, x1, y1 in pairs)
-    return [0.4 * image + 0.6 * inside]
-
-
-def _panels(part: int, value: Any) -> list[Tensor]:
-    """A result as images (H, W) or (H, W, 3): a batch, the patches of one, or a matrix."""
+def _panels(value: Any, part: int, size: Any) -> list[Tensor]:
+    """A result as images (H, W) or (H, W, 3): a batch, the patches of one, a matrix, a box in its image."""
+    if size and (box := tensor_of(value)) is not None and box.shape == (4,):  # a margin for what hangs over
+        y, x = torch.meshgrid(*(torch.arange(-(n // 2), n + n // 2) for n in size), indexing="ij")
+        pairs = (0, 0, size[1], size[0]), box.tolist()
+        image, inside = ((y >= y0) & (y < y1) & (x >= x0) & (x < x1) for x0, y0, x1, y1 in pairs)
+        return [0.4 * image + 0.6 * inside]
     value = value[part] if isinstance(value, (list, tuple)) and len(value) > part else value
     if not isinstance(value, Tensor) or value.is_meta or value.dim() not in (2, 4, 5):
         return []

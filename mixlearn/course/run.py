@@ -4,14 +4,12 @@
 another one, which therefore never holds an answer: see `mixlearn.course.grade` for what that protects.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # notebooks are compiled alike, so that no annotation can fail
 
 import ast
-import base64
 import contextlib
 import ctypes
 import dis
-import inspect
 import io
 import json
 import os
@@ -30,19 +28,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+Function = Callable[..., Any]
 Calls = Iterator[tuple[Any, ...]]  # of each call the arguments, made anew
 MOST = 2**21  # numbers of one result; more is refused
-
-
-class Odd(NamedTuple):
-    """Stands for a result that is neither numbers nor tensors."""
-
-    name: str
 
 
 @dataclass
@@ -53,31 +46,27 @@ class Outcome:
     beside: list[Tensor] | None = None  # the gradients that are asked for, or the model's weights afterwards
     error: str = ""
     text: str = ""
-    changed: int = -1  # the argument that is no longer what it was
-    drew: str = ""  # the global generator that was used
 
 
 class TooLate(BaseException):
     """Raised in a thread whose time is over."""
 
 
-def perform(function: Callable[..., Any], arguments: tuple[Any, ...], wanted: Sequence[int] = ()) -> Outcome:
-    """Call a function once, with gradients of the arguments `wanted`. It raises nothing but `TooLate`."""
+def perform(function: Function, arguments: tuple[Any, ...], wanted: Sequence[int] = ()) -> Outcome:
+    """Call a function once, with gradients of the arguments `wanted`. `TooLate` passes through."""
     leaves = [arguments[k].requires_grad_() for k in wanted]
     models = [one for one in arguments if isinstance(one, nn.Module)]
     try:
         value = function(*arguments)
         beside = _gradients(value, leaves) if wanted else [w for one in models for w in one.parameters()]
         return Outcome(*unpack(pack([value, beside])))
-    except TooLate:
-        raise
-    except BaseException as error:
-        return Outcome(error=type(error).__name__, text=_where(function, error))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        entered = error.__traceback__ and error.__traceback__.tb_next
+        name = type(error).__name__ if entered or not isinstance(error, TypeError) else "wrong-parameters"
+        return Outcome(error=name, text=_where(function, error))
 
 
-def perform_all(
-    function: Callable[..., Any], calls: Callable[[], Calls], wanted: Sequence[int]
-) -> Iterator[Outcome]:
+def perform_all(function: Function, calls: Callable[[], Calls], wanted: Sequence[int]) -> Iterator[Outcome]:
     """The outcomes of all calls, as far as time allows; the last tells of draws from a global generator."""
     states: dict[str, Any] = {"torch's": (torch.get_rng_state, torch.set_rng_state)}
     states["Python's"] = random.getstate, random.setstate
@@ -88,11 +77,12 @@ def perform_all(
         every = list(zip(calls(), calls(), strict=True))
         for k, (given, kept) in enumerate(every, 1):
             outcome = perform(function, given, wanted)
-            pairs = enumerate(zip(given, kept, strict=True))
-            outcome.changed = next((n for n, (one, old) in pairs if pack(one) != pack(old)), -1)
-            if k == len(every):
-                drew = (name for name, (get, _) in states.items() if pack(get()) != pack(before[name]))
-                outcome.drew = next(drew, "")
+            for n, (one, old) in enumerate(zip(given, kept, strict=True), 1):
+                if pack(one) != pack(old):
+                    outcome = Outcome(error="input-changed", text=f"argument {n} was changed.")
+            for name, (get, _) in states.items():
+                if k == len(every) and pack(get()) != pack(before[name]):
+                    outcome = Outcome(error="global-generator", text=f"{name} global generator was used.")
             yield outcome
     except TooLate:
         pass
@@ -104,14 +94,13 @@ def perform_all(
 def _gradients(value: Any, inputs: list[Tensor]) -> list[Tensor] | None:
     """Of the sum of all results; zeros where none arrives, None where nothing can be differentiated."""
     parts = value if isinstance(value, (tuple, list)) else [value]
-    sums = [one.sum().double() for one in parts if isinstance(one, Tensor) and one.requires_grad]
+    sums = [one.sum() for one in parts if isinstance(one, Tensor) and one.requires_grad]
     if not sums:
         return None
-    total = torch.stack(sums).sum()
-    return list(torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad(sums, inputs, allow_unused=True, materialize_grads=True))
 
 
-def _where(function: Callable[..., Any], error: BaseException) -> str:
+def _where(function: Function, error: BaseException) -> str:
     """The error's text, and the line of the student's own code that it came from."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
@@ -121,11 +110,8 @@ def _where(function: Callable[..., Any], error: BaseException) -> str:
 
 
 def timed(work: Callable[[], Any], seconds: float) -> tuple[bool, str]:
-    """Do it in a thread: whether it goes on although its time is over, and what it printed.
-
-    Seconds of this process, so that a busy machine does no harm; at most six times as many on the clock.
-    """
-    paper, clock, used = _Paper(), time.monotonic(), time.process_time()
+    """Do it in a thread, for so long on this process's clock: whether it goes on, and what it printed."""
+    paper, clock, used = io.StringIO(), time.monotonic(), time.process_time()
     with contextlib.redirect_stdout(paper), contextlib.redirect_stderr(paper):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
@@ -140,45 +126,23 @@ def timed(work: Callable[[], Any], seconds: float) -> tuple[bool, str]:
     return thread.is_alive(), paper.getvalue()
 
 
-class _Paper(io.StringIO):
-    """Keeps the first thousand characters that are printed."""
-
-    def write(self, text: str) -> int:
-        super().write(text[: max(1000 - self.tell(), 0)])
-        return len(text)
-
-
-def accepts(function: Callable[..., Any], count: int) -> str:
-    """What is wrong with a function's parameters, or nothing."""
-    with contextlib.suppress(ValueError):  # of functions written in C, which have no signature
-        signature = inspect.signature(function)
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            return str(signature)
-    return ""
-
-
 # ------------------------------------------------------------------ plain data, to be sent between processes
 def pack(value: Any) -> Any:
-    """Numbers, texts, lists, dicts and tensors' bytes as JSON; anything else by the name of its type."""
+    """Numbers, texts, lists, dicts and tensors as JSON; of anything else the name of its type."""
     if value is None or value is ...:  # which stands where nothing is written
         return None
-    if isinstance(value, (int, float, str)):
-        return value[:1000] if isinstance(value, str) else value
+    if isinstance(value, (int, float)):
+        return value
     if isinstance(value, Mapping):
         return {"dict": [[str(name)[:100], pack(one)] for name, one in list(value.items())[:1000]]}
-    if isinstance(value, (list, tuple)) and not isinstance(value, Odd) and len(value) <= 1000:
+    if isinstance(value, (list, tuple)) and len(value) <= 1000:
         return [pack(one) for one in value]
     if hasattr(value, "__array__"):
         value = torch.as_tensor(value)
         if value.layout == torch.strided and value.numel() <= MOST:
-            plain, held = value.device.type == "cpu", value.contiguous()
-            data = (
-                base64.b64encode(ctypes.string_at(held.data_ptr(), held.nbytes)).decode() if plain else None
-            )
+            data = value.flatten().tolist() if value.device.type == "cpu" and not value.is_complex() else None
             return {"tensor": [str(value.dtype).removeprefix("torch."), list(value.shape), data]}
-    return {"odd": value.name if isinstance(value, Odd) else type(value).__name__}
+    return value[:1000] if isinstance(value, str) else type(value).__name__
 
 
 def unpack(value: Any) -> Any:
@@ -187,15 +151,12 @@ def unpack(value: Any) -> Any:
         return [unpack(one) for one in value]
     if not isinstance(value, dict):
         return value
-    ((kind, inner),) = value.items()
-    if kind == "tensor":
-        name, shape, data = inner
-        dtype = getattr(torch, name)
-        if data is None:  # of another device
-            return torch.empty(shape, dtype=dtype, device="meta")
-        raw = bytearray(base64.b64decode(data))
-        return (torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)).reshape(shape)
-    return {str(name): unpack(one) for name, one in inner} if kind == "dict" else Odd(str(inner))
+    if "dict" in value:
+        return {str(name): unpack(one) for name, one in value["dict"]}
+    name, shape, data = value["tensor"]
+    if data is None:  # of another device, or complex
+        return torch.empty(shape, dtype=getattr(torch, name), device="meta")
+    return torch.tensor(data, dtype=getattr(torch, name)).reshape(shape)
 
 
 # ------------------------------------------------------------------------ the grader's other process (Linux)
@@ -207,6 +168,7 @@ REFUSED = re.compile(rf"socket\.|subprocess\.|pty\.spawn|os\.(system|exec|fork|p
 
 def serve(config: dict[str, Any]) -> None:
     """Import torch once; then a fresh, confined child for each connection."""
+    sys.path[:] = config["path"]
     calls = runpy.run_path(config["inputs"])["calls"]
     perform(lambda _, sgd, *rest: sgd.step(), next(calls("train_step", 0)))  # torch loads its parts
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -248,8 +210,7 @@ def _confined(config: dict[str, Any]) -> list[str]:
     if sys.platform == "linux":
         libc.prctl(38, 1, 0, 0, 0)  # no new privileges, and no capability that is left
         libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0] * 6))
-    seconds = config["seconds"]
-    for what, most in (("AS", memory), ("CPU", seconds), ("FSIZE", 2**24), ("CORE", 0), ("NOFILE", 64)):
+    for what, most in (("AS", memory), ("CPU", config["cpu"]), ("FSIZE", 2**24), ("CORE", 0), ("NOFILE", 64)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (most, most))
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # the door; output goes nowhere since the start
     sys.modules["mixlearn"] = None  # type: ignore[assignment]  # so that its import is refused
@@ -263,31 +224,28 @@ def _refuse(event: str, args: tuple[Any, ...], config: dict[str, Any]) -> None:
         raise PermissionError(f"the grader refuses {event}")
     if event == "open" and isinstance(args[0], (str, bytes)):
         path = os.path.realpath(os.fsdecode(args[0]))
-        if (args[2] or 0) & (os.O_WRONLY | os.O_RDWR) and not path.startswith((config["room"], os.devnull)):
-            raise PermissionError("the grader refuses to write outside the working folder")
-        if path.startswith(tuple(config["hide"])):
-            raise PermissionError("the grader hides this file")
+        writes = (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        if (
+            writes
+            and not path.startswith((config["room"], os.devnull))
+            or path.startswith(tuple(config["hide"]))
+        ):
+            raise PermissionError(
+                "the grader refuses to write out of the working folder and hides its own files"
+            )
 
 
 def _answer(line: socket.socket, config: dict[str, Any], calls: Callable[..., Calls]) -> None:
     """Load what one exercise needs of a notebook, and make all its calls."""
     with Connection(line.detach()) as stream:
-
-        def say(what: Any) -> None:
-            stream.send_bytes(json.dumps(pack(what)).encode())
-
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        say(os.getpid())
-        say(_confined(config))
+        stream.send_bytes(json.dumps([os.getpid(), _confined(config)]).encode())
         task = json.loads(stream.recv_bytes())
         function, fault = load(task["cells"], task["name"])
-        given = "" if fault else accepts(function, task["count"])
-        say(f"not-found: {fault}" if fault else given and f"wrong-parameters: got {given}")
-        with contextlib.redirect_stdout(_Paper()):
-            asked = partial(calls, task["name"], task["seed"], task["draws"])
-            for outcome in perform_all(function, asked, task["wanted"]):
-                say(vars(outcome))
+        asked = partial(calls, task["name"], task["seed"], task["draws"])
+        every = perform_all(function, asked, task["wanted"])
+        for outcome in [Outcome(error="not-found", text=fault)] if fault else every:
+            stream.send_bytes(json.dumps(pack(vars(outcome))).encode())
 
 
 def load(cells: list[str], name: str) -> tuple[Any, str]:
@@ -295,9 +253,8 @@ def load(cells: list[str], name: str) -> tuple[Any, str]:
     space: dict[str, Any] = {"__name__": "answers"}
     statements, fault = [], "nothing defines it."  # each as code, with the names it binds and those it uses
     for source in cells:
-        lines = ["" if one.lstrip()[:1] in ("%", "!") else one for one in source.splitlines()]
         try:
-            for node in ast.parse("\n".join(lines)).body:
+            for node in ast.parse(re.sub(r"^[ \t]*[%!].*", "", source, flags=re.M)).body:
                 code = compile(ast.Module([node], []), "<answers>", "exec")
                 stored = (one for one in dis.get_instructions(code) if one.opname == "STORE_NAME")
                 star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
@@ -319,6 +276,4 @@ def load(cells: list[str], name: str) -> tuple[Any, str]:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    sys.path[:] = given["path"]
-    serve(given)
+    serve(json.loads(sys.argv[1]))

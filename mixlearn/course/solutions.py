@@ -100,8 +100,7 @@ def resizemix(
 ) -> tuple[Tensor, Tensor]:
     height, width = images.shape[2:]
     h, w = round(tau * height), round(tau * width)
-    y0 = int(torch.randint(height - h + 1, (), generator=generator))
-    x0 = int(torch.randint(width - w + 1, (), generator=generator))
+    y0, x0 = (int(torch.randint(n, (), generator=generator)) for n in (height - h + 1, width - w + 1))
     mixed = images.clone()
     mixed[:, :, y0 : y0 + h, x0 : x0 + w] = F.interpolate(images[partner], (h, w), mode="nearest")
     lam = 1 - h * w / (height * width)
@@ -184,8 +183,7 @@ def automix_terms(
         logits = seen.flatten(1) @ net.T
         own, other = (F.cross_entropy(logits, ids, reduction="none") for ids in (labels, labels[partner]))
         losses.append((lam * own + (1 - lam) * other).mean())
-    off = (masks.mean((1, 2, 3)) - lam).abs() - margin
-    return clean, losses[0], losses[1], 0.1 * off.clamp(min=0).mean()
+    return clean, losses[0], losses[1], 0.1 * mask_loss(masks, lam, margin)
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -206,9 +204,6 @@ def mixskd_terms(
     partner: Tensor,
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    def teach(student: Tensor, teacher: Tensor) -> Tensor:
-        return distillation(student, teacher, temperature)
-
     w = lam[:, None]
     share, rows = w[..., None, None], F.one_hot(labels, logits.shape[1]).to(logits.dtype)
     between = w * logits + (1 - w) * logits[partner]
@@ -216,8 +211,8 @@ def mixskd_terms(
     soft = w * rows + (1 - w) * rows[partner]
     counted = [F.cross_entropy(one, soft) for one in (mixed, from_between, from_mixed)]
     features = (between_maps - mixed_maps).square().mean()
-    branches = teach(between, mixed) + teach(mixed, between)
-    crossed = teach(between, from_mixed) + teach(mixed, from_between)
+    branches = distillation(between, mixed, temperature) + distillation(mixed, between, temperature)
+    crossed = distillation(between, from_mixed, temperature) + distillation(mixed, from_between, temperature)
     return F.cross_entropy(logits, labels), torch.stack(counted).sum(), features, branches, crossed
 
 
@@ -230,10 +225,8 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 def patchmix(images: Tensor, groups: Tensor, patch: int) -> Tensor:
     grid = groups.view(-1, images.shape[3] // patch)
     pixels = grid.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # (H, W)
-    mixed = torch.zeros_like(images)
-    for g in range(int(groups.max()) + 1):
-        mixed = torch.where(pixels == g, images.roll(-g, 0), mixed)
-    return mixed
+    source = (torch.arange(len(images))[:, None, None] + pixels) % len(images)  # (B, H, W)
+    return images.gather(0, source[:, None].expand_as(images))
 
 
 def patchmix_targets(sources: Tensor, batch: int) -> tuple[Tensor, Tensor]:
