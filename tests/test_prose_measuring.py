@@ -76,7 +76,7 @@ def test_one_pair_on_the_test_set(measuring: dict[str, Any]) -> None:
     paired, apart = (1.96 * v**0.5 for v in (float((a - b).var()) / n, float(a.var() + b.var()) / n))
     assert held(f"ahead by {100 * gain:.1f} ± {100 * paired:.1f} points", MEASURING)
     assert held(f"the same difference would be {100 * gain:.1f} ± {100 * apart:.1f}", MEASURING)
-    assert held(f"right on just {100 * (a != b).double().mean():.0f} % of the images", MEASURING)
+    assert held(f"on only {100 * (a != b).double().mean():.0f} % of them is one right", MEASURING)
     halves = [1.96 * float(p * (1 - p) / n) ** 0.5 for p in (a.mean(), b.mean())]
     assert gain < sum(halves), "the two intervals overlap"
 
@@ -102,6 +102,8 @@ def test_how_many_seeds(measuring: dict[str, Any]) -> None:
     need = [measuring["seeds_for"](0.5, *each) for each in ((smooth,), (mixed,), (alone, 2), (single, 2))]
     said = "half a point takes {} pairs for smoothing and {} for Mixup, and {} and {} runs"
     assert held(said.format(*need), MEASURING)
+    short = (BOOK / "questions.md").read_text(encoding="utf-8")
+    assert held("half a point took {} or {} pairs, not three".format(*need[:2]), short)
     reach = [interval((torch.linspace(-1, 1, k) / torch.linspace(-1, 1, k).std()).tolist()).half
              for k in (3, 10)]  # fmt: skip
     assert "reaches {:.1f} standard deviations to each side, with ten {:.1f}.".format(*reach) in MEASURING
@@ -180,7 +182,7 @@ def test_bins_of_the_widget() -> None:
         "With one bin its calibration error is {:.1f} %, with fifteen it is {:.1f} %, with a hundred {:.1f} %"
     )
     assert said.format(*(100 * error for error in (one, fifteen, hundred))) in MEASURING
-    assert abs(hundred - chance) < 0.003 and "with its 2,200 test predictions" in MEASURING
+    assert abs(hundred - chance) < 0.003 and "made 2,200 test predictions" in MEASURING
     assert f"would get about {100 * chance:.1f} % as well" in MEASURING and len(signed) == 2200
     shown = torch.tensor(signed).double()
     gap, low = shown.abs() - (shown > 0).double(), shown.abs() < 0.5
