@@ -150,7 +150,7 @@ DERIVED = {  # where the book derives them
     "04_saliency": "saliencymix attentivemix snapmix puzzlemix comixup"
     " spectral_residual gradient_saliency feature_attention learners.Guided",
     "04_masks_results": "measure.label_noise measure.visible",
-    "04_features": "alignmix transmix learners.MixingInside"
+    "04_features": "alignmix transmix moex mixstyle learners.MixingInside"
     " learners.TransMixing",
     "05_automix": "MixBlock mask_loss learners.AutoMix widgets.mask_film"
     " page.film.recorded_block page.film.film_facts",
@@ -274,18 +274,13 @@ def directive(name: str) -> str:
     return "\n".join(lines)
 
 
-UNTAUGHT = {"moex", "mixstyle"}  # mixing of features that no chapter has yet
-
-
 def mixing() -> str:
     """A table of the functions and blocks that mix, with their summaries and chapters, in Markdown."""
     rows = ["* - Function\n  - What it does\n  - Chapter"]
     for name in MIXING.split():
         text = (inspect.getdoc(value_of(name)) or "").splitlines()[0]
-        chapter = "–"
-        if name not in UNTAUGHT:
-            where = WHERE[name]
-            chapter = f"[{toc.titles()[where]}]({where}.ipynb)"
+        where = WHERE[name]
+        chapter = f"[{toc.titles()[where]}]({where}.ipynb)"
         link = f"{{py:obj}}`ml.{name} <mixlearn.{name}>`"
         rows.append(f"* - {link}\n  - {text}\n  - {chapter}")
     options = ":header-rows: 1\n:widths: 28 48 24"
