@@ -15,6 +15,7 @@ PAGES = {
     "methods": {
         "Blends, boxes and grids": "mixup cutout cutmix resizemix gridmix"
         " ricap hmix",
+        "Chosen partners": "kmixup cmixup",
         "Clouds and spots": "fmix smoothmix gmix",
         "Object boxes": "mix_objects Objects",
     },
@@ -22,7 +23,7 @@ PAGES = {
         "Saliency maps": "spectral_residual gradient_saliency"
         " feature_attention",
         "Masks that look at the image": "saliencymix attentivemix snapmix"
-        " puzzlemix comixup",
+        " guidedmixup puzzlemix comixup",
     },
     "features": {
         "Features and attention": "alignmix transmix moex mixstyle",
@@ -162,7 +163,7 @@ DERIVED = {  # where the book derives them
     "07_patchmix": "patchmix patchify unpatchify contrastive_loss"
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
-    "gallery": "ricap hmix gmix augmix pixmix",
+    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"
