@@ -52,6 +52,7 @@ from mixlearn.methods.resizemix import resizemix
 from mixlearn.methods.ricap import ricap
 from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
 from mixlearn.methods.saliencymix import saliencymix
+from mixlearn.methods.smmix import smmix
 from mixlearn.methods.smoothmix import smoothmix
 from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
@@ -144,6 +145,7 @@ __all__ = [
     "sample_lam",
     "sample_partner",
     "sample_squares",
+    "smmix",
     "smooth",
     "smoothmix",
     "snapmix",

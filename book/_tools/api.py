@@ -26,7 +26,7 @@ PAGES = {
         " guidedmixup puzzlemix comixup",
     },
     "features": {
-        "Features and attention": "alignmix transmix moex mixstyle",
+        "Features and attention": "alignmix transmix smmix moex mixstyle",
         "Learned masks": "MixBlock mask_loss",
         "Patches and contrast": "patchmix contrastive_loss",
     },
@@ -70,7 +70,7 @@ PAGES = {
     "learners": {
         "Classifiers": "learners.Plain learners.Mixing learners.MixingInside"
         " learners.Guided learners.TransMixing learners.RegMixup"
-        " learners.Decoupled learners.AugMix",
+        " learners.Decoupled learners.AugMix learners.SMMix",
         "Your own": "learners.Learner",
     },
     "learners_more": {
@@ -131,7 +131,8 @@ MIXING = " ".join(
     [
         *PAGES["methods"].values(),
         PAGES["saliency"]["Masks that look at the image"],
-        "alignmix transmix moex mixstyle MixBlock patchmix augmix pixmix",
+        "alignmix transmix smmix moex mixstyle MixBlock patchmix augmix",
+        "pixmix kmixup cmixup",
     ]
 ).replace(" Objects", "")
 DERIVED = {  # where the book derives them
@@ -152,7 +153,7 @@ DERIVED = {  # where the book derives them
     " spectral_residual gradient_saliency feature_attention learners.Guided",
     "04_masks_results": "measure.label_noise measure.visible",
     "04_features": "alignmix transmix moex mixstyle learners.MixingInside"
-    " learners.TransMixing",
+    " learners.TransMixing smmix learners.SMMix",
     "05_automix": "MixBlock mask_loss learners.AutoMix widgets.mask_film"
     " page.film.recorded_block page.film.film_facts",
     "05_automix_details": "learners.SAMix",

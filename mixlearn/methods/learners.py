@@ -21,6 +21,7 @@ from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.methods.regmixup import RegMixup
 from mixlearn.methods.samix import SAMix
+from mixlearn.methods.smmix import SMMix
 from mixlearn.methods.transmix import TransMixing
 
 _RIVALS = ("Averaged", "BYOT", "CSKD", "MixCo", "PSKD", "SimSiam", "TFKD")
@@ -41,6 +42,7 @@ __all__ = [
     "Plain",
     "RegMixup",
     "SAMix",
+    "SMMix",
     "SimCLR",
     "TransMixing",
 ]

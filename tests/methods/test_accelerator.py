@@ -31,6 +31,12 @@ def real(
     return method(images, nn.functional.one_hot(ids, num_classes).float(), **options)
 
 
+def attended(images: Tensor, labels: Tensor, **options: Any) -> ml.Mixed:
+    """SMMix where the images are bright."""
+    bright = nn.functional.adaptive_avg_pool2d(images, 4).mean(1)
+    return ml.smmix(images, labels, attention=bright, **options)
+
+
 CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "alignmix": (ml.alignmix, {}),
     "alignmix, given": (ml.alignmix, pairs(lam=LAM, moves_partner=False, epsilon=1.0)),
@@ -70,6 +76,7 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "ricap": (ml.ricap, {}),
     "ricap, each its own": (ml.ricap, each(alpha=2.0)),
     "saliencymix": (ml.saliencymix, {}),
+    "smmix": (attended, {}),
     "saliencymix, given": (ml.saliencymix, pairs(lam=LAM)),
     "saliencymix, one peak": (ml.saliencymix, {"one_peak": True}),
     "smoothmix": (ml.smoothmix, {}),

@@ -133,3 +133,93 @@ def test_guidedmixup_halves_what_neither_looks_at_and_takes_a_networks_gradient(
     loss = ml.learners.Guided(ml.guidedmixup, num_classes=4)(net, IMAGES, IDS)["mixed_labels"]
     mixed = ml.guidedmixup(IMAGES, IDS, num_classes=4, saliency=ml.gradient_saliency(net, IMAGES, IDS))
     assert torch.allclose(loss, ml.soft_cross_entropy(net(mixed.images), mixed.targets))
+
+
+# ------------------------------------------------------------------------------------------------ SMMix
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_smmix_lays_the_most_attended_square_over_the_least(size):
+    images, attention = IMAGES[..., :12], torch.rand(14, 4, 3, generator=seeded(2))  # patches of 4 × 4 pixels
+    side, grid = (size / 3, size / 3), [(r, c) for r in range(5 - size) for c in range(4 - size)]
+    if size == 4:
+        refused(lambda: ml.smmix(images, attention=attention, side=side), r"0 < least ≤ most ≤ 1, got \(1.33")
+        return
+    mixed = ml.smmix(images, IDS, attention=attention, num_classes=4, side=side, generator=seeded(9))
+    partner, share = mixed.plan.partner.tolist(), 1 - size**2 / 12
+    for i, j in enumerate(partner):
+        inside = [
+            {at: float(attention[k, at[0] : at[0] + size, at[1] : at[1] + size].sum()) for at in grid}
+            for k in (i, j)
+        ]
+        (r, c), (u, v) = min(grid, key=inside[0].get), max(grid, key=inside[1].get)
+        expected = images[i].clone()
+        long = 4 * size
+        expected[:, 4 * r : 4 * r + long, 4 * c : 4 * c + long] = images[
+            j, :, 4 * u : 4 * u + long, 4 * v : 4 * v + long
+        ]
+        assert torch.equal(mixed.images[i], expected)
+    rows = ml.one_hot(IDS, 4)
+    assert torch.allclose(mixed.targets, share * rows + (1 - share) * rows[partner], atol=1e-6)
+    assert torch.allclose(mixed.plan.masks.mean((2, 3, 4)), mixed.plan.weights, atol=1e-6)
+
+
+def test_smmix_draws_one_side_for_the_batch_and_refuses_maps_of_other_grids():
+    attention = torch.rand(14, 8, 8, generator=seeded())
+    sides = [
+        round(float(8 * (1 - ml.smmix(IMAGES, attention=attention, generator=seeded(s)).plan.lam[0]) ** 0.5))
+        for s in range(60)
+    ]
+    assert set(sides) == {2, 3, 4, 5, 6}
+    for wrong in (attention[:9], attention[:, :5], attention[:, None]):
+        refused(
+            lambda wrong=wrong: ml.smmix(IMAGES, attention=wrong), r"attention must have shape \(14, n, m\)"
+        )
+
+
+def test_smmix_learner_is_the_three_losses_of_the_release():
+    net = ml.nets.vit(4, size=16, patch=4, dim=12, depth=3, heads=2, generator=seeded(1)).eval()
+    torch.nn.init.normal_(net.head.weight, generator=seeded(2))
+    found = ml.learners.SMMix(4, odds=1.0, smoothing=0.1)(net, IMAGES, IDS, generator=seeded(3))
+    kept = {}
+    clean = net(IMAGES, tap=lambda name, z: kept.setdefault(name, z)).detach()
+    q, k, _ = net.layers[2].attended(kept["block2"])
+    weights = (q @ k.mT / 6**0.5).softmax(-1)  # (B, heads, 17, 17)
+    attention = weights[:, :, 1:, 1:].mean((1, 2)).unflatten(1, (4, 4)).detach()
+    g = seeded(3)
+    torch.rand((), generator=g)
+    mixed = ml.smmix(IMAGES, IDS, attention=attention, num_classes=4, generator=g)
+    lam, partner, kept = mixed.plan.lam[:, None], mixed.plan.partner, {}
+    logits = net(mixed.images, tap=lambda name, z: kept.setdefault(name, z))
+    assert torch.allclose(found["mixed_labels"], ml.soft_cross_entropy(logits, ml.smooth(mixed.targets, 0.1)))
+    p_hat = (lam * clean + (1 - lam) * clean[partner]).softmax(1)
+    apart = (p_hat * (p_hat.log() - logits.log_softmax(1))).sum(1).mean()
+    assert torch.allclose(found["consistency"], apart, atol=1e-6) and apart > 1e-4
+    tokens, patches = net.norm(kept["block3"])[:, 1:], mixed.plan.masks[:, :, 0, ::4, ::4].flatten(2).bool()
+    both = []
+    for part, ids in ((0, IDS), (1, IDS[partner])):
+        means = torch.stack([tokens[i][patches[part, i]].mean(0) for i in range(14)])
+        both.append(F.cross_entropy(net.head(means), ids, label_smoothing=0.1))
+    assert torch.allclose(found["parts"], sum(both) / 2, atol=1e-6)
+    mixup = ml.learners.SMMix(4, odds=0.0)(net, IMAGES, IDS, generator=seeded(3))
+    assert mixup["parts"] == mixup["consistency"] == 0
+    known = ml.mixup(IMAGES, IDS, num_classes=4, alpha=0.8, generator=ahead(3))
+    assert torch.allclose(mixup["mixed_labels"], ml.soft_cross_entropy(net(known.images), known.targets))
+    resnet = ml.nets.resnet(8, 4, width=4)
+    refused(lambda: ml.learners.SMMix(4)(resnet, IMAGES, IDS), "patch_attention, .* got ResNet", TypeError)
+
+
+def ahead(seed):
+    """A generator after the learner's draw of how to mix."""
+    generator = seeded(seed)
+    torch.rand((), generator=generator)
+    return generator
+
+
+@pytest.mark.parametrize(
+    "learner", [ml.learners.SMMix(4, odds=1.0), ml.learners.Guided(ml.guidedmixup)], ids=repr
+)
+def test_its_terms_are_as_named_and_reach_every_weight(learner):
+    net = ml.nets.vit(4, size=16, patch=4, dim=12, depth=2, heads=2, generator=seeded())
+    terms = learner(net, IMAGES, ml.one_hot(IDS, 4), generator=seeded(1))
+    assert tuple(terms) == learner.term_names and all(term > 0 for term in terms.values())
+    sum(terms.values()).backward()
+    assert all(weight.grad.isfinite().all() and weight.grad.any() for weight in net.parameters())
