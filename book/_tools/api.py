@@ -74,7 +74,7 @@ PAGES = {
         "Your own": "learners.Learner",
     },
     "learners_more": {
-        "Learned masks": "learners.AutoMix learners.SAMix",
+        "Learned masks": "learners.AutoMix learners.SAMix learners.AdAutoMix",
         "Self-distillation": "learners.MixSKD learners.DDGSD",
         "Contrastive learning": "learners.PatchMix learners.MoCo"
         " learners.SimCLR learners.Contrast",
@@ -156,7 +156,7 @@ DERIVED = {  # where the book derives them
     " learners.TransMixing smmix learners.SMMix",
     "05_automix": "MixBlock mask_loss learners.AutoMix widgets.mask_film"
     " page.film.recorded_block page.film.film_facts",
-    "05_automix_details": "learners.SAMix",
+    "05_automix_details": "learners.SAMix learners.AdAutoMix",
     "05_automix_results": "data.scenes.emoji_scenes",
     "06_mixskd": "learners.MixSKD measure.between figures.between"
     " widgets.loss_ledger",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mixlearn.core.extras import moved
+from mixlearn.methods.adautomix import AdAutoMix
 from mixlearn.methods.augmix import AugMix
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.contrast import Contrast, MoCo, SimCLR
@@ -27,6 +28,7 @@ from mixlearn.methods.transmix import TransMixing
 _RIVALS = ("Averaged", "BYOT", "CSKD", "MixCo", "PSKD", "SimSiam", "TFKD")
 
 __all__ = [
+    "AdAutoMix",
     "AugMix",
     "AutoMix",
     "Contrast",

@@ -29,6 +29,7 @@ def vit() -> nn.Module:
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
+    "AdAutoMix": (resnet, lambda net: learners.AdAutoMix(net, stage="stage2", image_size=8)),
     "AugMix": (resnet, lambda net: learners.AugMix(ml.augmix)),
     "AutoMix": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8)),
     "AutoMix, joint": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8, joint=True)),
