@@ -21,7 +21,6 @@ from mixlearn.methods.ricap import CropPlan
 from mixlearn.nets.taps import bare, evaluation, logits_of, read
 
 
-@torch.no_grad()
 def smmix(
     images: Tensor,
     labels: Tensor | None = None,
@@ -69,7 +68,7 @@ def smmix(
     least, most = (max(int(share * min(n, m)), 1) for share in side)
     index = sample_partner(batch, generator=generator) if partner is None else as_partner(partner, batch)
     index, size = sent(index, to), int(torch.randint(least, most + 1, (), generator=generator))
-    sums = F.avg_pool2d(attention.float()[:, None], size, stride=1)  # (B, 1, n − size + 1, …)
+    sums = F.avg_pool2d(attention.detach().float()[:, None], size, stride=1)  # (B, 1, n − size + 1, …)
     across, flat = sums.shape[3], sums.flatten(1)
     corner = torch.tensor([height // n, width // m])  # of a patch, in pixels
     unit = sent(corner, to)

@@ -15,6 +15,12 @@ from mixlearn.methods.ricap import CropPlan
 from mixlearn.methods.snapmix import SnapPlan
 from tests.seeds import seeded
 
+
+def attended(images, labels=None, **options):
+    """SMMix where the images are far from 0."""
+    return ml.smmix(images, labels, attention=images.flatten(1, -3).abs().mean(1), **options)
+
+
 ANY_SIZE = {
     "mixup": ml.mixup,
     "kmixup": partial(ml.kmixup, k=3),
@@ -34,6 +40,7 @@ ANY_SIZE = {
     "saliencymix, one peak": partial(ml.saliencymix, one_peak=True),
     "attentivemix": partial(ml.attentivemix, grid=3),
     "snapmix": ml.snapmix,
+    "smmix": attended,
     "guidedmixup": ml.guidedmixup,
     "guidedmixup, drawn": partial(ml.guidedmixup, greedy=False),
     "alignmix": partial(ml.alignmix, epsilon=0.5),
@@ -182,7 +189,7 @@ def test_a_plan_on_its_own_device_is_the_same(call):
         assert torch.allclose(one, other, atol=1e-6) if isinstance(one, torch.Tensor) else one == other
 
 
-NO_LAM = ("guidedmixup", "guidedmixup, drawn")  # all of it follows from the maps
+NO_LAM = ("guidedmixup", "guidedmixup, drawn", "smmix")  # shares follow from the maps, or from a side
 OWN_DRAWS = ("resizemix", "smoothmix", "ricap", "comixup", *NO_LAM)  # no λ of a Beta distribution
 
 
