@@ -132,7 +132,7 @@ MIXING = " ".join(
         *PAGES["methods"].values(),
         PAGES["saliency"]["Masks that look at the image"],
         "alignmix transmix smmix moex mixstyle MixBlock patchmix augmix",
-        "pixmix kmixup cmixup",
+        "pixmix",
     ]
 ).replace(" Objects", "")
 DERIVED = {  # where the book derives them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,8 +53,8 @@ def kmixup(
     if partner is None:
         partner = sample_partner(len(images), generator=generator)
         partner = partner if k == 1 else closest(images, partner, k)
-    options = {"num_classes": num_classes, "alpha": alpha, "lam": lam, "per_image": per_image}
-    return mixup(images, labels, partner=partner, generator=generator, **options)
+    known: dict[str, Any] = {"lam": lam, "partner": partner, "per_image": per_image}
+    return mixup(images, labels, num_classes=num_classes, alpha=alpha, generator=generator, **known)
 
 
 @torch.no_grad()

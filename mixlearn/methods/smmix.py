@@ -150,7 +150,7 @@ class SMMix(Mixing):
         ]
         apart = F.kl_div(logits.float().log_softmax(1), expected, reduction="batchmean")
         loss = self.loss(logits, self.smoothed(targets))
-        return {"mixed_labels": loss, "parts": sum(parts) / 2, "consistency": apart}
+        return {"mixed_labels": loss, "parts": torch.stack(parts).mean(), "consistency": apart}
 
     def __repr__(self) -> str:
         return self._in_words(f"odds={self.odds}", f"alpha={self.alpha}", f"side={self.side}")
