@@ -30,6 +30,7 @@ from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
 from mixlearn.methods.augmix import augmix
 from mixlearn.methods.automix import MixBlock, mask_loss
+from mixlearn.methods.cmixup import cmixup
 from mixlearn.methods.comixup import comixup
 from mixlearn.methods.contrast import contrastive_loss
 from mixlearn.methods.cutmix import cutmix
@@ -37,7 +38,9 @@ from mixlearn.methods.cutout import cutout
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gmix import gmix
 from mixlearn.methods.gridmix import gridmix
+from mixlearn.methods.guidedmixup import guidedmixup
 from mixlearn.methods.hmix import hmix
+from mixlearn.methods.kmixup import kmixup
 from mixlearn.methods.mixstyle import mixstyle
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.moex import moex
@@ -49,6 +52,7 @@ from mixlearn.methods.resizemix import resizemix
 from mixlearn.methods.ricap import ricap
 from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
 from mixlearn.methods.saliencymix import saliencymix
+from mixlearn.methods.smmix import smmix
 from mixlearn.methods.smoothmix import smoothmix
 from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
@@ -92,6 +96,7 @@ __all__ = [
     "box_area",
     "boxes_to_masks",
     "BoxPlan",
+    "cmixup",
     "comixup",
     "contrastive_loss",
     "course",
@@ -105,7 +110,9 @@ __all__ = [
     "gmix",
     "gradient_saliency",
     "gridmix",
+    "guidedmixup",
     "hmix",
+    "kmixup",
     "learners",
     "lightning",
     "mask_loss",
@@ -138,6 +145,7 @@ __all__ = [
     "sample_lam",
     "sample_partner",
     "sample_squares",
+    "smmix",
     "smooth",
     "smoothmix",
     "snapmix",

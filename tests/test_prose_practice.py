@@ -92,9 +92,25 @@ def costs() -> dict[str, float]:
     space: dict[str, Any] = {"__name__": "__main__"}
     exec("".join(first["source"]), space)
     found: dict[str, float] = space["costs"]
+    more = {
+        "RICAP": lambda net: ml.ricap,
+        "k-Mixup": lambda net: ml.kmixup,
+        "GuidedMixup": lambda net: ml.guidedmixup,
+        "RegMixup": lambda net: ml.learners.RegMixup(10),
+        "Decoupled Mixup": lambda net: ml.learners.Decoupled(ml.mixup, 10),
+        "hard": lambda net: ml.learners.AdAutoMix(net, stage="stage2", image_size=28),
+        "easy": lambda net: after_a_step(ml.learners.AdAutoMix(net, stage="stage2", image_size=28), net),
+    }
+    found |= {name: space["arithmetic"](build) / space["plain"] for name, build in more.items()}
+    found["AdAutoMix"] = (found.pop("hard") + found.pop("easy")) / 2
     assert space["gains"]["CutMix"] == gain("boxes-fashion-cutmix", "boxes-fashion-plain")
     assert space["gains"]["AutoMix"] == gain("automix-fashion-automix", "automix-fashion-plain")
     return found
+
+
+def after_a_step(learner: Any, net: Any) -> Any:
+    learner.after_step(net)
+    return learner
 
 
 def test_opening_of_the_project(costs: dict[str, float]) -> None:
@@ -113,6 +129,9 @@ def test_costs_in_the_table(costs: dict[str, float]) -> None:
     for name, value in costs.items():
         assert abs(value - float(typed[name])) < 0.06, (name, value)
     assert typed["AttentiveMix+"] == f"{4 / 3:.1f}"  # forward 1, backward 2, and forward once more
+    assert (
+        typed["SMMix"] == f"{(1 + 4 / 3) / 2:.1f}" and typed["AugMix"] == "3"
+    )  # half of the batches; three views
 
 
 def test_claims_of_the_table() -> None:

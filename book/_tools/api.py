@@ -15,6 +15,7 @@ PAGES = {
     "methods": {
         "Blends, boxes and grids": "mixup cutout cutmix resizemix gridmix"
         " ricap hmix",
+        "Chosen partners": "kmixup cmixup",
         "Clouds and spots": "fmix smoothmix gmix",
         "Object boxes": "mix_objects Objects",
     },
@@ -22,10 +23,10 @@ PAGES = {
         "Saliency maps": "spectral_residual gradient_saliency"
         " feature_attention",
         "Masks that look at the image": "saliencymix attentivemix snapmix"
-        " puzzlemix comixup",
+        " guidedmixup puzzlemix comixup",
     },
     "features": {
-        "Features and attention": "alignmix transmix moex mixstyle",
+        "Features and attention": "alignmix transmix smmix moex mixstyle",
         "Learned masks": "MixBlock mask_loss",
         "Patches and contrast": "patchmix contrastive_loss",
     },
@@ -69,11 +70,11 @@ PAGES = {
     "learners": {
         "Classifiers": "learners.Plain learners.Mixing learners.MixingInside"
         " learners.Guided learners.TransMixing learners.RegMixup"
-        " learners.Decoupled learners.AugMix",
+        " learners.Decoupled learners.AugMix learners.SMMix",
         "Your own": "learners.Learner",
     },
     "learners_more": {
-        "Learned masks": "learners.AutoMix learners.SAMix",
+        "Learned masks": "learners.AutoMix learners.SAMix learners.AdAutoMix",
         "Self-distillation": "learners.MixSKD learners.DDGSD",
         "Contrastive learning": "learners.PatchMix learners.MoCo"
         " learners.SimCLR learners.Contrast",
@@ -130,7 +131,8 @@ MIXING = " ".join(
     [
         *PAGES["methods"].values(),
         PAGES["saliency"]["Masks that look at the image"],
-        "alignmix transmix moex mixstyle MixBlock patchmix augmix pixmix",
+        "alignmix transmix smmix moex mixstyle MixBlock patchmix augmix",
+        "pixmix",
     ]
 ).replace(" Objects", "")
 DERIVED = {  # where the book derives them
@@ -150,11 +152,11 @@ DERIVED = {  # where the book derives them
     "04_saliency": "saliencymix attentivemix snapmix puzzlemix comixup"
     " spectral_residual gradient_saliency feature_attention learners.Guided",
     "04_masks_results": "measure.label_noise measure.visible",
-    "04_features": "alignmix transmix learners.MixingInside"
-    " learners.TransMixing",
+    "04_features": "alignmix transmix moex mixstyle learners.MixingInside"
+    " learners.TransMixing smmix learners.SMMix",
     "05_automix": "MixBlock mask_loss learners.AutoMix widgets.mask_film"
     " page.film.recorded_block page.film.film_facts",
-    "05_automix_details": "learners.SAMix",
+    "05_automix_details": "learners.SAMix learners.AdAutoMix",
     "05_automix_results": "data.scenes.emoji_scenes",
     "06_mixskd": "learners.MixSKD measure.between figures.between"
     " widgets.loss_ledger",
@@ -162,7 +164,7 @@ DERIVED = {  # where the book derives them
     "07_patchmix": "patchmix patchify unpatchify contrastive_loss"
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
-    "gallery": "ricap hmix gmix augmix pixmix",
+    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"
@@ -274,18 +276,13 @@ def directive(name: str) -> str:
     return "\n".join(lines)
 
 
-UNTAUGHT = {"moex", "mixstyle"}  # mixing of features that no chapter has yet
-
-
 def mixing() -> str:
     """A table of the functions and blocks that mix, with their summaries and chapters, in Markdown."""
     rows = ["* - Function\n  - What it does\n  - Chapter"]
     for name in MIXING.split():
         text = (inspect.getdoc(value_of(name)) or "").splitlines()[0]
-        chapter = "–"
-        if name not in UNTAUGHT:
-            where = WHERE[name]
-            chapter = f"[{toc.titles()[where]}]({where}.ipynb)"
+        where = WHERE[name]
+        chapter = f"[{toc.titles()[where]}]({where}.ipynb)"
         link = f"{{py:obj}}`ml.{name} <mixlearn.{name}>`"
         rows.append(f"* - {link}\n  - {text}\n  - {chapter}")
     options = ":header-rows: 1\n:widths: 28 48 24"

@@ -267,7 +267,7 @@ class AutoMix(nn.Module, Learner):
         terms: Terms = {}
         for part in self.in_parts(model, images, labels, generator=generator):
             terms |= part
-        return {name: terms[name] for name in AutoMix.term_names if name in terms}
+        return {name: terms[name] for name in self.term_names}
 
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None

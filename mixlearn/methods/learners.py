@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mixlearn.core.extras import moved
+from mixlearn.methods.adautomix import AdAutoMix
 from mixlearn.methods.augmix import AugMix
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.contrast import Contrast, MoCo, SimCLR
@@ -21,11 +22,13 @@ from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.methods.regmixup import RegMixup
 from mixlearn.methods.samix import SAMix
+from mixlearn.methods.smmix import SMMix
 from mixlearn.methods.transmix import TransMixing
 
 _RIVALS = ("Averaged", "BYOT", "CSKD", "MixCo", "PSKD", "SimSiam", "TFKD")
 
 __all__ = [
+    "AdAutoMix",
     "AugMix",
     "AutoMix",
     "Contrast",
@@ -41,6 +44,7 @@ __all__ = [
     "Plain",
     "RegMixup",
     "SAMix",
+    "SMMix",
     "SimCLR",
     "TransMixing",
 ]

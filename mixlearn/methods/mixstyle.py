@@ -28,7 +28,8 @@ def mixstyle(
     μ and σ are over the places, one of each for every channel. As in `moex` this is not the one formula.
 
     Args:
-        features, labels, num_classes, partner, generator: as for `moex`.
+        features, labels, num_classes, partner, generator: as for `moex`. The authors mix after two stages,
+            each with probability ½; `MixingInside(RandomMix([ml.mixstyle], p=0.5), stages)` draws one stage.
         alpha, lam: each image draws its λ from Beta(α, α), or λ in [0, 1] is given, one or (B,).
 
     Returns `Mixed(features, targets, plan)`. Gradients take moments as constants. Source: Zhou et al.,

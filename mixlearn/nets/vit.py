@@ -122,10 +122,18 @@ class ViT(nn.Module):
 
         `tokens` are those that enter the last layer.
         """
+        return self._seen(tokens, slice(1))
+
+    @torch.no_grad()
+    def patch_attention(self, tokens: Tensor) -> Tensor:
+        """As `class_attention`, but the mean of what all patches attend to."""
+        return self._seen(tokens, slice(1, None))
+
+    def _seen(self, tokens: Tensor, asking: slice) -> Tensor:
         query, key, _ = self.layers[-1].attended(tokens)  # type: ignore[operator]
-        scores = query[:, :, :1] @ key.mT / query.shape[-1] ** 0.5  # (B, heads, 1, 1 + N)
+        scores = query[:, :, asking] @ key.mT / query.shape[-1] ** 0.5  # (B, heads, asking, 1 + N)
         side = round((tokens.shape[1] - 1) ** 0.5)
-        seen: Tensor = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
+        seen: Tensor = scores.float().softmax(-1)[..., 1:].mean((1, 2))
         return seen.unflatten(1, (side, side))
 
 

@@ -23,6 +23,20 @@ BOXES = [[0, 0, 4, 4], [3, 2, 16, 9], [5, 5, 5, 9], [0, 0, 16, 16], [1, 8, 9, 13
 each = partial(dict, per_image=True)
 pairs = partial(dict, partner=PARTNER)
 
+
+def real(
+    method: Callable[..., ml.Mixed], images: Tensor, ids: Tensor, num_classes: int, **options: Any
+) -> ml.Mixed:
+    """A method for real labels, of one-hot ones."""
+    return method(images, nn.functional.one_hot(ids, num_classes).float(), **options)
+
+
+def attended(images: Tensor, labels: Tensor, **options: Any) -> ml.Mixed:
+    """SMMix where the images are bright."""
+    bright = nn.functional.adaptive_avg_pool2d(images, 4).mean(1)
+    return ml.smmix(images, labels, attention=bright, **options)
+
+
 CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "alignmix": (ml.alignmix, {}),
     "alignmix, given": (ml.alignmix, pairs(lam=LAM, moves_partner=False, epsilon=1.0)),
@@ -40,10 +54,14 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "fmix, given": (ml.fmix, pairs(lam=LAM, spectrum="released")),
     "gmix": (ml.gmix, {}),
     "gmix, given": (ml.gmix, pairs(lam=LAM)),
+    "cmixup": (partial(real, ml.cmixup), {}),
     "gridmix": (ml.gridmix, {}),
     "gridmix, given": (ml.gridmix, pairs(lam=LAM)),
+    "guidedmixup": (ml.guidedmixup, {}),
+    "guidedmixup, drawn": (ml.guidedmixup, {"greedy": False}),
     "hmix": (ml.hmix, {}),
     "hmix, given": (ml.hmix, pairs(lam=LAM)),
+    "kmixup": (ml.kmixup, {"k": 4}),
     "mixstyle": (ml.mixstyle, {}),
     "mixup": (ml.mixup, {}),
     "mixup, given": (ml.mixup, pairs(lam=LAM)),
@@ -58,6 +76,7 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "ricap": (ml.ricap, {}),
     "ricap, each its own": (ml.ricap, each(alpha=2.0)),
     "saliencymix": (ml.saliencymix, {}),
+    "smmix": (attended, {}),
     "saliencymix, given": (ml.saliencymix, pairs(lam=LAM)),
     "saliencymix, one peak": (ml.saliencymix, {"one_peak": True}),
     "smoothmix": (ml.smoothmix, {}),
@@ -68,6 +87,8 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
 
 # The calls that cannot do without a wait, how many there are, and why.
 WAITS = {
+    # its matching ends when the distances say so
+    "kmixup": 1,
     # its two searches end when the values say so; what both need is read at once
     "puzzlemix": 1,
     "puzzlemix, given": 1,
@@ -125,7 +146,7 @@ def mixes(name: str) -> None:
 # How often a λ that lies on the device is read: by what makes boxes or masks of it on the CPU.
 LAM_READS = {
     "mixup": 0, "cutmix": 1, "gridmix": 1, "fmix": 1, "saliencymix": 0, "snapmix": 1,
-    "attentivemix": 0, "alignmix": 0, "hmix": 1, "gmix": 1, "mixstyle": 0,
+    "attentivemix": 0, "alignmix": 0, "hmix": 1, "gmix": 1, "mixstyle": 0, "kmixup": 0,
 }  # fmt: skip
 
 

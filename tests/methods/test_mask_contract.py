@@ -15,8 +15,15 @@ from mixlearn.methods.ricap import CropPlan
 from mixlearn.methods.snapmix import SnapPlan
 from tests.seeds import seeded
 
+
+def attended(images, labels=None, **options):
+    """SMMix where the images are far from 0."""
+    return ml.smmix(images, labels, attention=images.flatten(1, -3).abs().mean(1), **options)
+
+
 ANY_SIZE = {
     "mixup": ml.mixup,
+    "kmixup": partial(ml.kmixup, k=3),
     "cutmix": ml.cutmix,
     "resizemix": ml.resizemix,
     "gridmix": ml.gridmix,
@@ -33,6 +40,9 @@ ANY_SIZE = {
     "saliencymix, one peak": partial(ml.saliencymix, one_peak=True),
     "attentivemix": partial(ml.attentivemix, grid=3),
     "snapmix": ml.snapmix,
+    "smmix": attended,
+    "guidedmixup": ml.guidedmixup,
+    "guidedmixup, drawn": partial(ml.guidedmixup, greedy=False),
     "alignmix": partial(ml.alignmix, epsilon=0.5),
     "alignmix, the image moves": partial(ml.alignmix, moves_partner=False),
 }
@@ -179,7 +189,8 @@ def test_a_plan_on_its_own_device_is_the_same(call):
         assert torch.allclose(one, other, atol=1e-6) if isinstance(one, torch.Tensor) else one == other
 
 
-OWN_DRAWS = ("resizemix", "smoothmix", "ricap", "comixup")  # no λ of a Beta distribution
+NO_LAM = ("guidedmixup", "guidedmixup, drawn", "smmix")  # shares follow from the maps, or from a side
+OWN_DRAWS = ("resizemix", "smoothmix", "ricap", "comixup", *NO_LAM)  # no λ of a Beta distribution
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in OWN_DRAWS])
@@ -195,7 +206,9 @@ def test_lam_and_partners_given_are_obeyed(name):
     assert torch.equal(ALL[name](images, partner=[4, 2, 2, 0, 4]).plan.partner, partner)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if not name.startswith("comixup")])
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if not name.startswith("comixup") and name not in NO_LAM]
+)
 def test_one_draw_for_the_batch_or_one_an_image(name):
     images = torch.rand(9, 1, 16, 16, generator=seeded())
     once = ALL[name](images, generator=seeded(2)).plan
@@ -210,7 +223,7 @@ def test_one_draw_for_the_batch_or_one_an_image(name):
 def test_gradients_are_those_of_the_sum(name):
     images = torch.rand(3, 2, 4, 4, dtype=torch.float64, generator=seeded(), requires_grad=True)
     towards = torch.rand(images.shape, dtype=torch.float64, generator=seeded(1))
-    each = {} if name == "comixup" else {"per_image": True}
+    each = {} if name in ("comixup", *NO_LAM) else {"per_image": True}
     mixed = ALL[name](images, generator=seeded(3), **each)
     assert not mixed.plan.weights.requires_grad and not mixed.plan.masks.requires_grad
     (found,) = torch.autograd.grad((mixed.images * towards).sum(), images)

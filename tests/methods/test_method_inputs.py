@@ -9,9 +9,15 @@ from tests.refused import refusals, refused
 
 IMAGES, LABELS = torch.zeros(4, 3, 8, 12), torch.tensor([0, 1, 2, 0])
 SALIENT = [ml.saliencymix, ml.attentivemix, ml.snapmix, ml.puzzlemix]
-DRAWN = [ml.mixup, ml.cutmix, ml.gridmix, ml.fmix, ml.hmix, ml.gmix, *SALIENT, ml.alignmix]
+DRAWN = [ml.mixup, ml.kmixup, ml.cutmix, ml.gridmix, ml.fmix, ml.hmix, ml.gmix, *SALIENT, ml.alignmix]
 PAIRED = [*DRAWN, ml.resizemix, ml.smoothmix]
-MASKED = [*PAIRED[1:], ml.ricap, ml.cutout, ml.comixup]  # all but Mixup, which takes rows of numbers too
+MASKED = [
+    *PAIRED[2:],
+    ml.guidedmixup,
+    ml.ricap,
+    ml.cutout,
+    ml.comixup,
+]  # all but Mixup and k-Mixup, which take rows of numbers too
 
 
 @pytest.mark.parametrize("mix", MASKED)
@@ -37,7 +43,7 @@ def test_draws_and_partners(mix):
     refused(lambda: mix(IMAGES, partner=[0, 1, 2, 4]), "partner must lie in 0…3 for 4 images, got 4")
 
 
-@pytest.mark.parametrize("mix", [*SALIENT, ml.comixup])
+@pytest.mark.parametrize("mix", [*SALIENT, ml.guidedmixup, ml.comixup])
 def test_saliency_and_videos(mix):
     for wrong in (torch.ones(4, 3, 8, 12), torch.ones(4, 1, 12, 8)):
         words = r"saliency must have shape \(4, 1, 8, 12\), got \(" + ", ".join(map(str, wrong.shape))
@@ -61,6 +67,7 @@ test_options = refusals(
     (ml.ricap, {"alpha": 0.0}, "alpha must be positive and finite, got 0.0"),
     (ml.moex, {"lam": 1.5}, r"lam must lie in \[0, 1\], got 1.5"),
     (ml.mixstyle, {"alpha": -1.0}, "alpha must be positive and finite, got -1.0"),
+    (ml.kmixup, {"k": 0}, "k must be at least 1, got 0"),
     (ml.augmix, {"severity": 0.0}, r"severity must lie in \[0.1, 10\], got 0.0"),
     (
         ml.pixmix,

@@ -29,6 +29,7 @@ def vit() -> nn.Module:
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
+    "AdAutoMix": (resnet, lambda net: learners.AdAutoMix(net, stage="stage2", image_size=8)),
     "AugMix": (resnet, lambda net: learners.AugMix(ml.augmix)),
     "AutoMix": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8)),
     "AutoMix, joint": (resnet, lambda net: learners.AutoMix(net, stage="stage2", image_size=8, joint=True)),
@@ -38,6 +39,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "DDGSD": (resnet, lambda net: learners.DDGSD(crop_and_flip)),
     "Decoupled": (resnet, lambda net: learners.Decoupled(ml.cutmix, 4)),
     "Guided": (resnet, lambda net: learners.Guided(ml.saliencymix, num_classes=4)),
+    "Guided, GuidedMixup": (resnet, lambda net: learners.Guided(ml.guidedmixup, num_classes=4)),
     "Guided, PuzzleMix": (resnet, lambda net: learners.Guided(ml.puzzlemix, num_classes=4)),
     "MixCo": (resnet, lambda net: rivals.MixCo(net, predictor=8, **SMALL)),
     "MixSKD": (resnet, learners.MixSKD),
@@ -56,6 +58,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "Plain": (resnet, lambda net: learners.Plain(smoothing=0.1)),
     "RegMixup": (resnet, lambda net: learners.RegMixup(4)),
     "SAMix": (resnet, lambda net: learners.SAMix(net, stage="stage2", image_size=8, adjust=1.0)),
+    "SMMix": (vit, lambda net: learners.SMMix(4, odds=1.0)),
+    "SMMix, by turns": (vit, lambda net: learners.SMMix(4)),
     "SimCLR": (resnet, lambda net: learners.SimCLR(net, augment=views, **SMALL)),
     "SimSiam": (resnet, lambda net: rivals.SimSiam(net, predictor=2, **SMALL)),
     "TFKD": (resnet, lambda net: rivals.TFKD()),
