@@ -262,7 +262,7 @@ def test_every_exercise_of_measuring_is_solved(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["09_curves", "09_debugging", "09_practice", "09_project"])
+@pytest.mark.parametrize("name", ["09_curves", "09_debugging", "09_practice", "09_project", "09_published"])
 def test_every_exercise_is_solved(name: str) -> None:
     asked = re.findall(r":label: (ex-\S+)", prose(name))
     solved = re.findall(r":::\{solution\} (\S+)", prose("solutions/09_practice"))

@@ -93,6 +93,8 @@ def test_comparisons_are_those_of_the_records() -> None:
     assert lower.clear and lower.mean > 0 and f"*lowered* it by {words(lower)} points" in PAGE
     unsure = load("boxes-emoji-mixup").gain(load("boxes-emoji-plain"), "foreign photographs/auroc")
     assert not unsure.clear and f"changed it by {words(unsure, sign=True)}" in PAGE
+    noisy = load("wrong-50-mixup-8").gain(load("wrong-50-plain"))
+    assert not noisy.clear and f"gained {words(noisy)} points, and was no longer far too sure" in PAGE
     for data, test in (("fashion", "test"), ("emoji", "concepts")):  # too much of it
         assert load(f"boxes-{data}-mixup-smoothed").measured(f"{test}/gap").mean < 0
     for way, percent in (("mixup", 15), ("cutmix", 11), ("resizemix", 8), ("puzzlemix", 21)):

@@ -23,7 +23,7 @@ def mixstyle(
     partner: Sequence[int] | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Mix moments: x̃ᵢ = (λ σᵢ + (1 − λ) σⱼ) (xᵢ − μᵢ) / σᵢ + λ μᵢ + (1 − λ) μⱼ; labels stay.
+    """Mix moments: (λ σᵢ + (1 − λ) σⱼ) (xᵢ − μᵢ) / σᵢ + λ μᵢ + (1 − λ) μⱼ; labels stay.
 
     μ and σ are over the places, one of each for every channel. As in `moex` this is not the one formula.
 

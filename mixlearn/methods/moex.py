@@ -49,7 +49,7 @@ def moex(
     partner: Sequence[int] | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Mixed:
-    """Give features the moments of the partner's: x̃ᵢ = σⱼ (xᵢ − μᵢ) / σᵢ + μⱼ; labels are mixed with λ.
+    """Give features the moments of the partner's: σⱼ (xᵢ − μᵢ) / σᵢ + μⱼ; labels are mixed with λ.
 
     μ and σ are over the channels, one of each for every place. Here the one formula of plans, Σ Mₖ ⊙ x[sₖ],
     holds for labels alone: the factor σⱼ / σᵢ is no share, so λ is a setting.
