@@ -108,6 +108,12 @@ class AdAutoMix(AutoMix):
         super().after_step(model)
         self._hard = not self._hard
 
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self._hard)  # a resumed run goes on with the step whose turn it is
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self._hard = bool(state)
+
     def in_parts(
         self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None
     ) -> Iterator[Terms]:

@@ -120,3 +120,12 @@ def test_plain_blends_near_the_ends_and_what_it_refuses():
     refused(
         lambda: made(margin=0.1, joint=True), "no mask loss and always a twin, got joint, margin", TypeError
     )
+
+
+def test_a_resumed_learner_takes_the_step_whose_turn_it_is():
+    net, learner = made()
+    learner.after_step(net)
+    _, other = made()
+    other.load_state_dict(learner.state_dict())
+    terms = [one(net, IMAGES, IDS, generator=seeded(7))["generator"] for one in (learner, other, made()[1])]
+    assert torch.equal(terms[0], terms[1]) and not torch.equal(terms[0], terms[2])
