@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 
 import mixlearn as ml
+from mixlearn.methods.learner import slow_down
 from mixlearn.train.records import Interval
+from mixlearn.train.schedules import one_cycle
 from tests.prose import BOOK, cells, held, prose, run, words
 
 DEBUG, PROJECT, PRACTICE = prose("09_debugging"), prose("09_project"), prose("09_practice")
@@ -148,49 +151,76 @@ def test_counts_of_the_project() -> None:
 
 
 # ------------------------------------------------------------------------------------------ in a recipe
+@pytest.fixture(scope="module")
+def practice() -> dict[str, Any]:
+    return run("09_practice")
+
+
+def test_recipe_is_that_of_the_record(practice: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell's network, data and options are those of the runs whose gain the page prints."""
+    asked: dict[str, Any] = {}
+
+    def spied(net: Any, data: Any, learner: Any, **options: Any) -> None:
+        asked.update(options, parameters=ml.nets.parameter_count(net), images=len(data), mix=repr(learner.mix))
+
+    monkeypatch.setattr(ml, "fit", spied)
+    practice["recipe"]()
+    record = ml.runs.load("boxes-fashion-both")
+    for key in ("parameters", "images", "epochs", "batch_size"):
+        assert asked[key] == record.settings[key], key
+    assert record.settings["mix"].replace("(alpha=1.0)", "") == asked["mix"]
+    assert record.settings["optimizer"] == "sgd(" + ", ".join(
+        f"{key}={asked['optimizer'].keywords[key]}" for key in ("lr", "momentum", "weight_decay", "nesterov")
+    ) + ")"  # fmt: skip
+    assert record.settings["schedule"] == asked["schedule"].__name__ and record.settings["augment"] == "none"
+    assert max(one["seconds"] for one in record.runs) < 60 and "A run takes about a minute" in PRACTICE
+    both = gain("boxes-fashion-both", "boxes-fashion-plain")
+    assert f"by turns raised the test accuracy of a small network by {words(both)} points" in PRACTICE
+
+
 def test_what_did_not_help() -> None:
     ema = {
         way: gain(f"automix-fashion-{way}", f"boxes-fashion-{way}") for way in ("plain", "mixup", "cutmix")
     }
-    assert not any(one.clear for one in ema.values())
+    crops = [gain(f"curve-crops-{way}", f"curve-centre-{way}") for way in ("mixup", "cutmix")]
+    assert not any(one.clear for one in (*ema.values(), *crops))  # "no change differs significantly"
     mixup, cutmix = words(ema["mixup"]), words(ema["cutmix"], sign=True)
-    assert f"accuracy of Mixup by {mixup} points and that of CutMix by {cutmix}" in PRACTICE
-    for measure, said, sign in (
-        ("accuracy", "changed them by {} and {}", True),
-        ("ece", "calibration error by {} and {}", False),
-    ):
+    assert f"accuracy changed by {mixup} points for Mixup and by {cutmix} for CutMix" in PRACTICE
+    for measure in ("accuracy", "ece"):
         pair = [
             gain(f"boxes-fashion-{way}-smoothed", f"boxes-fashion-{way}", measure)
             for way in ("mixup", "cutmix")
         ]
-        assert said.format(*(words(one, sign=sign) for one in pair)) in PRACTICE
         assert all(one.clear == (measure == "ece") for one in pair)
+    said = "rose by {} points under Mixup and by {} under CutMix"
+    assert said.format(*map(words, pair)) in PRACTICE
     gaps = [ml.runs.load(f"boxes-fashion-mixup{end}").measured("gap").mean for end in ("", "-smoothed")]
-    assert f"was {-100 * gaps[0]:.1f} points below the accuracy, with both {-100 * gaps[1]:.1f}" in PRACTICE
+    said = "confidence was {:.1f} points *below* the accuracy. With smoothing on top it was {:.1f} points below"
+    assert said.format(*(-100 * one for one in gaps)) in PRACTICE
+
+
+def test_average_of_the_last_quarter() -> None:
+    assert "start=0.9, end=0.9999" in ml.runs.load("automix-fashion-mixup").settings["mix"]
+    decay = [slow_down(step / 1280, 0.9, 0.9999) for step in range(1280)]
+    kept = math.prod(decay[960:])  # what the weights of the first three quarters keep
+    assert f"{1 - kept:.0%}".replace("%", " % of its weight lies in the last quarter") in PRACTICE
+    assert one_cycle(960, 1280) < 0.3 and "is under 0.3 of its peak" in PRACTICE
 
 
 def test_crops_and_flips() -> None:
-    mixup, cutmix = (gain(f"curve-crops-{way}", "curve-crops-plain") for way in ("mixup", "cutmix"))
-    said = f"Mixup was {words(mixup)} points *worse* than no mixing, and CutMix {words(cutmix)}."
-    assert said in PRACTICE and max(mixup.mean, cutmix.mean) < 0
-    plain, *changes = (
-        gain(f"curve-crops-{way}", f"curve-centre-{way}") for way in ("plain", "mixup", "cutmix")
-    )
-    assert f"gained {words(plain)} points of accuracy" in PRACTICE and plain.mean > 0
-    said = "the accuracy of Mixup changed by {} and that of CutMix by {}"
-    assert said.format(*(words(one, sign=True) for one in changes)) in PRACTICE
+    crops = [gain(f"curve-crops-{way}", "curve-crops-plain") for way in ("mixup", "cutmix")]
+    said = "Mixup changed accuracy by {} points and CutMix by {}, where without them both gained two"
+    assert said.format(*(words(one, sign=True) for one in crops)) in PRACTICE
     ends = [
         sum(one["epochs"][-1]["loss"] for one in ml.runs.load(f"curve-{name}-plain").runs) / 3
         for name in ("crops", "centre")
     ]
-    assert "a training loss of {:.2f} in place of {:.2f}".format(*ends) in PRACTICE
+    assert "at a training loss of {:.2f}, not {:.2f}".format(*ends) in PRACTICE
 
 
-def test_parts_that_act_elsewhere() -> None:
+def test_mixing_features() -> None:
     inside = gain("masks-fashion-manifold", "boxes-fashion-mixup")
     assert f"Manifold Mixup and Mixup differ by {words(inside)} points" in PRACTICE and not inside.clear
-    erased = gain("boxes-fashion-cutout", "boxes-fashion-plain")
-    assert f"Cutout changed accuracy by {words(erased, sign=True)} points" in PRACTICE and not erased.clear
 
 
 def test_switching_off() -> None:
@@ -216,7 +246,11 @@ def test_differences_of_deit() -> None:
         change: float(top) - 81.8 for change, top in re.findall(r"^\| (\w.+?) \| ([\d.]+) \|", PRACTICE, re.M)
     }
     both, mixup, cutmix = (-lost[f"{part} removed"] for part in ("Mixup and CutMix", "Mixup", "CutMix"))
-    assert f"worth {both:.1f} points together, and {mixup:.1f} and {cutmix:.1f} alone" in PRACTICE
+    assert f"Removing Mixup costs {mixup:.1f} points and removing CutMix {cutmix:.1f}, each while" in PRACTICE
+    assert f"Removing both costs {both:.1f}" in PRACTICE and both > mixup + cutmix
+    alone = (both - cutmix, both - mixup)
+    said = f"adding Mixup alone gains {alone[0]:.1f} points, adding CutMix alone {alone[1]:.1f}, and adding both"
+    assert f"{said} {both:.1f} rather than {sum(alone):.1f}" in PRACTICE
 
 
 def test_binarised_targets_are_those_of_timm() -> None:
@@ -225,14 +259,31 @@ def test_binarised_targets_are_those_of_timm() -> None:
     assert torch.allclose(loss(logits, rows), ml.soft_bce(logits, (rows > 0.2).float()))
 
 
-def test_parts_after_mixing() -> None:
-    space = run("09_practice")
-    wrong = {name: space["label_error"](after, 60) for name, after in space["parts"].items()}
-    assert wrong["flip"] < 1e-6
-    assert wrong["crop"] > 0.05 and wrong["erasing"] > 0.03
-    assert space["mix"].probability() == 0
-    known = {name for name, pair in space["PAIRS"].items() if pair[0].format("mixup") in ml.runs.names()}
-    assert {row[0] for row in space["changes"]} == known and len(known) >= 4
+def test_parts_before_and_after_mixing(practice: dict[str, Any]) -> None:
+    def wrong(name: str, after: bool, method: Any = ml.cutmix) -> float:
+        found: float = practice["label_error"](practice["parts"][name], after, method, 60)
+        return found
+
+    assert wrong("flip", False) < 1e-6 and wrong("flip", True) < 1e-6
+    assert wrong("crop", False) < 1e-6 and wrong("crop", True) > 0.05
+    assert min(wrong("erasing", False), wrong("erasing", True)) > 0.02  # "in either order"
+    assert wrong("erasing", True, ml.mixup) < 1e-6  # "takes from both images alike"
+
+
+def test_figure_has_every_recorded_part(practice: dict[str, Any]) -> None:
+    assert practice["mix"].probability() == 0
+    known = {name for name, pair in practice["PAIRS"].items() if pair[0].format("mixup") in ml.runs.names()}
+    assert {row[0] for row in practice["changes"]} >= known and len(known) >= 4
+
+
+def test_weights_or_even_partners(practice: dict[str, Any]) -> None:
+    mass = {name: found.mean(0) for name, found in practice["rows"].items()}
+    plain, even = mass["random partners"], mass["even partners"]
+    assert (plain - torch.tensor([0.90, 0.09, 0.01])).abs().max() < 0.005 and "0.90, 0.09 and 0.01" in PRACTICE
+    assert (even - (torch.tensor([0.90, 0.09, 0.01]) + 1 / 3) / 2).abs().max() < 0.02
+    weight = practice["weight"]
+    assert abs((weight * practice["counts"]).sum() / practice["counts"].sum() - 1) < 1e-6
+    assert (weight * plain - 1 / 3).abs().max() < 0.05 and (weight * even)[2] > 5 * (weight * even)[0]
 
 
 @pytest.mark.parametrize("name", ["08_measuring", "08_robustness", "08_representations"])
