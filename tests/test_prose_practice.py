@@ -116,23 +116,13 @@ def test_every_row_of_the_table_leads_to_a_check() -> None:
 
 
 # ------------------------------------------------------------------------------------------ a project
-GAINS: dict[str, Interval] = {}
-
-
 @pytest.fixture(scope="module")
-def costs() -> dict[str, float]:
-    """What the first cell of the page counts, by method."""
-    first = next(cell for cell in cells("09_project", "code") if cell["id"] == "09p00002")
-    space: dict[str, Any] = {"__name__": "__main__"}
-    exec("".join(first["source"]), space)
-    found: dict[str, float] = space["costs"]
-    GAINS.update(space["gains"])
-    assert space["gains"]["CutMix"] == gain("boxes-fashion-cutmix", "boxes-fashion-plain")
-    assert space["gains"]["AutoMix"] == gain("automix-fashion-automix", "automix-fashion-plain")
-    return found
+def project() -> dict[str, Any]:
+    return run("09_project")
 
 
-def test_opening_of_the_project(costs: dict[str, float]) -> None:
+def test_opening_of_the_project(project: dict[str, Any]) -> None:
+    costs = project["costs"]
     said = (
         "CutMix gains {} points over plain training at the same cost, and Mixup and CutMix by turns gain {}."
     )
@@ -145,12 +135,15 @@ def test_opening_of_the_project(costs: dict[str, float]) -> None:
     assert ml.runs.load("mixskd-fashion-mixskd").settings["epochs"] == 40 and 4 * 40 == 160
 
 
-def test_gains_and_costs_in_the_table(costs: dict[str, float]) -> None:
+def test_gains_and_costs_in_the_table(project: dict[str, Any]) -> None:
+    costs, gains = project["costs"], project["gains"]
+    assert gains["CutMix"] == gain("boxes-fashion-cutmix", "boxes-fashion-plain")
+    assert gains["AutoMix"] == gain("automix-fashion-automix", "automix-fashion-plain")
     lines = re.findall(r"^\| \[(\S[^\]]*)\]\([^)]*\) \|.*\| (\S[^|]*) \| (\S+) \|$", PROJECT, re.M)
     typed = {name: (value, cost) for name, value, cost in lines}
     assert set(typed) == {*costs, "TransMix", "PatchMix"}
     for name, value in costs.items():
-        assert typed[name][0] == words(GAINS[name], sign=True), name
+        assert typed[name][0] == words(gains[name], sign=True), name
         assert abs(value - float(typed[name][1])) < 0.06, (name, value)
     assert typed["TransMix"][0] == words(
         gain("masks-fashion-vit-transmix", "masks-fashion-vit-plain"), sign=True
@@ -186,11 +179,6 @@ def test_claims_of_the_table() -> None:
     for quoted in ("15 % of Mixup's", "11 % of CutMix's"):
         assert quoted in which
     assert "in 11 % of CutMix's mixtures, and in 15 % of Mixup's" in PROJECT
-
-
-@pytest.fixture(scope="module")
-def project() -> dict[str, Any]:
-    return run("09_project")
 
 
 def test_counts_of_the_project(project: dict[str, Any]) -> None:
