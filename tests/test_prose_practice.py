@@ -178,7 +178,7 @@ def test_claims_of_the_table() -> None:
     which = (BOOK / "which.md").read_text(encoding="utf-8")
     for quoted in ("15 % of Mixup's", "11 % of CutMix's"):
         assert quoted in which
-    assert "in 11 % of CutMix's mixtures, and in 15 % of Mixup's" in PROJECT
+    assert "in 11 % of CutMix's mixtures and in 15 % of Mixup's" in PROJECT
 
 
 def test_counts_of_the_project(project: dict[str, Any]) -> None:
@@ -205,7 +205,9 @@ def test_what_the_project_says_of_its_training(project: dict[str, Any]) -> None:
     assert 0 < known.mean() - mean["plain"].mean() < 0.12  # "a little better"
     rare = {name: project["gain"](name, project["rare"]).mean for name in project["learners"]}
     whole = {name: project["gain"](name, project["every"]).mean for name in project["learners"]}
-    assert rare["CutMix"] < -0.02 and rare["both"] > 0.03 and max(rare, key=lambda name: rare[name]) == "both"
+    assert rare["CutMix"] < -0.04 and "On the two rarest it *loses*" in PROJECT
+    assert rare["both"] > 0.5 * rare["CutMix"] and "Class weights repair most of that loss" in PROJECT
+    assert rare["weights"] < 0.04 and "Weights alone do not help here" in PROJECT
     assert max(map(abs, whole.values())) < 0.06  # "within a few points"
     assert mean["plain"][0] - mean["both"][0] > 0.03 and "find fewer faces" in PROJECT
 
