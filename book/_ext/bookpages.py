@@ -2,7 +2,7 @@
 
 In a page's source `@REPOSITORY@` stands for the address set in _config.yml, `@VERSION@` for the package's
 version, `@RESULTS@`, `@HEADLINE@` and `@RECORDS@` for tables made from the run records and their number, `@REFERENCE@` for the public names with
-their docstrings; what stands for the map of the field is in book/_tools/field.py. The fingerprint is a setting that changes with the package, the records and the pins (see
+their docstrings; what stands for the map of the field is in book/_tools/field.py. An interval such as 2.0 ± 2.6 is kept on one line. The fingerprint is a setting that changes with the package, the records and the pins (see
 book/_tools/build_book.py), so that Sphinx reads every page anew when one of them has changed. At the end of a
 build `_build/executed.json` says which notebooks were executed, and in how many seconds.
 """
@@ -51,7 +51,16 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
 
         app.env.note_dependency(str(field.DATA))
         text = field.fill_in(text)
-    source[0] = text
+    source[0] = unbroken(text)
+
+
+def unbroken(text: str) -> str:
+    """The text with intervals that no line breaks.
+
+    >>> unbroken("2.0 ± 2.6 points")
+    '2.0\\xa0±\\xa02.6 points'
+    """
+    return re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", text)
 
 
 def on_config(app: Sphinx, config: Config) -> None:
