@@ -310,8 +310,29 @@ def test_mixing_features() -> None:
 
 
 def test_switching_off() -> None:
-    off = gain("practice-early-mixup", "curve-centre-mixup")
-    assert f"accuracy changed by {words(off, sign=True)} points" in PRACTICE and not off.clear
+    off = [gain(f"practice-early-{way}", f"curve-centre-{way}") for way in ("mixup", "cutmix")]
+    said = "accuracy changed by {} points for Mixup and by {} for CutMix"
+    assert said.format(*(words(one, sign=True) for one in off)) in PRACTICE
+    assert not any(one.clear for one in off)
+
+
+def test_cutout_and_features_under_mixing() -> None:
+    pair = [gain(f"practice-cutout-{way}", f"curve-centre-{way}") for way in ("mixup", "cutmix")]
+    said = "On top of Mixup it changed accuracy by {} points, on top of CutMix by {}."
+    assert said.format(*(words(one, sign=True) for one in pair)) in PRACTICE
+    inside = gain("practice-inside-cutmix", "curve-centre-cutmix")
+    assert f"CutMix of images differ by {words(inside, sign=True)}." in PRACTICE
+    assert not any(one.clear for one in (*pair, inside))
+
+
+def test_shakedrop() -> None:
+    lost = [gain(f"practice-shakedrop-{way}", f"practice-deeper-{way}") for way in ("plain", "cutmix")]
+    said = "ShakeDrop *lost* {} points without mixing and {} under CutMix"
+    assert said.format(*map(words, lost)) in PRACTICE
+    assert all(one.clear and one.mean < 0 for one in lost)
+    runs = [ml.runs.load(f"practice-shakedrop-{way}").runs for way in ("plain", "cutmix")]
+    losses = [sum(one["epochs"][-1]["loss"] for one in three) / 3 for three in runs]
+    assert "The training loss ended at {:.1f} and {:.1f}".format(*losses) in PRACTICE
 
 
 def test_short_runs_lose() -> None:

@@ -87,10 +87,14 @@ def test_regularisers_side_by_side(page: dict[str, Any]) -> None:
 
 
 def test_combinations(page: dict[str, Any]) -> None:
-    assert len(page["lines"]) >= 2 and "Three of these changes" in PAGE
-    for _, one, base in page["CHANGES"].values():
-        if {one, base} <= page["known"]:
-            assert not gain(one, base).clear
+    found = {change: gain(one, base) for change, (_, one, base) in page["CHANGES"].items()}
+    assert len(page["lines"]) == len(found) == 3 and "Three of these changes" in PAGE
+    shaken = found.pop("ShakeDrop under CutMix")
+    assert f"**ShakeDrop hurts here**, by {words(shaken)} points" in PAGE and shaken.clear and shaken.mean < 0
+    assert not any(one.clear for one in found.values())
+    losses = [one["epochs"][-1]["loss"] for one in ml.runs.load("practice-shakedrop-cutmix").runs]
+    assert min(losses) > 1 and "its training loss stays above 1" in PAGE
+    assert all(abs(paper) < 0.5 for paper, *_ in page["CHANGES"].values())
 
 
 def test_mixing_off_at_the_end() -> None:
