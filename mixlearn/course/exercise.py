@@ -28,12 +28,11 @@ class Exercise:
     def __init__(self, name: str) -> None:
         self.name, self.solution = name, getattr(solutions, name)
         self.inputs = partial(calls, name)  # from a seed and `draws`, simplest first
-        self.observe, self.draws, self.slack = LAWS.get(name, (None, 0, {}))
+        self.observe, self.draws, self.slack = LAWS.get(name, (None, 0, {}))  # of answers that draw
         head, _, rest = SECTIONS[name].partition("\n\n")
-        text, _, wrong = rest.partition("\n### ")
-        names, *lines = wrong.strip().splitlines()
+        self.text, _, wrong = (one.strip() for one in rest.partition("\n### "))
+        names, *lines = wrong.splitlines()
         self._names, self._edits = names.split(), dict(line.split(": ", 1) for line in lines)
-        self.text = text.strip()
         facts = dict(line.split(": ", 1) for line in head.splitlines())
         self.chapter, self.level, self.points = (int(facts[key]) for key in ("chapter", "level", "points"))
         lists = (re.findall("[^, ][^,]*", facts.get(key, "")) for key in ("results", "gradients", "repair"))
@@ -41,8 +40,8 @@ class Exercise:
         self.parameters = list(inspect.signature(self.solution).parameters)
         self.wanted = tuple(map(self.parameters.index, learning))  # whose gradients are compared
         self.signature = f"def {name}{inspect.signature(self.solution)}".replace("'", "")
-        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
-        self.stub = f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
+        doc = textwrap.indent(f'"""{self.text}\n"""\nraise NotImplementedError\n', "    ")
+        self.stub = f"{self.signature}:\n{doc}"
 
     @cached_property
     def mistakes(self) -> dict[str, Callable[..., Any]]:
@@ -51,15 +50,13 @@ class Exercise:
 
     @cached_property
     def together(self) -> list[tuple[str, Callable[..., Any]]]:
-        """Two or more bugs of what is to be repaired at once, with the first one's name."""
-        sets = [some for k in range(2, len(self.bugs) + 1) for some in combinations(self.bugs, k)]
-        return [(some[0], self._made(*some)) for some in sets]
+        """Two or three bugs of what is to be repaired at once, with the first one's name."""
+        return [(some[0], self._made(*some)) for k in (2, 3) for some in combinations(self.bugs, k)]
 
     def _made(self, *bugs: str) -> Callable[..., Any]:
-        whole, space = self._edits[bugs[0]].startswith("= "), dict(vars(solutions))
-        exec(
-            f"def wrong({', '.join(self._names if whole else self.parameters)}):\n{self._body(*bugs)}", space
-        )
+        names = self._names if self._edits[bugs[0]][0] == "=" else self.parameters
+        space = dict(vars(solutions))
+        exec(f"def wrong({', '.join(names)}):\n{self._body(*bugs)}", space)
         return space["wrong"]
 
     def _body(self, *bugs: str) -> str:
@@ -76,7 +73,7 @@ class Exercise:
         """The function with bugs to be found, below a line that raises; empty where it has none."""
         body = re.sub(r"^ +pass\n", "", self._body(*self.bugs), flags=re.M)
         line = "  # delete this line once you have read the others"
-        return self.bugs and f"{self.stub.rstrip()}{line}\n{body}\n" or ""
+        return f"{self.stub.rstrip()}{line}\n{body}\n" * bool(self.bugs)
 
     def __repr__(self) -> str:
         head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"

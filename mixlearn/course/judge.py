@@ -27,7 +27,6 @@ from mixlearn.course.run import Outcome, perform
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 FLOATS = (torch.float32, torch.float64)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-# Errors that are mistakes by themselves, not exceptions.
 NAMED = ("never-returns", "too-slow", "process-ended", "unreadable", "input-changed", "global-generator")
 # P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
 CHANCE = 1e-10  # of a false alarm in one comparison of samples, with 2 in place of e
@@ -95,9 +94,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         head = "right" if self.passed else f"not yet right ({self.state})"
-        drawn = " `v.picture()` shows it." if self.rows else ""
-        more = f"\nFirst `v = _`, then `v.hints()` tells more; `v.inputs` are the arguments.{drawn}"
-        more *= bool(self.further)
+        more = f"\nFirst `v = _`, then `v.hints()` tells more{', `v.picture()` shows it' * bool(self.rows)}; "
+        more = f"{more}`v.inputs` are the arguments." * bool(self.further)
         return f"{self.exercise}: {head}, {self.points} of {self.worth} points\n{self.message}{more}"
 
     def _repr_html_(self) -> str:
@@ -117,8 +115,7 @@ def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict
         return Verdict(exercise.name, True, None, "All inputs agree.", worth, worth, (), rows)
     further = (exercise.hint, f"Print what each line of yours gives in {exercise.name}(**v.inputs).")
     given = zip(exercise.parameters, next(islice(exercise.requests(seed), fault.at, None)), strict=True)
-    found = unjudged(exercise, fault.mistake, fault.seen)
-    return replace(found, further=further, rows=rows, inputs=dict(given))
+    return replace(unjudged(exercise, *fault[:2]), further=further, rows=rows, inputs=dict(given))
 
 
 def unjudged(exercise: Exercise, mistake: str | None, seen: str = "") -> Verdict:
@@ -157,8 +154,8 @@ class _Trial:
             return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
         kinds = {one.error or type(one.value) for one in self.outcomes[:3]}
         if kinds <= {"NotImplementedError", type(None)}:
-            written = "NotImplementedError" not in kinds
-            return Fault("nothing-returned" if written else "not-written", "There is no result.")
+            name = "not-written" if "NotImplementedError" in kinds else "nothing-returned"
+            return Fault(name, "There is no result.")
         named = ((k, one) for k, one in enumerate(self.outcomes) if one.error in NAMED)
         return next((self.fault(one.error, f", {one.text}", k) for k, one in named), None)
 
@@ -166,7 +163,8 @@ class _Trial:
         """All differences from the outcome that was wanted; values alone give them no name."""
         if got.error or want.error:
             raised = Fault("raises", f"your function raised {got.error}: {got.text}")
-            return [raised] if got.error != want.error else []
+            alike = (one.error + one.text.partition(" (line ")[0] for one in (got, want))
+            return [raised] if len({*alike}) > 1 else []
         faults = _apart(got.value, want.value, [f"`{one}`" for one in self.exercise.results], values)
         if faults or not want.beside:
             return faults
@@ -180,19 +178,17 @@ class _Trial:
     def by_value(self) -> Fault | None:
         """The first result that differs. A wrong answer that gives it too, at least there, names it."""
         right = self.done(self.exercise.solution)
-        found = self.beside(self.outcomes, right)
-        if not found:
+        if not (found := self.beside(self.outcomes, right)):
             return None
-        mistake, first, at, part, factor = min(found, key=lambda one: one.part < 0)  # values before gradients
-        seen = first
+        worst = mistake, seen, at, part, factor = min(found, key=lambda one: one.part < 0)  # values first
         for name, how in [*self.exercise.mistakes.items(), *self.exercise.together]:
             theirs = self.done(how)
             off = {one.part for one in self.beside(self.outcomes, theirs)}
             if not off:
-                return self.fault(name, f", {first}", at, part)
+                return self.fault(name, f", {worst[1]}", at, part)
             partly = mistake is None and part >= 0 and part not in off
             if partly and not (off - {-1}) & {one.part for one in self.beside(theirs, right)}:
-                mistake, seen = name, f"{first} (Another result may be wrong too.)"
+                mistake, seen = name, f"{seen} (Another result may be wrong too.)"
         factors = [one.factor for one in found if one.part == part]
         alike = len(factors) == len(right) and max(factors) - min(factors) < TOLERANCE * abs(factor)
         if alike and mistake is None:
@@ -200,11 +196,9 @@ class _Trial:
         return self.fault(mistake, f", {seen}", at, part)
 
     def done(self, how: Callable[..., Any]) -> list[Outcome]:
-        """The outcomes of a function of ours."""
         return [perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed)]
 
     def beside(self, these: list[Outcome], those: list[Outcome]) -> list[Fault]:
-        """All differences."""
         pairs = enumerate(zip(these, those, strict=True))
         return [one._replace(at=k) for k, pair in pairs for one in self.unlike(*pair)]
 
