@@ -46,13 +46,15 @@ INTRO = """\
 level 3 ({3}).
 
 - **Functions.** Replace `raise NotImplementedError` by your own lines, and \
-run the check below. It names what is wrong. A function needs torch alone; \
-it may call others of this notebook, but nothing of `mixlearn`. Functions to \
-*repair* have bugs. Note which lines you suspect before you run them.
+run the check below. It names what is wrong. After a check `v = _` keeps its \
+verdict: `v.hints()` tells more, `v.picture()` draws what can be drawn, and \
+`v.inputs` has the arguments. A function needs torch alone. It may call \
+others of this notebook; the grader does not import `mixlearn`. Functions to \
+*repair* have bugs. Write down which lines you suspect before you run them.
 - **Questions.** Write the answer between the quotation marks, and code \
 above it if you need some. Compare with the \
 [solutions]({book}/solutions/{page}.ipynb) afterwards: each ends in a check \
-that you can run. Commit to a prediction before you compute.
+that you can run. Where you are to predict, write that down first.
 - **Hand in** this notebook, and the file that its last cell writes."""
 
 
@@ -115,9 +117,14 @@ def elsewhere(text: str, page: str) -> str:
     text = re.sub(r" \(\[Solution\]\([^)]*\)\.\)", "", text)
     text = re.sub(r"\]\(#", f"]({page}.ipynb#", text)
     text = re.sub(r"\]\((?!https?:)", f"]({BOOK}/", text)
-    return re.sub(
-        r"\{eq\}`([\w-]+)`", rf"[this equation]({BOOK}/{page}.ipynb#\1)", text
-    )
+    whole = "\n".join(markdown(page))
+    for label in re.findall(r"\{eq\}`([\w-]+)`", text):
+        formula = re.search(rf"\$\$([^$]+)\$\$ \({label}\)", whole)
+        link = f"[he equation below]({BOOK}/{page}.ipynb#{label})"
+        first = "[T" if text.startswith("{eq}") else "[t"
+        text = text.replace(f"{{eq}}`{label}`", first + link[1:])
+        text += f"\n\n$${formula[1]}$$"
+    return text
 
 
 def narrow(source: str) -> str:
@@ -158,17 +165,20 @@ def exercises(number: int) -> list[tuple[int, str, list[str]]]:
         if task.chapter == number:
             way = "repair" if task.repair else "write"
             plural = "s" * (task.points > 1)
-            head = f"### {way.title()} `{name}` ({task.points} point{plural})"
-            code = [
-                narrow(task.repair or task.stub),
-                f'sheet.check("{name}", {name})',
-            ]
+            marks = f"{task.points} point{plural}"
+            marks += f", {len(task.bugs)} bugs" * bool(task.bugs)
+            head = f"### {way.title()} `{name}` ({marks})"
+            code = ["# The lines that I suspect:\n#"] * bool(task.bugs)
+            code.append(narrow(task.repair or task.stub))
+            code.append(f'sheet.check("{name}", {name})')
             found.append((task.level, head, code))
     for page in pages(number):
         for one in questions(page):
             place = f"*{one.kind}; from [{title(page)}]({BOOK}/{page}.ipynb#{one.label}).*"
             head = f"### {one.title}\n\n{place} {one.text}"
-            code = [f'sheet.answer(\n    "{one.label}",\n    """\n""",\n)']
+            first = "# My prediction:\n#\n" * (one.kind == "Predict")
+            call = f'sheet.answer(\n    "{one.label}",\n    """\n""",\n)'
+            code = [first + call]
             found.append((one.level, head, code))
     return found
 

@@ -90,10 +90,10 @@ class Sheet:
 
     >>> sheet = Sheet("Ada")
     >>> verdict = sheet.check("mixup", exercise("mixup").solution)
-    >>> sheet.answer("ex-mixup-hand", "152 and 88")
+    >>> sheet.answer("ex-mixup-hand", "My answer.")
     ex-mixup-hand: kept
     >>> sheet
-    Ada: 2 of 2 points
+    Ada: 2 of 2 points, 1 of 1 questions answered
     mixup          2 of 2  right
     ex-mixup-hand          answered
     """
@@ -123,7 +123,9 @@ class Sheet:
         rows = [(k, f"{one.points} of {one.worth}", one.state) for k, one in self.verdicts.items()]
         rows += [(k, "", "answered" if text else "not-written") for k, text in self.answers.items()]
         first, second = (max(len(row[k]) for row in [("", ""), *rows]) for k in (0, 1))
-        title = f"{self.student or 'Score sheet'}: {self.points[0]} of {self.points[1]} points"
+        answered = f"{sum(map(bool, self.answers.values()))} of {len(self.answers)} questions answered"
+        marks = [f"{self.points[0]} of {self.points[1]} points"] * bool(self.verdicts)
+        title = f"{self.student or 'Score sheet'}: {', '.join([*marks, answered])}"
         return "\n".join([title, *(f"{a:{first}}  {b:{second}}  {c}" for a, b, c in rows)])
 
     def save(self, path: Path | str) -> None:

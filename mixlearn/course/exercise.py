@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from mixlearn.course import solutions
-from mixlearn.course.inputs import LAWS, SECTIONS, Samples, calls
+from mixlearn.course.inputs import LAWS, SECTIONS, calls
 
 
 def explained(exercise: str, name: str | None) -> str:
@@ -22,63 +22,58 @@ def explained(exercise: str, name: str | None) -> str:
     return known.get(f"{exercise}/{name}", known.get(str(name), ""))
 
 
-@dataclass(eq=False, repr=False)
 class Exercise:
     """One function to be written: its name, text, signature, stub, level, points and chapter."""
 
-    solution: Callable[..., Any]
-    inputs: Callable[
-        [int, int], Iterator[tuple[Any, ...]]
-    ]  # arguments from a seed and `draws`, simplest first
-    wanted: tuple[int, ...] = ()  # the arguments whose gradients are compared; by default those of the text
-    observe: Callable[..., Samples] | None = None  # of answers that draw, the statistics of all results
-    draws: int = 0  # how many results are observed for each input
-    slack: Mapping[str, float] = field(default_factory=dict)  # of statistics: roundings of another kind
-    signature = stub = ""  # the first line without its colon; the function to be filled in, as source text
-    parameters = list[str]()
-
-    def __post_init__(self) -> None:
-        self.name = name = self.solution.__name__
+    def __init__(self, name: str) -> None:
+        self.name, self.solution = name, getattr(solutions, name)
+        self.inputs = partial(calls, name)  # from a seed and `draws`, simplest first
+        self.observe, self.draws, self.slack = LAWS.get(name, (None, 0, {}))  # of answers that draw
         head, _, rest = SECTIONS[name].partition("\n\n")
-        text, _, self._wrong = rest.partition("\n### ")
-        self.text = text.strip()
+        self.text, _, wrong = (one.strip() for one in rest.partition("\n### "))
+        names, *lines = wrong.splitlines()
+        self._names, self._edits = names.split(), dict(line.split(": ", 1) for line in lines)
         facts = dict(line.split(": ", 1) for line in head.splitlines())
         self.chapter, self.level, self.points = (int(facts[key]) for key in ("chapter", "level", "points"))
-        self.hint, self._bugs = facts["hint"], facts.get("repair", "")
-        self.results, learning = (re.findall(r"\w+", facts.get(key, "")) for key in ("results", "gradients"))
+        lists = (re.findall("[^, ][^,]*", facts.get(key, "")) for key in ("results", "gradients", "repair"))
+        self.hint, (self.results, learning, self.bugs) = facts["hint"], lists
         self.parameters = list(inspect.signature(self.solution).parameters)
-        self.wanted = self.wanted or tuple(map(self.parameters.index, learning))
+        self.wanted = tuple(map(self.parameters.index, learning))  # whose gradients are compared
         self.signature = f"def {name}{inspect.signature(self.solution)}".replace("'", "")
-        doc = textwrap.indent(f'"""{self.text}\n"""', "    ")
-        self.stub = f"{self.signature}:\n{doc}\n    raise NotImplementedError\n"
+        doc = textwrap.indent(f'"""{self.text}\n"""\nraise NotImplementedError\n', "    ")
+        self.stub = f"{self.signature}:\n{doc}"
 
     @cached_property
     def mistakes(self) -> dict[str, Callable[..., Any]]:
         """The wrong answers that have a name: the solution with edits, or `= expression` in its place."""
-        head, *lines = self._wrong.strip().splitlines()
-        found = {}
-        for name, how in (line.split(": ", 1) for line in lines):
-            whole, space = how.startswith("= "), dict(vars(solutions))
-            names, body = (
-                (head.split(), f" return {how[2:]}") if whole else (self.parameters, self._body(how))
-            )
-            exec(f"def wrong({', '.join(names)}):\n{body}", space)
-            found[name] = space["wrong"]
-        return found
+        return {name: self._made(name) for name in self._edits}
 
-    def _body(self, how: str) -> str:
-        """The lines of the solution below its head, with edits `old => new ;; …`."""
+    @cached_property
+    def together(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Two or three bugs of what is to be repaired at once, with the first one's name."""
+        return [(some[0], self._made(*some)) for k in (2, 3) for some in combinations(self.bugs, k)]
+
+    def _made(self, *bugs: str) -> Callable[..., Any]:
+        names = self._names if self._edits[bugs[0]][0] == "=" else self.parameters
+        space = dict(vars(solutions))
+        exec(f"def wrong({', '.join(names)}):\n{self._body(*bugs)}", space)
+        return space["wrong"]
+
+    def _body(self, *bugs: str) -> str:
+        """The lines of the solution below its head, with edits `old => new ;; …`, or `= expression`."""
         body = inspect.getsource(self.solution).partition(":\n")[2].rstrip()
-        for old, new in (edit.split(" => ") for edit in how.split(" ;; ")):
-            body = body.replace(old, new)
+        for how in map(self._edits.__getitem__, bugs):
+            for old, new in (edit.split(" => ") for edit in how.split(" ;; ") if how[0] != "="):
+                body = body.replace(old, new)
+            body = f" return {how[2:]}" if how[0] == "=" else body
         return body
 
     @property
     def repair(self) -> str:
         """The function with bugs to be found, below a line that raises; empty where it has none."""
-        body = re.sub(r"^ +pass\n", "", self._body(self._bugs), flags=re.M) if self._bugs else ""
+        body = re.sub(r"^ +pass\n", "", self._body(*self.bugs), flags=re.M)
         line = "  # delete this line once you have read the others"
-        return body and f"{self.stub.rstrip()}{line}\n{body}\n"
+        return f"{self.stub.rstrip()}{line}\n{body}\n" * bool(self.bugs)
 
     def __repr__(self) -> str:
         head = f"{self.name}: chapter {self.chapter}, level {self.level}, {self.points} points"
@@ -93,4 +88,4 @@ class Exercise:
         return self.inputs(seed, self.draws)
 
 
-ALL = {n: Exercise(getattr(solutions, n), partial(calls, n), (), *LAWS.get(n, ())) for n in SECTIONS}
+ALL = {name: Exercise(name) for name in SECTIONS}

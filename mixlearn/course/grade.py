@@ -124,13 +124,7 @@ def _grade(result: Result, tasks: dict[str, Exercise], door: str, seed: int, sec
 
 def _tried(result: Result, task: Exercise, door: str, seed: int, seconds: float) -> Verdict:
     """The verdict on one exercise; where the child is lost, the last outcome tells how."""
-    asked = {
-        "cells": result.cells,
-        "name": task.name,
-        "wanted": task.wanted,
-        "seed": seed,
-        "draws": task.draws,
-    }
+    asked = {k: getattr(task, k) for k in ("name", "wanted", "draws")} | {"cells": result.cells, "seed": seed}
     outcomes: list[Outcome] = []
     with socket.socket(socket.AF_UNIX) as line, Connection(os.dup(line.fileno())) as stream:
         line.connect(door)

@@ -17,8 +17,6 @@ LABELS, LAM = tensor([0, 2, 1, 2, 3]), tensor([0.9, 0.3, 0.65, 0.2, 0.45])
 SWAPPED = tensor([1, 0])  # the partners of two images
 # Images (3, 1, 24, 32) for which every way of resizing agrees.
 RAMPS = 10 * arange(24.0)[:, None] + 3 * arange(32.0) + 1000 * arange(3)[:, None, None, None]
-
-
 TEXT = Path(__file__).with_name("exercises.md").read_text(encoding="utf-8")
 SECTIONS = {name: rest for name, _, rest in (part.partition("\n") for part in TEXT.split("\n## ")[1:])}
 INPUTS = {
@@ -122,6 +120,7 @@ def of_resized(case: Arguments, mixed: Tensor, labels: Tensor) -> Samples:  # (n
     return {
         "the sides": (high - low - tau * size).flatten(),
         "the place": place.flatten(),
+        "the last place": place.amax(0) if tau > 0.8 else torch.ones(2),  # 4 and 5 places: all occur
         "how far x and y are apart": place[:, 0] - place[:, 1],
         "what is pasted": torch.stack(off),
         "the label beside the pixels": (labels - expected).abs().amax((1, 2)),
@@ -142,10 +141,10 @@ def of_mask(_: Arguments, mask: Tensor) -> Samples:  # (n, 24, 40)
 
 
 PIXELS = dict.fromkeys(("width", "height", "x0", "y0", "x1", "y1", "x0/W − y0/H"), 2.5)
-RESIZED = {"the sides": 1.01, "the place": 0.01, "what is pasted": 30.0, "the label beside the pixels": 1e-3}
-LAWS: dict[str, tuple[Callable[..., Samples], int, dict[str, float]]] = {  # see `Exercise`
+RESIZED = {"the sides": 1.01, "the place": 0.01, "what is pasted": 30.0, "the label beside the pixels": 1e-4}
+LAWS: dict[str, tuple[Callable[..., Samples] | None, int, dict[str, float]]] = {  # see `Exercise`
     "sample_lam": (of_lam, 100, {"λ": 1e-4}),
     "sample_box": (of_box, 220, PIXELS),
-    "resizemix": (of_resized, 80, RESIZED | {"the own share": 0.05}),
+    "resizemix": (of_resized, 100, RESIZED | {"the own share": 0.05}),
     "fmix_mask": (of_mask, 100, {"the share of ones": 1.01 / 960}),  # a pixel of 24 × 40
 }

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
-from itertools import starmap, zip_longest
+from itertools import islice, starmap, zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +27,6 @@ from mixlearn.course.run import Outcome, perform
 TOLERANCE = 2e-4  # relative, and absolute in units of the largest value
 FLOATS = (torch.float32, torch.float64)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-# Errors that are mistakes by themselves, not exceptions.
 NAMED = ("never-returns", "too-slow", "process-ended", "unreadable", "input-changed", "global-generator")
 # P(D > d) ≤ e exp(−2 d² n m / (n + m)) for any law (Wei and Dudley 2012): 24 comparisons, less than 4e-9.
 CHANCE = 1e-10  # of a false alarm in one comparison of samples, with 2 in place of e
@@ -43,6 +43,7 @@ class Verdict:
         message: what was seen on which small input, what was expected, and a hint.
         points: that the answer earns.
         worth: the points of a right answer.
+        inputs: the arguments of the call that the message is about, by name.
     """
 
     exercise: str
@@ -53,12 +54,13 @@ class Verdict:
     worth: int
     further: tuple[str, ...] = ()
     rows: Mapping[str, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _asked: list[None] = field(default_factory=list, repr=False, compare=False)
 
-    def hints(self) -> list[str]:
-        """The hints so far; each call adds one, as long as there are more."""
+    def hints(self) -> None:
+        """Print the hints so far; each call adds one, as long as there are more."""
         self._asked.append(None)
-        return list(self.further[: len(self._asked)])
+        print(*self.further[: len(self._asked)], sep="\n")
 
     def picture(self) -> Any:
         """A figure of the images, masks, boxes or matrices: what was given, yours and what was expected.
@@ -92,8 +94,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         head = "right" if self.passed else f"not yet right ({self.state})"
-        more = "\n`hints()` tells more." if self.further else ""
-        more += " `picture()` shows it." if self.further and self.rows else ""
+        more = f"\nFirst `v = _`, then `v.hints()` tells more{', `v.picture()` shows it' * bool(self.rows)}; "
+        more = f"{more}`v.inputs` are the arguments." * bool(self.further)
         return f"{self.exercise}: {head}, {self.points} of {self.worth} points\n{self.message}{more}"
 
     def _repr_html_(self) -> str:
@@ -111,9 +113,9 @@ def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict
     if fault is None:
         worth = exercise.points
         return Verdict(exercise.name, True, None, "All inputs agree.", worth, worth, (), rows)
-    example = exercise.text.partition(">>>")[2]
-    further = (exercise.hint, f"Work this example by hand, then with your function: >>>{example}")
-    return replace(unjudged(exercise, fault.mistake, fault.seen), further=further, rows=rows)
+    further = (exercise.hint, f"Print what each line of yours gives in {exercise.name}(**v.inputs).")
+    given = zip(exercise.parameters, next(islice(exercise.requests(seed), fault.at, None)), strict=True)
+    return replace(unjudged(exercise, *fault[:2]), further=further, rows=rows, inputs=dict(given))
 
 
 def unjudged(exercise: Exercise, mistake: str | None, seen: str = "") -> Verdict:
@@ -129,6 +131,7 @@ class Fault(NamedTuple):
     seen: str
     at: int = 0
     part: int = 0
+    factor: float = 0  # of the whole result to what was expected, if it is one number
 
 
 class _Trial:
@@ -149,8 +152,10 @@ class _Trial:
         first = self.outcomes[0]
         if first.error in ("not-found", "wrong-parameters"):
             return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
-        if {one.error or type(one.value) for one in self.outcomes[:3]} <= {"NotImplementedError", type(None)}:
-            return Fault("not-written", "This function is not yet written.")
+        kinds = {one.error or type(one.value) for one in self.outcomes[:3]}
+        if kinds <= {"NotImplementedError", type(None)}:
+            name = "not-written" if "NotImplementedError" in kinds else "nothing-returned"
+            return Fault(name, "There is no result.")
         named = ((k, one) for k, one in enumerate(self.outcomes) if one.error in NAMED)
         return next((self.fault(one.error, f", {one.text}", k) for k, one in named), None)
 
@@ -158,7 +163,8 @@ class _Trial:
         """All differences from the outcome that was wanted; values alone give them no name."""
         if got.error or want.error:
             raised = Fault("raises", f"your function raised {got.error}: {got.text}")
-            return [raised] if got.error != want.error else []
+            alike = (one.error + one.text.partition(" (line ")[0] for one in (got, want))
+            return [raised] if len({*alike}) > 1 else []
         faults = _apart(got.value, want.value, [f"`{one}`" for one in self.exercise.results], values)
         if faults or not want.beside:
             return faults
@@ -171,23 +177,29 @@ class _Trial:
 
     def by_value(self) -> Fault | None:
         """The first result that differs. A wrong answer that gives it too, at least there, names it."""
-        found = self.beside(self.exercise.solution)
-        if not found:
+        right = self.done(self.exercise.solution)
+        if not (found := self.beside(self.outcomes, right)):
             return None
-        mistake, first, at, part = found[0]
-        seen = first
-        for name, how in self.exercise.mistakes.items():
-            off = {one.part for one in self.beside(how)}
+        worst = mistake, seen, at, part, factor = min(found, key=lambda one: one.part < 0)  # values first
+        for name, how in [*self.exercise.mistakes.items(), *self.exercise.together]:
+            theirs = self.done(how)
+            off = {one.part for one in self.beside(self.outcomes, theirs)}
             if not off:
-                return self.fault(name, f", {first}", at, part)
-            if mistake is None and part >= 0 and part not in off:
-                mistake, seen = name, f"{first} (Another result may be wrong too.)"
+                return self.fault(name, f", {worst[1]}", at, part)
+            partly = mistake is None and part >= 0 and part not in off
+            if partly and not (off - {-1}) & {one.part for one in self.beside(theirs, right)}:
+                mistake, seen = name, f"{seen} (Another result may be wrong too.)"
+        factors = [one.factor for one in found if one.part == part]
+        alike = len(factors) == len(right) and max(factors) - min(factors) < TOLERANCE * abs(factor)
+        if alike and mistake is None:
+            seen += f" It is {factor:.4g} times the expected one, in every call."
         return self.fault(mistake, f", {seen}", at, part)
 
-    def beside(self, how: Callable[..., Any]) -> list[Fault]:
-        """All differences from a function of ours."""
-        theirs = (perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed))
-        pairs = enumerate(zip(self.outcomes, theirs, strict=True))
+    def done(self, how: Callable[..., Any]) -> list[Outcome]:
+        return [perform(how, one, self.exercise.wanted) for one in self.exercise.requests(self.seed)]
+
+    def beside(self, these: list[Outcome], those: list[Outcome]) -> list[Fault]:
+        pairs = enumerate(zip(these, those, strict=True))
         return [one._replace(at=k) for k, pair in pairs for one in self.unlike(*pair)]
 
     def by_law(self) -> Fault | None:
@@ -206,7 +218,7 @@ class _Trial:
         if worst <= 1:
             return None
         scores = [(1.0, "")]
-        for wrong, how in exercise.mistakes.items():
+        for wrong, how in [*exercise.mistakes.items(), *exercise.together]:
             scores.append((self.furthest(observed, _sampled(exercise, how, draws))[0], wrong))
         mine, theirs = (_range(one[at][name]) for one in (observed, wanted))
         return self.fault(min(scores)[1] or None, f": {name} is {mine}, expected {theirs}.", at)
@@ -281,11 +293,14 @@ def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None
     off = ~torch.isclose(mine, theirs, rtol=TOLERANCE, atol=TOLERANCE * large, equal_nan=True)
     if not off.any():
         return None
+    factor = float((mine * theirs).sum() / theirs.square().sum().clamp(min=1e-12))
+    factor *= bool(torch.allclose(mine, factor * theirs, TOLERANCE, TOLERANCE * large))
     if want.numel() <= 8:
-        return Fault(None, f"expected {at} = {_show(want)}, got {_show(got)}.")
+        return Fault(None, f"expected {at} = {_show(want)}, got {_show(got)}.", factor=factor)
     place = tuple(off.nonzero()[0].tolist())
     where = f"{at}[{', '.join(map(str, place))}]"
-    return Fault(None, f"expected {where} = {float(want[place]):.4g}, got {float(got[place]):.4g}.")
+    seen = f"expected {where} = {_show(float(want[place]))}, got {_show(float(got[place]))}."
+    return Fault(None, seen, factor=factor)
 
 
 def _show(value: Any, most: int = 8) -> str:
@@ -293,10 +308,9 @@ def _show(value: Any, most: int = 8) -> str:
     if isinstance(value, Tensor):
         if value.numel() > most or value.is_meta:
             return f"a tensor {tuple(value.shape)}" if value.dim() else "a scalar tensor"
-        rounded = [float(f"{one:.4g}") if isinstance(one, float) else one for one in value.flatten().tolist()]
-        return str(rounded if value.dim() else rounded[0])
+        return re.sub(r"-?\d+\.\d*(e-?\d+)?", lambda one: _show(float(one[0])), str(value.tolist()))
     if isinstance(value, (int, float)):
-        return f"{value:.4g}"
+        return f"{value + 0:.4g}"
     if isinstance(value, Mapping):
         return f"a dict of {', '.join(map(str, value))}"
     if isinstance(value, list):

@@ -225,14 +225,9 @@ def _refuse(event: str, args: tuple[Any, ...], config: dict[str, Any]) -> None:
     if event == "open" and isinstance(args[0], (str, bytes)):
         path = os.path.realpath(os.fsdecode(args[0]))
         writes = (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if (
-            writes
-            and not path.startswith((config["room"], os.devnull))
-            or path.startswith(tuple(config["hide"]))
-        ):
-            raise PermissionError(
-                "the grader refuses to write out of the working folder and hides its own files"
-            )
+        outside = writes and not path.startswith((config["room"], os.devnull))
+        if outside or path.startswith(tuple(config["hide"])):
+            raise PermissionError("the grader refuses to write outside its folder and hides its own files")
 
 
 def _answer(line: socket.socket, config: dict[str, Any], calls: Callable[..., Calls]) -> None:

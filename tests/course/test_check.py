@@ -119,13 +119,51 @@ def test_every_edit_finds_its_place(name):
     assert [old for old in edits if old not in source] == []
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if course.exercise(name).bugs])
+def test_bugs_to_be_repaired_have_names_alone_and_together(name):
+    task = course.exercise(name)
+    assert set(task.bugs) <= set(task.mistakes) and len(task.together) == {2: 1, 3: 4}[len(task.bugs)]
+    assert all(verdict(task, how, 3).mistake in task.bugs for _, how in task.together)
+
+
+def test_values_come_before_gradients_and_a_factor_is_told():
+    task = course.exercise("mixskd_terms")
+
+    def wrong(*args):  # the first call's values are right, its gradients are not
+        terms = list(task.solution(*args))
+        return terms[0].detach(), terms[1] * (0.7 if args[-1] == 3 else 1), *terms[2:]
+
+    assert "expected `mixed`" in verdict(task, wrong, 0).message
+    scaled = course.check("mask_energy", lambda *args: 3 * course.exercise("mask_energy").solution(*args))
+    assert "It is 3 times the expected one, in every call." in scaled.message
+
+
+def test_a_name_needs_agreement_everywhere():
+    task = course.exercise("mixup")
+
+    def wrong(x, t, lam, partner):  # its images have λ permuted, its labels have not
+        return task.mistakes["lam-permuted"](x, t, lam, partner)[0], 0.9 * t
+
+    def twice(x, t, lam, partner):  # a mistake that has a name, and another
+        return x, 0.9 * t
+
+    assert verdict(task, wrong, 0).mistake is None
+    assert verdict(task, twice, 0).mistake == "images-not-mixed"
+
+
+def test_a_number_is_shown_without_its_sign_if_it_is_zero_and_inputs_can_be_made_again():
+    found = course.check("mixup", lambda x, t, w, p: (-0.0 * x, t))
+    assert "-0" not in found.message and "images = [[[[0, 8]]], [[[4, 12]]]]" in found.message
+    assert "`mixed images`" in found.message
+
+
 def test_every_explanation_belongs_to_a_mistake():
     text = Path(course.__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
     known = {line.split(": ")[0] for line in text.splitlines() if ": " in line and line[0] != "#"}
     used = {
         form for name in NAMES for one in course.exercise(name).mistakes for form in (one, f"{name}/{one}")
     }
-    other = known - used
+    other = {one.rpartition("/")[2] for one in known - used}
     assert other <= {*CONDUCT, "process-ended", "unreadable", "not-found", "too-slow"}, other
 
 
@@ -158,6 +196,10 @@ def drawing(images, targets, lam, partner):
     return right(images, targets, lam, partner)
 
 
+def unwritten(images, targets, lam, partner):
+    raise NotImplementedError
+
+
 def nan(images, targets, lam, partner):
     images, targets = right(images, targets, lam, partner)
     return images / 0 * 0, targets
@@ -177,7 +219,8 @@ CONDUCT = {
     "wrong-shape": [of(lambda x, t: (x[0], t)), of(lambda x, t: (x, t[:, :1]))],
     "wrong-dtype": [of(lambda x, t: (x, t > 0)), of(lambda x, t: (x.half(), t))],
     "wrong-device": [of(lambda x, t: (x.to("meta"), t))],
-    "not-written": [lambda *a: None, lambda *a: ...],
+    "nothing-returned": [lambda *a: None, lambda *a: ...],
+    "not-written": [unwritten],
     "wrong-parameters": [lambda images: images, lambda: None],
     "no-gradient": [],
     "wrong-gradient": [],
@@ -241,11 +284,12 @@ def test_bad_calls_name_the_way_out():
     assert "def mixup(images" in message and "takes 1 positional argument but 4" in message
 
 
-def test_a_verdict_prints_itself_and_gives_hints_one_by_one():
+def test_a_verdict_prints_itself_and_gives_hints_one_by_one(capsys):
     found = course.check("mixup", lambda x, t, w, p: (x, "<script>"))
     assert "<script>" not in found._repr_html_() and "not yet right" in repr(found)
-    first, second, third = found.hints(), found.hints(), found.hints()
-    assert (len(first), len(second), third) == (1, 2, second)
+    seen = [found.hints() or capsys.readouterr().out for _ in range(3)]
+    assert [one.count("\n") for one in seen] == [1, 2, 2] and seen[1].startswith(seen[0])
+    assert "`v.hints()`" in repr(found) and found.inputs["images"].flatten().tolist() == [0, 8, 4, 12]
     assert course.check("mixup", right)._repr_html_().count("2 of 2 points") == 1
 
 
@@ -306,7 +350,7 @@ DRAWN = {  # exercises whose verdicts have a picture, and the rows of it
 def test_a_verdict_shows_what_was_seen_and_expected(name):
     task = course.exercise(name)
     wrong = verdict(task, list(task.mistakes.values())[1], 0)
-    assert len(wrong.rows) == DRAWN.get(name, 0) and ("`picture()`" in repr(wrong)) == (name in DRAWN)
+    assert len(wrong.rows) == DRAWN.get(name, 0) and ("`v.picture()`" in repr(wrong)) == (name in DRAWN)
     if name not in DRAWN:
         with pytest.raises(ValueError, match=f"nothing to draw: {name}"):
             wrong.picture()

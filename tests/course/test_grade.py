@@ -41,7 +41,7 @@ BODIES = {  # of mixup, by what it does, and what the table says
     "child": ("import subprocess; subprocess.run(['sleep', '60'])", "raises"),
     "leaving": ("os._exit(0)", "process-ended"),
     "crash": ("import ctypes; ctypes.string_at(0)", "process-ended"),
-    "printing": ("print('x' * 10**8)", "not-written"),
+    "printing": ("print('x' * 10**8)", "nothing-returned"),
     "forging": (
         '[os.write(k, b\'[[1], null, "", "", -1, ""]\\n\' * 9) for k in range(3, 40) if k in open_files()]',
         None,
