@@ -77,6 +77,12 @@ def test_images_and_crops() -> None:
     assert "Mixup changes accuracy by {} points, CutMix by {}.".format(*both("crops")) in PAGE
     ends = [last_loss(place) for place in ("crops", "centre")]
     assert "now ends at {:.2f}, where it was {:.2f}".format(*ends) in PAGE
+    longer = [gain("few-crops", way) for way in WAYS]
+    assert "changes accuracy by {} and {}.".format(*(words(one, sign=True) for one in longer)) in PAGE
+    assert f"it nearly does ({last_loss('few-crops'):.2f})" in PAGE and not any(one.clear for one in longer)
+    for way in WAYS:
+        error = gain("few-crops", way, "ece")
+        assert error.clear and f"by {-100 * error.mean:.1f} points there" in PAGE
 
 
 def test_width() -> None:

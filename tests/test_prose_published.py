@@ -33,6 +33,8 @@ def test_wrong_labels_at_the_end() -> None:
     assert f"CutMix's gain of {words(best)} points is the largest in this book" in PAGE and best.clear
     better = mixed.gain(plain)
     assert f"it is {words(better)} points better, which is not significant" in PAGE and not better.clear
+    gentle = ml.runs.load("wrong-50-mixup").gain(plain)
+    assert f"With α = 1 it is {words(gentle)}." in PAGE and not gentle.clear
     assert f"It ends {words(cut.gain(mixed))} points above Mixup" in PAGE and cut.gain(mixed).clear
     gaps = [abs(100 * one.measured("gap").mean) for one in (plain, mixed, cut)]
     said = (
