@@ -223,7 +223,7 @@ def made() -> dict[Path, str]:
             )
             + "\n"
         )
-        for number in range(1, 8)
+        for number in range(1, 10)
     }
 
 

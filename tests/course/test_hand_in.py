@@ -57,7 +57,7 @@ def executed(cells, folder, monkeypatch):
 def test_they_are_what_the_tool_makes():
     for path, text in hand_in.made().items():
         assert path.read_text(encoding="utf-8") == text, "run python book/_tools/hand_in.py"
-    assert len(CHAPTERS) == 7
+    assert len(CHAPTERS) == 9
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
