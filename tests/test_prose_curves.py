@@ -82,12 +82,14 @@ def test_images_and_crops() -> None:
     assert f"it nearly does ({last_loss('few-crops'):.2f})" in PAGE and not any(one.clear for one in longer)
     for way in WAYS:
         error = gain("few-crops", way, "ece")
-        assert error.clear and f"by {-100 * error.mean:.1f} points there" in PAGE
+        assert error.clear and f"fell there by {-100 * error.mean:.1f} points" in PAGE
 
 
 def test_width() -> None:
     small = [gain("w4", way) for way in WAYS]
-    said = "With half the width (4) Mixup gains {} points and CutMix {}: that is not significant"
+    said = (
+        "With half the width (4) Mixup gains {} points and CutMix {}: neither differs significantly from zero"
+    )
     assert said.format(*map(words, small)) in PAGE and not any(one.clear for one in small)
     plain, narrow = (ml.runs.load(f"curve-{place}-plain").values("accuracy") for place in ("centre", "w4"))
     for way in WAYS:  # "nor significantly less than at width 8"

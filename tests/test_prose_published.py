@@ -30,7 +30,7 @@ def test_wrong_labels_at_the_end() -> None:
     said = "{:.1f} % of the test images. With Mixup (α = 8) it is right in {:.1f} %, with CutMix in {:.1f} %."
     assert said.format(*right) in PAGE
     best = cut.gain(plain)
-    assert f"CutMix's gain of {words(best)} points is the largest in this book" in PAGE and best.clear
+    assert f"no gain in this book is larger than CutMix's {words(best)} points" in PAGE and best.clear
     better = mixed.gain(plain)
     assert f"it is {words(better)} points better, which is not significant" in PAGE and not better.clear
     gentle = ml.runs.load("wrong-50-mixup").gain(plain)
@@ -62,8 +62,8 @@ def test_wrong_labels_on_the_way(page: dict[str, Any]) -> None:
     seen, errors = page["course"](50, "mixup-8")
     average = [mean(each) for each in zip(*errors, strict=True)]
     down, back = average[seen.index(24)], max(average[seen.index(40) :])
-    assert f"down to {down:.0f} % after 24 epochs, comes back to {back:.0f} % while" in PAGE
-    assert f"learnt after all, and ends at {average[-1]:.0f} %" in PAGE
+    assert f"down to {down:.0f} % after 24 epochs, rises to {back:.0f} % while" in PAGE
+    assert f"wrong labels after all, and ends at {average[-1]:.0f} %" in PAGE
     assert f"The best measurement of each seed averages {mean(map(min, errors)):.0f} %" in PAGE
     _, plain = page["course"](50, "plain")
     average = [mean(each) for each in zip(*plain, strict=True)]
@@ -79,6 +79,9 @@ def test_regularisers_side_by_side(page: dict[str, Any]) -> None:
     assert f"gain between {min(means):.1f} and {max(means):.1f} points there" in PAGE and len(here) == 5
     assert f"intervals of {min(halves):.1f} to {max(halves):.1f} points" in PAGE
     assert max(means) - min(means) < min(halves), "no order can be seen"
+    sure = [way for way, one in zip(page["rows"], here, strict=True) if one.clear]
+    assert sure == ["CutMix", "Mixup", "Manifold Mixup"] and "**Three signs hold" in PAGE
+    assert all(page["theirs"][way] > 0 for way in sure)
     assert all(one.mean < 0 for one in there) and "On Emoji Scenes none gains" in PAGE
     clear = [way for way, one in zip(page["rows"], there, strict=True) if one.clear]
     assert clear == ["Mixup"] and f"Mixup loses {words(page['ours']('Mixup', 'emoji'))} points" in PAGE
