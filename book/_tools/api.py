@@ -17,7 +17,6 @@ PAGES = {
         " ricap hmix",
         "Chosen partners": "kmixup cmixup",
         "Clouds and spots": "fmix smoothmix gmix",
-        "Object boxes": "mix_objects Objects",
     },
     "saliency": {
         "Saliency maps": "spectral_residual gradient_saliency"
@@ -40,6 +39,7 @@ PAGES = {
         "Labels": "one_hot smooth",
         "Losses and accuracy": "soft_cross_entropy pair_cross_entropy"
         " soft_bce mixed_accuracy",
+        "Object boxes": "mix_objects Objects",
     },
     "loops": {
         "In a loop or a loader": "RandomMix MixCollate",

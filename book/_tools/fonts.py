@@ -79,6 +79,7 @@ BLOCKS = (
     (0x2713, 0x2718),
     (0x27E6, 0x27EB),
     (0x2A00, 0x2A3F),
+    (0x2C7C, 0x2C7C),  # lowered j
 )
 WANTED = {code for first, last in BLOCKS for code in range(first, last + 1)}
 
