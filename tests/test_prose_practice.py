@@ -157,8 +157,8 @@ def test_gains_and_costs_in_the_table(project: dict[str, Any]) -> None:
         "Decoupled Mixup": lambda net: ml.learners.Decoupled(ml.mixup, 10),
         "AdAutoMix": lambda net: ml.learners.AdAutoMix(net, stage="stage2", image_size=28),
     }
-    counted = {name: project["step"](build)[0] / project["plain"][0] for name, build in more.items()}
-    easy = project["step"](lambda net: after_a_step(more["AdAutoMix"](net), net))[0] / project["plain"][0]
+    counted = {name: project["step"](build) / project["plain"] for name, build in more.items()}
+    easy = project["step"](lambda net: after_a_step(more["AdAutoMix"](net), net)) / project["plain"]
     counted["AdAutoMix"] = (counted["AdAutoMix"] + easy) / 2
     counted |= {"SMMix": (1 + 4 / 3) / 2, "AugMix": 3}  # one more pass in half of the batches; three views
     for name, value in counted.items():
