@@ -17,7 +17,7 @@ sys.path += [str(BOOK / "_ext"), str(BOOK / "_tools")]
 import hand_in  # noqa: E402
 import questions  # noqa: E402
 
-METHOD = [BOOK / path.name for path in sorted(BOOK.glob("hand_in/*.ipynb"))]  # of each chapter
+METHOD = [BOOK / path.name for path in sorted(BOOK.glob("hand_in/0[1-7]*.ipynb"))]  # of each method
 GOOD = """\
 :::{choose}
 Which λ?

@@ -18,8 +18,7 @@ sys.path.append(str(ROOT / "book" / "_ext"))
 
 import questions
 
-METHODS = [path.stem for path in sorted((ROOT / "book").glob("hand_in/0[1-7]*.ipynb"))]
-PAGES = [name for name in METHODS if "{choose}" in (ROOT / "book" / f"{name}.ipynb").read_text("utf-8")]
+PAGES = [path.stem for path in sorted((ROOT / "book").glob("hand_in/0[1-7]*.ipynb"))]  # of each method
 WHERE = [(name, *((1280, "light") if k % 2 else (390, "dark"))) for k, name in enumerate(PAGES)]
 FOCUSED = "node => node === document.activeElement"
 SMALL = """node => [...node.querySelectorAll("button, summary")].filter(e => e.checkVisibility())
