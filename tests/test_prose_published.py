@@ -88,18 +88,18 @@ def test_regularisers_side_by_side(page: dict[str, Any]) -> None:
     losses = {data: ml.runs.load(f"boxes-{data}-plain").runs for data in ("fashion", "emoji")}
     ends = {data: mean(one["epochs"][-1]["loss"] for one in runs) for data, runs in losses.items()}
     assert ends["fashion"] < 0.03 < 0.5 < ends["emoji"] and "ours stops far from that" in PAGE
-    assert "no mixing" not in page["rows"] and page["theirs"]["CutMix"] == pytest.approx(2.22)
+    assert "no mixing" not in page["rows"] and page["theirs"]["CutMix"] == pytest.approx(1.98)
 
 
 def test_combinations(page: dict[str, Any]) -> None:
     found = {change: gain(one, base) for change, (_, one, base) in page["CHANGES"].items()}
-    assert len(page["lines"]) == len(found) == 3 and "Three of these changes" in PAGE
+    assert len(page["lines"]) == len(found) == 3 and "Three of their changes" in PAGE
     shaken = found.pop("ShakeDrop under CutMix")
     assert f"**ShakeDrop hurts here**, by {words(shaken)} points" in PAGE and shaken.clear and shaken.mean < 0
     assert not any(one.clear for one in found.values())
     losses = [one["epochs"][-1]["loss"] for one in ml.runs.load("practice-shakedrop-cutmix").runs]
     assert min(losses) > 1 and "its training loss stays above 1" in PAGE
-    assert all(abs(paper) < 0.5 for paper, *_ in page["CHANGES"].values())
+    assert all(abs(paper) < 0.7 for paper, *_ in page["CHANGES"].values())
 
 
 def test_mixing_off_at_the_end() -> None:
