@@ -12,9 +12,8 @@ from torch import Generator, Tensor, arange, eye, nn, tensor  # noqa: F401, for 
 
 Arguments = tuple[Any, ...]
 Samples = dict[str, Tensor]  # of statistics: independent values
-PARTNER = tensor([2, 0, 3, 4, 1])  # a partner's partner is not the image itself
 LABELS, LAM = tensor([0, 2, 1, 2, 3]), tensor([0.9, 0.3, 0.65, 0.2, 0.45])
-SWAPPED = tensor([1, 0])  # the partners of two images
+PARTNER, SWAPPED = tensor([2, 0, 3, 4, 1]), tensor([1, 0])  # of five images and of two
 # Images (3, 1, 24, 32) for which every way of resizing agrees.
 RAMPS = 10 * arange(24.0)[:, None] + 3 * arange(32.0) + 1000 * arange(3)[:, None, None, None]
 TEXT = Path(__file__).with_name("exercises.md").read_text(encoding="utf-8")
@@ -97,8 +96,10 @@ def of_lam(_: Arguments, lam: Tensor) -> Samples:  # (n, 40)
 
 
 def of_box(case: Arguments, *corners: Tensor) -> Samples:  # (n,) each
-    (_, height, width, _), (x0, y0, x1, y1) = case, corners
+    (lam, height, width, _), (x0, y0, x1, y1) = case, corners
     beyond = torch.stack([-x0, -y0, x1 - width, y1 - height, x0 - x1, y0 - y1]).amax(0).clamp(min=0)
+    if lam == 1:  # an empty box has no place
+        return {"the distance outside the image": beyond, "the area": (x1 - x0) * (y1 - y0)}
     found = {"the distance outside the image": beyond, "width": x1 - x0, "height": y1 - y0}
     return found | {"x0": x0, "y0": y0, "x1": x1, "y1": y1, "x0/W − y0/H": x0 * height / width - y0}
 
@@ -109,8 +110,7 @@ def of_resized(case: Arguments, mixed: Tensor, labels: Tensor) -> Samples:  # (n
     lam = 1 - foreign.double().mean((2, 3))[..., None]
     expected = lam * targets + (1 - lam) * targets[partner]
     lines = foreign[:, 0].any(1), foreign[:, 0].any(2)  # columns (n, W), rows (n, H)
-    low = torch.stack([one.int().argmax(1) for one in lines], 1)
-    size = tensor([32, 24])
+    low, size = torch.stack([one.int().argmax(1) for one in lines], 1), tensor([32, 24])
     high = size - torch.stack([one.flip(1).int().argmax(1) for one in lines], 1)
     place = low / (size - (high - low)).clamp(min=1)
     off = [

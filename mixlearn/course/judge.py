@@ -219,7 +219,8 @@ class _Trial:
             return None
         scores = [(1.0, "")]
         for wrong, how in [*exercise.mistakes.items(), *exercise.together]:
-            scores.append((self.furthest(observed, _sampled(exercise, how, draws))[0], wrong))
+            if self.furthest(observed, _sampled(exercise, how, draws // 4))[0] < 0.7:
+                scores.append((self.furthest(observed, _sampled(exercise, how, draws))[0], wrong))
         mine, theirs = (_range(one[at][name]) for one in (observed, wanted))
         return self.fault(min(scores)[1] or None, f": {name} is {mine}, expected {theirs}.", at)
 

@@ -107,7 +107,7 @@ def soft_cross_entropy_loop(logits, targets):
 
 @right
 def soft_cross_entropy_log(logits, targets):
-    return torch.einsum("bc,bc->", targets, -logits.softmax(-1).log()) / logits.shape[0]
+    return torch.einsum("bc,bc->", targets, logits.logsumexp(-1, True) - logits) / logits.shape[0]
 
 
 @right
@@ -544,7 +544,7 @@ also("distillation", lambda student, teacher, t: kl(student, teacher.detach(), t
 def distillation_no_grad(student, teacher, temperature):
     with torch.no_grad():
         p = F.softmax(teacher / temperature, -1)
-        entropy = -(p * p.log()).sum(1).mean()
+        entropy = -torch.xlogy(p, p).sum(1).mean()
     return temperature**2 * (F.cross_entropy(student / temperature, p) - entropy)
 
 
