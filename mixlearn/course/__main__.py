@@ -26,9 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     grader.add_argument("--jobs", type=int, help="notebooks at a time; by default one for each processor")
     grader.add_argument("--seconds", type=float, default=SECONDS, help="for the calls of one exercise")
     given = vars(parser.parse_args(arguments))
-    command = given.pop("command")
     try:
-        if command == "list":
+        if (command := given.pop("command")) == "list":
             for task in map(course.exercise, course.exercises()):
                 print(f"chapter {task.chapter}  level {task.level}  {task.points} points  {task.name}")
         elif command == "text":

@@ -54,14 +54,15 @@ class Source:
 
     def network(self, rate: float) -> tuple[nn.Module, torch.optim.Optimizer]:
         layer = nn.utils.skip_init(nn.Linear, 4, 3, bias=False)
-        layer.weight.data = self.randn(3, 4)
+        layer.weight.data = 0.03 * self.randn(3, 4)
         layer.weight.grad = torch.full((3, 4), 0.5)  # left over from an earlier step
-        return nn.Sequential(nn.Flatten(), layer), torch.optim.SGD([layer.weight], rate)
+        model = nn.Sequential(nn.Flatten(), layer, nn.BatchNorm1d(3, affine=False))
+        return model, torch.optim.SGD([layer.weight], rate)
 
     def predictions(self) -> tuple[Tensor, Tensor]:
         """Probabilities and labels, some right; some confidences are edges of bins that floats hold."""
         probs = (2 * self.randn(60, 4)).softmax(1)
-        labels = torch.multinomial(probs.sqrt(), 1, generator=self.generator)[:, 0]
+        labels = (probs.argmax(1) + (self.rand(60) < 0.35)) % 4  # doubtful where sure, and sure where not
         probs[:3] = tensor([[0, 1, 0, 0], [0.625, 0.125, 0.125, 0.125], [0.125, 0.75, 0.125, 0]])
         labels[:6] = probs[:6].argmax(1)
         return probs, labels
@@ -72,7 +73,7 @@ class Source:
         return found
 
     def twin(self, weight: Tensor, seen: int) -> dict[str, Tensor]:
-        return {"weight": weight, "mean": self.rand(3), "seen": tensor(seen)}
+        return {"weight": weight, "running_mean": self.rand(3), "seen": tensor(seen)}
 
     def views(self) -> tuple[Tensor, Tensor]:
         first = F.normalize(self.randn(5, 3), dim=1)
@@ -99,8 +100,8 @@ def of_box(case: Arguments, *corners: Tensor) -> Samples:  # (n,) each
     (lam, height, width, _), (x0, y0, x1, y1) = case, corners
     beyond = torch.stack([-x0, -y0, x1 - width, y1 - height, x0 - x1, y0 - y1]).amax(0).clamp(min=0)
     if lam == 1:  # an empty box has no place
-        return {"the distance outside the image": beyond, "the area": (x1 - x0) * (y1 - y0)}
-    found = {"the distance outside the image": beyond, "width": x1 - x0, "height": y1 - y0}
+        return {"overhang": beyond, "area": (x1 - x0) * (y1 - y0)}
+    found = {"overhang": beyond, "width": x1 - x0, "height": y1 - y0, "at the border": (x1 == width).double()}
     return found | {"x0": x0, "y0": y0, "x1": x1, "y1": y1, "x0/W − y0/H": x0 * height / width - y0}
 
 
@@ -137,6 +138,7 @@ def of_mask(_: Arguments, mask: Tensor) -> Samples:  # (n, 24, 40)
         "edges from column to column": across,
         "how much more edges lie across than down": (down - across) / (down + across).clamp(min=1e-9),
         "a pixel of the mask": mask[:, 3, 5],
+        "what half a turn keeps": (mask == mask.flip(1, 2).roll((1, 1), (1, 2))).double().mean((1, 2)),
     }
 
 

@@ -111,8 +111,7 @@ def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict
     fault = trial.conduct() or (trial.by_law() if exercise.observe else trial.by_value())
     rows = trial.rows(fault or Fault(None, ""))
     if fault is None:
-        worth = exercise.points
-        return Verdict(exercise.name, True, None, "All inputs agree.", worth, worth, (), rows)
+        return Verdict(exercise.name, True, None, "All inputs agree.", *[exercise.points] * 2, (), rows)
     further = (exercise.hint, f"Print what each line of yours gives in {exercise.name}(**v.inputs).")
     given = zip(exercise.parameters, next(islice(exercise.requests(seed), fault.at, None)), strict=True)
     return replace(unjudged(exercise, *fault[:2]), further=further, rows=rows, inputs=dict(given))
@@ -145,17 +144,16 @@ class _Trial:
         """A fault, with the input of its call in words."""
         pairs = zip(self.exercise.parameters, self.given[at], strict=True)
         words = ", ".join(f"{name} = {_show(one)}" for name, one in pairs)
-        return Fault(mistake, f"With {words}{seen}", at, part)
+        return Fault(mistake and mistake.partition("#")[0], f"With {words}{seen}", at, part)  # `name#2`
 
     def conduct(self) -> Fault | None:
         """Mistakes not about the result: nothing written, out of time, inputs changed, other draws."""
-        first = self.outcomes[0]
-        if first.error in ("not-found", "wrong-parameters"):
+        if (first := self.outcomes[0]).error in ("not-found", "wrong-parameters"):
             return Fault(first.error, f"Expected {self.exercise.signature}: {first.text}")
         kinds = {one.error or type(one.value) for one in self.outcomes[:3]}
         if kinds <= {"NotImplementedError", type(None)}:
-            name = "not-written" if "NotImplementedError" in kinds else "nothing-returned"
-            return Fault(name, "There is no result.")
+            none = "NotImplementedError" in kinds
+            return Fault("not-written" if none else "nothing-returned", "There is no result.")
         named = ((k, one) for k, one in enumerate(self.outcomes) if one.error in NAMED)
         return next((self.fault(one.error, f", {one.text}", k) for k, one in named), None)
 
@@ -275,8 +273,7 @@ def _apart(got: Any, want: Any, names: Sequence[str] = (), values: bool = True) 
 
 def _difference(given: Any, want: Tensor, at: str, values: bool) -> Fault | None:
     """How a result differs from a tensor, in its form or, if asked for, in its values."""
-    got = tensor_of(given)
-    if got is None:
+    if (got := tensor_of(given)) is None:
         return Fault("wrong-type", f"expected numbers in {at}, got {_show(given)}.")
     kinds, words = (FLOATS, "float32 or float64") if want.is_floating_point() else (WHOLE, "whole numbers")
     if got.dtype not in kinds and type(given) is not int:
