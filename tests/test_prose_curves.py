@@ -59,8 +59,8 @@ def test_passes_not_steps() -> None:
     assert steps == {320} and "the same number of steps, 320" in PAGE
     losses = [last_loss(place) for place in ("n500", "e10")]
     cutmix = [words(gain(place, "cutmix")) for place in ("n500", "e10")]
-    said = "ends at a loss of {:.2f}, and CutMix gains {} points. The second ends at {:.2f}, and CutMix loses {}."
-    assert said.format(losses[0], cutmix[0], losses[1], cutmix[1]) in PAGE
+    assert f"ends at a loss of {losses[0]:.2f}, and CutMix gains {cutmix[0]} points." in PAGE
+    assert f"The second ends at {losses[1]:.2f}, and CutMix loses {cutmix[1]}." in PAGE
 
 
 def test_alpha() -> None:
