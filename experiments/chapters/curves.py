@@ -18,6 +18,7 @@ from mixlearn.methods.manifold import MixingInside
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.random_mix import RandomMix
 from mixlearn.nets import ShakeDrop
+from mixlearn.train.schedules import steps
 
 MIXES: dict[str, Any] = {"mixup": mixup, "cutmix": cutmix}
 
@@ -54,8 +55,7 @@ curves |= {
 
 
 def early(progress: float) -> float:
-    """Half of the batches, none in the last quarter of training."""
-    return 0.5 * (progress < 0.75)
+    return 0.5 * (progress < 0.75)  # half of the batches, none in the last quarter of training
 
 
 def erased(images: Tensor, *, generator: Any = None) -> Tensor:
@@ -78,8 +78,8 @@ for way, mix in WAYS.items():
 noisy = partial(fashion, images=1000, epochs=80, width=16, measure_every=8)
 ALWAYS = {"mixup": sometimes("mixup", p=1), "mixup-8": sometimes("mixup", alpha=8.0, p=1)}
 ALWAYS |= {"plain": None, "cutmix": sometimes("cutmix", p=1)}
-wrong = {
-    f"wrong-{share}-{way}": partial(noisy, name=f"fashion-wrong-{share}", mix=mix)
-    for share in (20, 50, 80)
-    for way, mix in ALWAYS.items()
-}
+wrong: dict[str, Any] = {}
+for way, mix in ALWAYS.items():
+    for share in (20, 50, 80):
+        wrong[f"wrong-{share}-{way}"] = partial(noisy, name=f"fashion-wrong-{share}", mix=mix)
+    wrong[f"wrong-50-steps-{way}"] = partial(wrong[f"wrong-50-{way}"], schedule=steps)

@@ -1,0 +1,107 @@
+"""The page of all methods holds what its run records and its count of arithmetic hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+import mixlearn as ml
+from mixlearn.train.records import Interval
+from tests.prose import prose, run, words
+
+PAGE = prose("09_methods")
+CHEAP = ["cutout", "mixup", "both"]
+MASKS = ["resizemix", "gridmix", "fmix", "smoothmix", "saliencymix", "attentivemix", "manifold", "alignmix"]
+
+
+def gain(name: str, base: str, measure: str = "accuracy") -> Interval:
+    return ml.runs.load(name).gain(ml.runs.load(base), measure)
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    return run("09_methods")
+
+
+def test_what_to_try(page: dict[str, Any]) -> None:
+    pair = [words(gain(f"boxes-fashion-{way}", "boxes-fashion-plain")) for way in ("cutmix", "both")]
+    said = (
+        "It gained {} points at the cost of plain training. By turns with Mixup on every batch it gained {}"
+    )
+    assert said.format(*pair) in PAGE
+    equal = [gain(f"{way}-fashion-{way}", f"{way}-fashion-cutmix-longer") for way in ("mixskd", "automix")]
+    said = "MixSKD differed from it by {} points and AutoMix by {}."
+    assert said.format(*(words(one, sign=True) for one in equal)) in PAGE
+    assert not any(one.clear for one in equal)
+    for way, name in (("mixskd", "MixSKD"), ("automix", "AutoMix")):  # "trained about as long"
+        epochs = [ml.runs.load(f"{way}-fashion-{one}").settings["epochs"] for one in (way, "cutmix-longer")]
+        assert abs(epochs[1] / epochs[0] / page["costs"][name] - 1) < 0.2, way
+    assert f"MixSKD needs {page['costs']['MixSKD']:.1f} times the arithmetic" in PAGE
+    assert round(40 * page["costs"]["MixSKD"], -1) == 160 and "some 160 of CutMix" in PAGE
+    leads = {way: gain(f"boxes-fashion-{way}", "boxes-fashion-cutmix") for way in CHEAP}
+    leads |= {way: gain(f"masks-fashion-{way}", "boxes-fashion-cutmix") for way in MASKS}
+    assert (
+        [way for way, one in leads.items() if one.clear] == ["smoothmix"]
+        and len(leads) == 11
+        and "Of the eleven others" in PAGE
+    )
+    assert (
+        f"only SmoothMix differs significantly from CutMix, by {words(leads['smoothmix'], sign=True)}" in PAGE
+    )
+    pairs = [(f"boxes-emoji-{way}", "boxes-emoji-plain") for way in (*CHEAP, "cutmix")]
+    pairs += [(f"{way}-emoji-{way}", f"{way}-emoji-plain") for way in ("automix", "mixskd")]
+    pairs += [("automix-emoji-samix", "automix-emoji-plain")]
+    masks = [*MASKS, "comixup", "puzzlemix", "snapmix"]
+    pairs += [(f"masks-emoji-{way}", "boxes-emoji-plain") for way in masks]
+    emoji = [gain(*pair) for pair in pairs]
+    assert not any(one.clear and one.mean > 0 for one in emoji) and "none of these methods gained" in PAGE
+
+
+def test_gains_and_costs_in_the_tables(page: dict[str, Any]) -> None:
+    costs, gains = page["costs"], page["gains"]
+    assert gains["CutMix"] == gain("boxes-fashion-cutmix", "boxes-fashion-plain")
+    assert gains["AutoMix"] == gain("automix-fashion-automix", "automix-fashion-plain")
+    typed = dict(re.findall(r"^\| \[(\S[^\]]*)\]\([^)]*\) \| ([−+]\d\S* ± \S+) \|", PAGE, re.M))
+    shown = {name: words(found, sign=True) for name, found in gains.items()}
+    shown["TransMix"] = words(gain("masks-fashion-vit-transmix", "masks-fashion-vit-plain"), sign=True)
+    assert typed == shown
+    priced = dict(re.findall(r"^\| \[(\S[^\]]*)\]\([^)]*\) (?:\| [^|]*±[^|]*)?\| (\d\S*) \| ", PAGE, re.M))
+    costly = {name for name in typed if name in priced}
+    assert all((value > 1.2) == (name in costly) for name, value in costs.items())
+    more: dict[str, Any] = {
+        "RICAP": lambda net: ml.ricap,
+        "k-Mixup": lambda net: ml.kmixup,
+        "GuidedMixup": lambda net: ml.guidedmixup,
+        "RegMixup": lambda net: ml.learners.RegMixup(10),
+        "Decoupled Mixup": lambda net: ml.learners.Decoupled(ml.mixup, 10),
+        "AdAutoMix": lambda net: ml.learners.AdAutoMix(net, stage="stage2", image_size=28),
+    }
+    counted = {name: page["step"](build) / page["plain"] for name, build in more.items()}
+    easy = page["step"](lambda net: after_a_step(more["AdAutoMix"](net), net)) / page["plain"]
+    counted["AdAutoMix"] = (counted["AdAutoMix"] + easy) / 2
+    counted |= {"SMMix": (1 + 4 / 3) / 2, "AugMix": 3}  # one more pass in half of the batches; three views
+    for name, value in (counted | {name: costs[name] for name in costly}).items():
+        assert abs(value - float(priced[name])) < 0.06, (name, value)
+    assert all(abs(costs[name] - 1) < 0.06 for name in set(costs) - costly)
+
+
+def after_a_step(learner: Any, net: Any) -> Any:
+    learner.after_step(net)
+    return learner
+
+
+def test_when_cutmix_should_come_last() -> None:
+    for data in ("fashion", "emoji"):
+        lost = gain(f"masks-{data}-comixup", f"boxes-{data}-plain")
+        assert lost.clear and lost.mean < 0 and "lost on both our sets" in PAGE
+    top = "all/top 2"
+    found = 100 * ml.runs.load("judge-offcentre-cutmix").measured(top).mean
+    assert f"in {found:.0f} % of CutMix's mixtures" in PAGE
+    seen = [gain(f"judge-offcentre-{way}", "judge-offcentre-cutmix", top) for way in ("mixup", "puzzlemix")]
+    assert "Mixup shows both in {} points more, PuzzleMix in {} more.".format(*map(words, seen)) in PAGE
+    noisy = gain("boxes-fashion-mixup", "boxes-fashion-cutmix", "corrupted/accuracy")
+    assert f"Mixup's accuracy is {words(noisy)} points above CutMix's" in PAGE
+    short = gain("curve-e10-cutmix", "curve-e10-plain")
+    assert f"CutMix lost {words(short)} points" in PAGE and short.clear and short.mean < 0
