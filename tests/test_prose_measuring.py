@@ -93,8 +93,11 @@ def test_the_gain_of_one_seed_was_luck(measuring: dict[str, Any]) -> None:
 
 def test_how_many_seeds(measuring: dict[str, Any]) -> None:
     (smooth, alone), (mixed, single) = measuring["spread"].values()
-    said = f"from {alone:.1f} to {smooth:.1f} points for smoothing, and from {single:.1f} to {mixed:.1f} for Mixup"
-    assert held(said, MEASURING) and 0.5 < smooth / alone < mixed / single < 0.8
+    said = "from {:.1f} to {:.1f} points for smoothing, and from {:.1f} to {:.1f} for Mixup"
+    assert (
+        held(said.format(alone, smooth, single, mixed), MEASURING)
+        and 0.5 < smooth / alone < mixed / single < 0.8
+    )
     low, high = measuring["factors"]
     assert held(f"from {low:.1f} to {high:.1f} times the estimate", MEASURING)
     draws = torch.randn(20_000, 10, generator=torch.Generator().manual_seed(0)).std(1)
