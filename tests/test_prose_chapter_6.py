@@ -231,6 +231,7 @@ def test_likelihood_and_calibration() -> None:
         assert max(shown, key=lambda way: mean(f"emoji-{way}", measure)) == "plain-longer"
     assert clear("emoji-smoothed", "emoji-mixskd", "ece") < 0
     for data in SETS:
+        assert clear(f"{data}-mixskd", f"{data}-mixup", "ece") >= 0  # no gain over Mixup
         for way in ("no-mixed", "released"):
             assert mean(f"{data}-{way}", "gap") < -0.2  # too unsure
 
