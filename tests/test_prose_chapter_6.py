@@ -151,7 +151,7 @@ def test_single_numbers() -> None:
     assert "the calibration error from {:.1f} to {:.1f} %".format(*list(ece.values())[:2]) in text
     assert f"on Fashion-MNIST ECE rises to {100 * mean('fashion-no-mixed', 'ece'):.0f} %" in text
     rate = [100 * mean(f"fashion-{way}", "between/misses") for way in ("mixskd", "mixup", "plain")]
-    piece = "does so for {:.1f} % of mixtures, averaged over λ, Mixup for {:.1f} % and plain training for {:.1f} %"
+    piece = "so for {:.1f} % of mixtures, averaged over λ, Mixup for {:.1f} % and plain training for {:.1f} %"
     assert piece.format(*rate) in text
     errors = [100 - 100 * mean(f"fashion-{way}") for way in ("mixskd", "mixup", "plain")]
     assert (
