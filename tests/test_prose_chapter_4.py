@@ -402,4 +402,7 @@ def test_on_many_pairs_puzzlemix_scores_above_clouds() -> None:
     margin = 1.96 * ahead.std() / len(ahead) ** 0.5
     assert abs(ahead.mean() - 3.3) < 0.1 and abs(margin - 2.1) < 0.1
     assert abs(100 * (ahead > 0).double().mean() - 55) < 1
-    in_text("On 362 pairs at λ = ½ PuzzleMix scores 3.3 ± 2.1 points more than the cloud, and wins 55 %", "04_masks")
+    in_text(
+        "On 362 pairs at λ = ½ PuzzleMix scores 3.3 ± 2.1 points more than the cloud, and wins 55 %",
+        "04_masks",
+    )
