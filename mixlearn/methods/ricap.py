@@ -28,12 +28,18 @@ class CropPlan(MixPlan):
         self._check_pixels(images)
         (height, width), to = images.shape[-2:], images.device
         part, each = self.masks.argmax(0)[:, 0], torch.arange(len(self), device=to)[:, None, None]
-        source, shift = self.sources[part, each][:, None], self.shift[part, each][:, None]  # (B, 1, H, W, …)
+        shift = self.shift[part, each]  # (B, H, W, 2)
         rows = torch.arange(height, device=to)[:, None] + shift[..., 0]
         columns = torch.arange(width, device=to) + shift[..., 1]
-        flat = images.reshape(len(self), -1, height, width)
-        channels = torch.arange(flat.shape[1], device=to)[:, None, None]
-        return laid_out_as(images, flat[source, channels, rows, columns].view(images.shape))
+        return pixels_of(images, self.sources[part, each], rows, columns)
+
+
+def pixels_of(images: Tensor, source: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixel at (row, column) of a source, for each pixel of each image: (B, H, W) three times."""
+    flat = images.reshape(len(images), -1, *images.shape[-2:])
+    channels = torch.arange(flat.shape[1], device=images.device)[:, None, None]
+    shown = flat[source[:, None], channels, rows[:, None], columns[:, None]]  # (B, C, H, W)
+    return laid_out_as(images, shown.view(images.shape))
 
 
 def ricap(

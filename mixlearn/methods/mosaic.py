@@ -1,0 +1,115 @@
+"""Mosaic: four images, made small, meet at a random centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlearn.core.checks import as_partner, check_generator, check_pixels, check_range
+from mixlearn.core.draw import sample_partner
+from mixlearn.core.fast import Fill, as_fill
+from mixlearn.core.plan import Mixed, MixPlan
+from mixlearn.methods.ricap import pixels_of
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MosaicPlan(MixPlan):
+    """A plan of hard masks whose parts are resized: each shows the nearest pixels of a whole image.
+
+    Args:
+        places: (K, B, 4) int64, the box (x0, y0, x1, y1) that each source would fill. It may reach beyond the
+            image and its mask. Pixels that no mask keeps become `fill`.
+    """
+
+    places: Tensor
+
+    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
+        """The resized images side by side; (B, …, H, W) of any type."""
+        self._check_pixels(images)
+        (height, width), to = images.shape[-2:], images.device
+        part, each = self.masks.argmax(0)[:, 0], torch.arange(len(self), device=to)[:, None, None]
+        x0, y0, x1, y1 = self.places[part, each].unbind(-1)  # (B, H, W)
+        rows = (torch.arange(height, device=to)[:, None] - y0) * height // (y1 - y0)
+        columns = (torch.arange(width, device=to) - x0) * width // (x1 - x0)
+        inside = (rows.clamp(0, height - 1), columns.clamp(0, width - 1))  # in the gaps they may be anything
+        shown, kept = pixels_of(images, self.sources[part, each], *inside), self.masks.amax(0) > 0
+        kept = kept.view(len(self), *(1,) * (images.dim() - 3), height, width)
+        return torch.where(kept, shown, as_fill(fill, images))
+
+
+def mosaic(
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    num_classes: int | None = None,
+    scale: float = 0.5,
+    middle: tuple[float, float] = (0.25, 0.75),
+    centre: Sequence[int] | None = None,
+    partners: Sequence[Sequence[int]] | Tensor | None = None,
+    fill: Fill = 0,
+    per_image: bool = False,
+    generator: torch.Generator | None = None,
+) -> Mixed:
+    """Resize four images and lay each with a corner at one point; labels follow the areas that are seen.
+
+    Args:
+        images, labels, num_classes, per_image, generator: as for `mixup`, on (B, …, H, W).
+        scale: τ in (0, 1], by which sides shrink. At ½ most of each image is seen and gaps may remain;
+            at 1, as in YOLOv4's own code, each fills its quarter and is cut.
+        middle: the centre is drawn uniformly between these shares of the sides.
+        centre: (x, y) in pixels, inside the image, for all, instead of a draw.
+        partners: (3, B) indices: whose images lie at the top right, bottom left and bottom right.
+        fill: value of the gaps, as for `cutout`. Ultralytics fills them with 114 of 255.
+
+    Returns `Mixed(images, targets, plan)`. The plan has four parts, first the image itself at the top left,
+    and `plan.places` says where each whole image lies; `ml.mix_objects` moves the objects. Weights are shares
+    of the pixels that are not gaps. Source: Bochkovskiy, Wang & Liao, *YOLOv4: Optimal Speed and Accuracy of
+    Object Detection*, 2020, section 3.3. Ultralytics lays whole images on a canvas twice as large, with the
+    centre between ¼ and ¾ of it: this is that canvas, at half its size.
+
+    >>> images = torch.arange(4.).view(4, 1, 1, 1).expand(4, 1, 4, 4)
+    >>> mixed = mosaic(images, centre=[1, 2], partners=[[1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]], fill=9)
+    >>> mixed.images[0, 0].int().tolist(), mixed.plan.weights[:, 0]
+    ([[0, 1, 1, 9], [0, 1, 1, 9], [2, 3, 3, 9], [2, 3, 3, 9]], tensor([0.1667, 0.3333, 0.1667, 0.3333]))
+    """
+    height, width = check_pixels(images)
+    check_generator(generator)
+    check_range("(0, 1]", scale=scale)
+    least, most = middle
+    if not 0 <= least <= most <= 1:
+        raise ValueError(f"middle must satisfy 0 ≤ least ≤ most ≤ 1, got {middle}")
+    batch, sizes = len(images), torch.tensor([width, height])
+    if partners is None:
+        others = [sample_partner(batch, generator=generator) for _ in range(3)]
+    elif len(partners) != 3:
+        raise ValueError(f"partners must be three lists of {batch} indices, got {len(partners)}")
+    else:
+        others = [as_partner(partner, batch) for partner in partners]
+    if centre is None:
+        drawn = torch.rand(batch if per_image else 1, 2, generator=generator)
+        point = ((least + (most - least) * drawn) * sizes).long()  # (n, 2), x and y
+    else:
+        point = torch.as_tensor(centre)[None].long()
+        if tuple(point.shape) != (1, 2) or bool(((point < 0) | (point > sizes)).any()):
+            raise ValueError(f"centre must be (x, y) inside {height} × {width} (H × W), got {centre}")
+    shown = (scale * sizes).round().long().clamp_min(1)  # of a whole image
+    later = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])[:, None] > 0  # (4, 1, 2): right of it, below it
+    start = torch.where(later, point, point - shown)  # (4, n, 2)
+    places = torch.cat([start, start + shown], 2)  # (4, n, 4)
+    x0, y0, x1, y1 = places.clamp_min(0).unbind(2)  # (4, n); beyond the far borders there are no pixels
+    rows, columns = torch.arange(height), torch.arange(width)
+    down = (rows >= y0[..., None]) & (rows < y1[..., None])  # (4, n, H)
+    masks = (down[..., None] & ((columns >= x0[..., None]) & (columns < x1[..., None]))[:, :, None]).float()
+    areas = masks.sum((2, 3))
+    weights = (areas / areas.sum(0)).expand(4, batch)
+    sources = torch.stack([torch.arange(batch), *(partner.cpu() for partner in others)])
+    plan = MosaicPlan(
+        *(sources, masks[:, :, None].expand(4, batch, 1, height, width), weights, None, weights[0]),
+        places=places.expand(4, batch, 4),
+    )
+    plan = plan if plan.device == images.device else plan.to(images.device)
+    targets = None if labels is None else plan.soften(labels, num_classes)
+    return Mixed(plan.mix(images, fill=fill), targets, plan)
