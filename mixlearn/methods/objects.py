@@ -407,7 +407,8 @@ def _given(
         expected = f"one tensor for each of {len(boxes)} images"
         raise ValueError(f"{name} must hold {expected}, got {len(given)} of {', '.join(kinds) or 'none'}")
     plain = [one.as_subclass(Tensor) for one in given]
-    known = next((tuple(one.shape[1:]) for one in plain if len(one)), (0, 3))
+    fullest = max((one for one in plain if one.dim() == 3), key=len, default=torch.empty(0, 1, 3))
+    known = tuple(fullest.shape[1:])
     if name == "masks":
         known, words = size or known, f"(n, H, W) = (n, {', '.join(map(str, size or known))})"
     else:
