@@ -47,7 +47,8 @@ def cutmix_seg(
     lengths = (torch.stack([share / tall, tall], 1) * sizes).round()  # (n, 2), across and down
     start = ((sizes - lengths) * torch.rand(n, 2, generator=generator)).round()
     boxes = torch.cat([start, start + lengths], 1).long()  # (n, 4)
-    plan = BoxPlan(sent(partner, images.device), boxes, (height, width))
+    partner, asked = sent(partner, images.device), torch.full((len(images),), 1 - share)
+    plan = BoxPlan(partner, boxes, (height, width), lam_drawn=sent(asked, images.device))
     return apply_plan(plan, images, labels, num_classes)
 
 
