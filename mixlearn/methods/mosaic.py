@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mixlearn.core.checks import as_partner, check_generator, check_pixels, check_range
 from mixlearn.core.draw import sample_partner
-from mixlearn.core.fast import Fill, as_fill
-from mixlearn.core.plan import Mixed, MixPlan
-from mixlearn.methods.ricap import pixels_of
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MosaicPlan(MixPlan):
-    """A plan of hard masks whose parts are resized: each shows the nearest pixels of a whole image.
-
-    Args:
-        places: (K, B, 4) int64, the box (x0, y0, x1, y1) that each source would fill. It may reach beyond the
-            image and its mask. Pixels that no mask keeps become `fill`.
-    """
-
-    places: Tensor
-
-    def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The resized images side by side; (B, …, H, W) of any type."""
-        self._check_pixels(images)
-        (height, width), to = images.shape[-2:], images.device
-        part, each = self.masks.argmax(0)[:, 0], torch.arange(len(self), device=to)[:, None, None]
-        x0, y0, x1, y1 = self.places[part, each].unbind(-1)  # (B, H, W)
-        rows = (torch.arange(height, device=to)[:, None] - y0) * height // (y1 - y0)
-        columns = (torch.arange(width, device=to) - x0) * width // (x1 - x0)
-        inside = (rows.clamp(0, height - 1), columns.clamp(0, width - 1))  # in the gaps they may be anything
-        shown, kept = pixels_of(images, self.sources[part, each], *inside), self.masks.amax(0) > 0
-        kept = kept.view(len(self), *(1,) * (images.dim() - 3), height, width)
-        return torch.where(kept, shown, as_fill(fill, images))
+from mixlearn.core.fast import Fill
+from mixlearn.core.plan import Mixed
+from mixlearn.methods.ricap import CropPlan
 
 
 def mosaic(
@@ -87,7 +61,7 @@ def mosaic(
     elif len(partners) != 3:
         raise ValueError(f"partners must be three lists of {batch} indices, got {len(partners)}")
     else:
-        others = [as_partner(partner, batch) for partner in partners]
+        others = [as_partner(partner, batch).cpu() for partner in partners]
     if centre is None:
         drawn = torch.rand(batch if per_image else 1, 2, generator=generator)
         point = ((least + (most - least) * drawn) * sizes).long()  # (n, 2), x and y
@@ -98,17 +72,16 @@ def mosaic(
     shown = (scale * sizes).round().long().clamp_min(1)  # of a whole image
     later = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])[:, None] > 0  # (4, 1, 2): right of it, below it
     start = torch.where(later, point, point - shown)  # (4, n, 2)
-    places = torch.cat([start, start + shown], 2)  # (4, n, 4)
-    x0, y0, x1, y1 = places.clamp_min(0).unbind(2)  # (4, n); beyond the far borders there are no pixels
+    (x0, y0), (x1, y1) = (ends[..., None].unbind(2) for ends in (start, start + shown))  # (4, n, 1) each
     rows, columns = torch.arange(height), torch.arange(width)
-    down = (rows >= y0[..., None]) & (rows < y1[..., None])  # (4, n, H)
-    masks = (down[..., None] & ((columns >= x0[..., None]) & (columns < x1[..., None]))[:, :, None]).float()
-    areas = masks.sum((2, 3))
-    weights = (areas / areas.sum(0)).expand(4, batch)
-    sources = torch.stack([torch.arange(batch), *(partner.cpu() for partner in others)])
-    plan = MosaicPlan(
-        *(sources, masks[:, :, None].expand(4, batch, 1, height, width), weights, None, weights[0]),
-        places=places.expand(4, batch, 4),
+    down, across = (rows >= y0) & (rows < y1), (columns >= x0) & (columns < x1)  # (4, n, H), (4, n, W)
+    masks = (down[..., None] & across[:, :, None]).float()[:, :, None]  # (4, n, 1, H, W)
+    areas = masks.sum((2, 3, 4))
+    sources, weights = torch.stack([torch.arange(batch), *others]), (areas / areas.sum(0)).expand(4, batch)
+    plan = CropPlan(
+        *(sources, masks.expand(4, batch, 1, height, width), weights, None, weights[0]),
+        shift=-start.flip(2).expand(4, batch, 2),
+        resized=(int(shown[1]), int(shown[0])),
     )
     plan = plan if plan.device == images.device else plan.to(images.device)
     targets = None if labels is None else plan.soften(labels, num_classes)

@@ -15,7 +15,6 @@ from mixlearn.core.fast import inside_boxes
 from mixlearn.core.plan import BoxPlan, MixPlan, PatchPlan
 from mixlearn.methods.comixup import CellPlan
 from mixlearn.methods.cutout import ErasePlan
-from mixlearn.methods.mosaic import MosaicPlan
 from mixlearn.methods.puzzlemix import PuzzlePlan
 from mixlearn.methods.resizemix import ResizePlan
 from mixlearn.methods.ricap import CropPlan
@@ -23,7 +22,7 @@ from mixlearn.methods.snapmix import SnapPlan
 
 CONVERT = 'boxes as (x, y, width, height) are converted by torchvision.ops.box_convert(boxes, "xywh", "xyxy")'
 IN_PLACE = (MixPlan, BoxPlan, PatchPlan, CellPlan, ErasePlan)  # plans that leave each pixel where it was
-MOVING = (ResizePlan, SnapPlan, CropPlan, MosaicPlan, PuzzlePlan)
+MOVING = (ResizePlan, SnapPlan, CropPlan, PuzzlePlan)
 
 
 class Objects(NamedTuple):
@@ -106,9 +105,7 @@ def mix_objects(
     height, width = plan.size if isinstance(plan, BoxPlan) else plan.masks.shape[-2:]
     size = None if height == width == 1 else (height, width)  # Mixup's plans fit any size
     corners, classes = _checked(boxes, labels, len(plan), size)
-    pixels, points = (
-        _given(name, given, corners, size) for name, given in (("masks", masks), ("keypoints", keypoints))
-    )
+    pixels, points = _given("masks", masks, corners, size), _given("keypoints", keypoints, corners, size)
     origins = [_origin(one) if pixels or _torn(one) else None for one in plans]
     mixed = []
     for i in range(len(plan)):
@@ -170,11 +167,9 @@ class _Part:
             empty = len(ks) == 2 or not box_area(taken)  # nothing else is seen, or nothing is pasted
             self.hole = plan.boxes[i] * (not empty)
             self.move = (taken, self.hole) if isinstance(plan, ResizePlan) and self.inner else None
-        elif isinstance(plan, (MosaicPlan, CropPlan)):
-            whole = torch.tensor([0, 0, *plan.masks.shape[:-3:-1]], device=plan.device)
-            mosaic = isinstance(plan, MosaicPlan)
-            shift = None if mosaic else plan.shift[ks[0], i].flip(0).repeat(2)
-            self.move = (whole, plan.places[ks[0], i] if mosaic else whole - shift)
+        elif isinstance(plan, CropPlan):
+            whole = torch.tensor([0, 0, *plan.masks.shape[:-3:-1]])
+            self.move = (whole, plan.places[ks[0], i].to(whole))
 
     def share(self) -> Tensor:
         """(H, W) or (1, 1): how much of the source each pixel shows."""
@@ -223,7 +218,7 @@ class _Part:
         points = points if points.is_floating_point() else points.float()
         share, xy = self.share().to(points.device), points[..., :2]
         known = (xy >= 0).all(-1) & (points[..., 2:] > 0).all(-1)
-        if _torn(self.plan):
+        if _torn(self.plan) and self.origin is not None:
             here = self.origin.flatten().to(points.device) == _index(xy, share)[..., None]  # (n, P, H W)
             at, width = here.int().argmax(-1), share.shape[1]
             known, xy = known & here.any(-1), torch.stack([at % width, at // width], -1) + xy.frac()

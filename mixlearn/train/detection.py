@@ -60,39 +60,32 @@ class DetectionCollate(MixCollate):
             if not pair or not {"boxes", "labels"} <= set(sample[1]):
                 got = list(sample[1]) if pair else type(sample).__name__
                 expected = 'pairs of an image and a dict with "boxes" and "labels"'
-                raise TypeError(f"{type(self).__name__} expects {expected}, got {got}")
-        images, targets = [sample[0] for sample in samples], [sample[1] for sample in samples]
-        size = largest(images)
-        given = {
-            name: [(padded if name == "masks" else _on_canvas)(target[name], size) for target in targets]
-            for name in ("boxes", "labels", "masks", "keypoints")
-            if any(name in target for target in targets)
-        }
-        mixed, objects = self.mixed([padded(image, size) for image in images], **given)
-        found = [self._target(targets, i, one) for i, one in enumerate(objects)]
-        return list(mixed), found
+                raise TypeError(f"DetectionCollate expects {expected}, got {got}")
+        images, targets = padded([sample[0] for sample in samples]), [sample[1] for sample in samples]
+        size, names = tuple(images.shape[-2:]), ("boxes", "labels", "masks", "keypoints")
+        known = [name for name in names if any(name in target for target in targets)]
+        given = {name: [_fitted(name, target[name], size) for target in targets] for name in known}
+        mixed, objects = self.mixed(images, **given)
+        return list(mixed), [self._target(targets, i, found) for i, found in enumerate(objects)]
 
-    def mixed(self, images: list[Tensor], **given: list[Tensor]) -> tuple[Tensor, list[Objects]]:
-        """Images of one size mixed, (B, C, H, W) in their own type, and the `Objects` of each mixture."""
-        batch = torch.stack(images)
-        plain = batch if batch.is_floating_point() else batch.float()
+    def mixed(self, images: Tensor, **given: list[Tensor]) -> tuple[Tensor, list[Objects]]:
+        """Images (B, C, H, W) mixed, in their own type, and the `Objects` of each mixture."""
+        plain = images if images.is_floating_point() else images.float()
         masks = {"masks": given["masks"]} if "masks" in given and takes(self.mix, "masks") else {}
-        mixed = self.mix(plain, generator=self._generator(), **masks)
-        images_of = mixed.images if plain is batch else mixed.images.round().to(batch.dtype)
-        return images_of, mix_objects(mixed.plan, least=self.least, **given)
+        mixed, _, plan = self.mix(plain, generator=self._generator(), **masks)
+        objects = mix_objects(plan, least=self.least, **given)
+        return mixed if plain is images else mixed.round().to(images.dtype), objects
 
     def _target(self, targets: list[dict[str, Any]], i: int, found: Objects) -> dict[str, Any]:
-        """The target of mixture i."""
         target = {**targets[i], "boxes": found.boxes, "labels": found.labels, "weights": found.visible}
         target |= {name: getattr(found, name) for name in ("masks", "keypoints") if name in target}
         if "area" in target:
             area = box_area(found.boxes) if found.masks is None else found.masks.flatten(1).sum(1)
             target["area"] = area.to(targets[i]["area"].dtype)
-        for name in self.follow:
-            if name in target:
-                whose = zip(found.source.tolist(), found.row.tolist(), strict=True)
-                values = [targets[j][name][row] for j, row in whose]
-                target[name] = torch.stack(values) if values else targets[i][name][:0]
+        whose = list(zip(found.source.tolist(), found.row.tolist(), strict=True))
+        for name in {*self.follow} & {*target}:
+            values = [targets[j][name][row] for j, row in whose]
+            target[name] = torch.stack(values) if values else targets[i][name][:0]
         return target
 
 
@@ -101,28 +94,21 @@ class YoloCollate(DetectionCollate):
 
     Samples are dicts with "img" (C, H, W), integer or float, "cls" (n,) or (n, 1), and "bboxes" (n, 4) as
     centre x, centre y, width and height in shares of the image's sides. `mix`, `seed` and `least` are as for
-    `DetectionCollate`.
-
-    Returns:
-        Called on a list of samples: one dict with "img" (B, C, H, W) in its own type, and of all N objects
-        "cls" (N, 1), "bboxes" (N, 4), "batch_idx" (N,), whose image it is, and "weights" (N,), how visible
-        they are. What else the samples hold is kept in tuples.
-
-    Raises:
-        TypeError: samples that are no dicts of these.
-        ValueError: masks, segments or keypoints, which are not mixed; as `mix_objects`.
+    `DetectionCollate`. Called on a list of samples it returns one dict with "img" (B, C, H, W) in its own
+    type, and of all N objects "cls" (N, 1), "bboxes" (N, 4), "batch_idx" (N,), whose image it is, and
+    "weights" (N,), how visible they are. What else the samples hold is kept in tuples; masks, segments and
+    keypoints are refused by a ValueError, since they are not mixed, other samples by a TypeError.
 
     >>> import mixlearn as ml
     >>> sample = {"img": torch.zeros(3, 8, 8).byte(), "cls": torch.tensor([[5.0]])}
-    >>> sample["bboxes"] = torch.tensor([[0.5, 0.5, 0.5, 0.25]])
-    >>> batch = YoloCollate(ml.mixup)([sample] * 2)
+    >>> batch = YoloCollate(ml.mixup)([sample | {"bboxes": torch.tensor([[0.5, 0.5, 0.5, 0.25]])}] * 2)
     >>> batch["img"].dtype, batch["bboxes"][0], batch["cls"].shape[1]
     (torch.uint8, tensor([0.5000, 0.5000, 0.5000, 0.2500]), 1)
     """
 
     def __call__(self, samples: list[Any]) -> Any:
         """One dict of the mixed batch."""
-        needed = {"img", "cls", "bboxes"}
+        needed, boxes = {"img", "cls", "bboxes"}, []
         for sample in samples:
             if not isinstance(sample, dict) or not needed <= set(sample):
                 got = sorted(sample) if isinstance(sample, dict) else type(sample).__name__
@@ -130,48 +116,38 @@ class YoloCollate(DetectionCollate):
             if wrong := {"masks", "segments", "keypoints"} & set(sample):
                 way = "drop them, or use DetectionCollate with corners in pixels, which moves them too"
                 raise ValueError(f"YoloCollate mixes boxes alone, got {', '.join(sorted(wrong))}; {way}")
-        images, boxes = [sample["img"] for sample in samples], []
-        for image, sample in zip(images, samples, strict=True):
             centre, extent = sample["bboxes"].reshape(-1, 4).split(2, 1)
             corners = torch.cat([centre - extent / 2, centre + extent / 2], 1)
-            boxes.append(corners * corners.new_tensor([*image.shape[:-3:-1]] * 2))
-        size = largest(images)
-        labels = [sample["cls"].reshape(-1) for sample in samples]
-        mixed, objects = self.mixed([padded(image, size) for image in images], boxes=boxes, labels=labels)
-        whole = boxes[0].new_tensor([size[1], size[0]])
+            boxes.append(corners * corners.new_tensor([*sample["img"].shape[:-3:-1]] * 2))
+        images, labels = padded([one["img"] for one in samples]), [one["cls"].reshape(-1) for one in samples]
+        mixed, objects = self.mixed(images, boxes=boxes, labels=labels)
         low, high = torch.cat([one.boxes for one in objects]).split(2, 1)
-        counts = torch.tensor([len(one.boxes) for one in objects])
+        whose = [torch.full((len(one.boxes),), float(i)) for i, one in enumerate(objects)]
         kept = {name: tuple(one.get(name) for one in samples) for name in samples[0] if name not in needed}
         return kept | {
             "img": mixed,
             "cls": torch.cat([one.labels for one in objects])[:, None],
-            "bboxes": torch.cat([(low + high) / 2, high - low], 1) / whole.repeat(2),
-            "batch_idx": torch.arange(len(objects)).repeat_interleave(counts).float(),
+            "bboxes": torch.cat([(low + high) / 2, high - low], 1)
+            / low.new_tensor([*mixed.shape[:-3:-1]] * 2),
+            "batch_idx": torch.cat(whose),
             "weights": torch.cat([one.visible for one in objects]),
         }
 
 
-def largest(images: list[Tensor]) -> tuple[int, int]:
-    """(H, W) that holds all of the images (C, H, W).
-
-    >>> largest([torch.zeros(3, 4, 9), torch.zeros(3, 8, 2)])
-    (8, 9)
-    """
+def padded(images: list[Tensor]) -> Tensor:
+    """Images (C, H, W) as one batch, with zeros on the right and below up to the largest sides."""
     for image in images:
         if not isinstance(image, Tensor) or image.dim() != 3:
             got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(f"images must be tensors (C, H, W), got {got}; see torchvision's v2.ToImage")
-    return max(image.shape[1] for image in images), max(image.shape[2] for image in images)
+    size = (max(image.shape[1] for image in images), max(image.shape[2] for image in images))
+    return torch.stack([_fitted("images", image, size) for image in images])
 
 
-def padded(value: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images or masks (n, H, W) with zeros up to a size, on the right and below."""
-    height, width = value.shape[-2:]
-    return value if (height, width) == size else F.pad(value, (0, size[1] - width, 0, size[0] - height))
-
-
-def _on_canvas(value: Any, size: tuple[int, int]) -> Any:
-    """Boxes or keypoints as they are; those that tell the size of their image tell that of the padded one."""
+def _fitted(name: str, value: Any, size: tuple[int, ...]) -> Any:
+    """Images and masks padded, the rest as it is; boxes and keypoints that tell a canvas tell this one."""
+    if name in ("images", "masks") and tuple(value.shape[-2:]) != size:
+        return F.pad(value, (0, size[1] - value.shape[-1], 0, size[0] - value.shape[-2]))
     if tuple(getattr(value, "canvas_size", size)) == size:
         return value
     form = {"format": value.format} if hasattr(value, "format") else {}

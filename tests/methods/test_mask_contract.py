@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import mixlearn as ml
 from mixlearn.methods.alignmix import AlignPlan
-from mixlearn.methods.mosaic import MosaicPlan
 from mixlearn.methods.puzzlemix import PuzzlePlan
 from mixlearn.methods.resizemix import ResizePlan
 from mixlearn.methods.ricap import CropPlan
@@ -93,23 +92,13 @@ def snapped(plan, images):
 
 
 def tiled(plan, images):
-    """Mosaic: the pixels of each part's mask, of an image resized to fill its place."""
+    """RICAP and Mosaic: the pixels of each part's mask, of an image that would fill its place."""
     out = torch.zeros_like(images)
     for k, i in torch.cartesian_prod(*map(torch.arange, plan.sources.shape)).tolist():
         x0, y0, x1, y1 = plan.places[k, i].tolist()
         y, x = plan.masks[k, i, 0].nonzero(as_tuple=True)
         rows, columns = (y - y0) * images.shape[-2] // (y1 - y0), (x - x0) * images.shape[-1] // (x1 - x0)
         out[i][:, y, x] = images[plan.sources[k, i]][:, rows, columns]
-    return out
-
-
-def cropped(plan, images):
-    """RICAP: the pixels of each part's mask, from a place shifted by what the plan says."""
-    out = torch.zeros_like(images)
-    for k, i in torch.cartesian_prod(*map(torch.arange, plan.sources.shape)).tolist():
-        rows, columns = plan.masks[k, i, 0].nonzero(as_tuple=True)
-        down, across = plan.shift[k, i].tolist()
-        out[i][:, rows, columns] = images[plan.sources[k, i]][:, rows + down, columns + across]
     return out
 
 
@@ -135,8 +124,6 @@ def rebuilt(plan, images):
     if isinstance(plan, ResizePlan):
         return snapped(plan, wide)
     if isinstance(plan, CropPlan):
-        return cropped(plan, wide)
-    if isinstance(plan, MosaicPlan):
         return tiled(plan, wide)
     if isinstance(plan, AlignPlan):
         return aligned(plan, wide)

@@ -11,9 +11,9 @@ from torchvision.transforms import v2
 
 import mixlearn as ml
 from mixlearn.core.each import EachPlan
-from mixlearn.methods.mosaic import MosaicPlan
 from mixlearn.methods.puzzlemix import PuzzlePlan
 from mixlearn.methods.resizemix import ResizePlan
+from mixlearn.methods.ricap import CropPlan
 from tests.accelerator import alone, on_device
 from tests.methods.test_mask_contract import rebuilt
 from tests.refused import refusals, refused
@@ -132,7 +132,7 @@ def kind_of(plan, i):
 
 def zoom(plan, i, j):
     """By how much mixture i resizes image j, across and down."""
-    if isinstance(plan, MosaicPlan):
+    if isinstance(plan, CropPlan):
         x0, y0, x1, y1 = plan.places[0, i].tolist()
         return (x1 - x0) / SIZE[1], (y1 - y0) / SIZE[0]
     if isinstance(plan, ResizePlan) and j != i:
@@ -155,7 +155,7 @@ def test_masks_are_those_painted_alone_and_boxes_are_tight_around_them(scene):
         assert torch.equal(one.masks[at].any(0), seen > 0)  # nothing lost, nothing invented
         assert one.boxes[at].tolist() == ml.masks_to_boxes(one.masks[at, None]).tolist()
         assert one.labels[at].tolist() == [10 * j + k] * len(at)
-        if len(at) == 1 and not isinstance(kind_of(plan, i), (ResizePlan, MosaicPlan)):
+        if len(at) == 1 and zoom(kind_of(plan, i), i, -1) == (1, 1):
             share = float(seen.sum() / masks[j][k].sum())
             assert float(one.visible[at]) == pytest.approx(share, abs=1e-5)
 
@@ -226,7 +226,7 @@ def test_keypoints_go_where_their_pixels_go(scene):
                 for axis, scale in enumerate(
                     scales
                 ):  # the pixel shows one that is at most a step further left
-                    if not isinstance(kind, (MosaicPlan, ResizePlan)):
+                    if not isinstance(kind, (CropPlan, ResizePlan)):
                         continue
                     pixel = by_itself(plan, j, places_[axis])[i, int(new[1]), int(new[0])] - 1
                     assert -1e-4 <= place[axis] - float(pixel) <= 1 / scale + 1 + 1e-4

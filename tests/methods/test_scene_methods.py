@@ -142,7 +142,7 @@ def test_a_student_is_held_to_its_teacher_mixed_by_the_same_plan():
         answers = torch.where(inside[i], teacher[plan.partner[i]], teacher[i]).softmax(0)  # of logits alike
         total += float((student[i].detach().softmax(0) - answers.detach()).square().sum(0).mean()) / 4
         sure += float((answers.detach().amax(0) >= 0.8).float().mean()) / 4
-    assert float(loss) == pytest.approx(total * sure, abs=1e-6) and 0.05 < sure < 0.95
+    assert float(loss.detach()) == pytest.approx(total * sure, abs=1e-6) and 0.05 < sure < 0.95
     loss.backward()
     assert bool(student.grad.any()) and teacher.grad is None
     words = r"both have shape \(B, C, H, W\), got \(4, 3, 16, 16\) and \(4, 3, 8, 16\)"
@@ -181,6 +181,6 @@ def test_cow_masks_keep_about_their_share_and_get_coarser_with_sigma():
             0.3, abs=0.03 if sigma < 16 else 0.06
         )  # one slope, no spots
         edges.append(float((plan.masks[0, :, 0, 1:] != plan.masks[0, :, 0, :-1]).float().mean()))
-    assert edges[0] > 2 * edges[1] > 4 * edges[2] > 0
+    assert edges[0] > 3 * edges[1] > 4 * edges[2] > 0
     for lam in (0.0, 1.0):
         assert ml.cowmix(images[:2, :, :1, :1], lam=lam).plan.lam.tolist() == [lam] * 2
