@@ -52,16 +52,14 @@ def cowmix(
     drawn = low + (high - low) * torch.rand(n, generator=generator) if lam is None else as_lam(given, n).cpu()
     width = sigma[0] * (sigma[1] / sigma[0]) ** torch.rand(n, generator=generator)
     field = torch.randn(n, *size, generator=generator)
-    down, across = (_blur(width, side) for side in size)  # (n, H, H), (n, W, W)
+    steps = (
+        (line := torch.arange(side))[:, None] - line for side in size
+    )  # from pixel to pixel: (side, side)
+    down, across = (
+        (-0.5 * (step / width[:, None, None]).square()).exp() for step in steps
+    )  # (n, side, side)
     field = down @ field @ across
     deviation, mean = torch.std_mean(field, (1, 2), correction=0)
     threshold = mean + deviation.clamp_min(1e-9) * torch.special.ndtri(drawn.float())
     own = (field <= threshold[:, None, None])[:, None].float()  # (n, 1, H, W)
     return apply_plan(MixPlan.masked(partner, own, drawn), images, labels, num_classes)
-
-
-def _blur(width: Tensor, side: int) -> Tensor:
-    """Gaussian weights between the pixels of a line, for each width: (n,) → (n, side, side)."""
-    place = torch.arange(side)
-    distance = (place[:, None] - place) / width[:, None, None]
-    return (-0.5 * distance.square()).exp()

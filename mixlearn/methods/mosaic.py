@@ -38,11 +38,10 @@ def mosaic(
         partners: (3, B) indices: whose images lie at the top right, bottom left and bottom right.
         fill: value of the gaps, as for `cutout`. Ultralytics fills them with 114 of 255.
 
-    Returns `Mixed(images, targets, plan)`. The plan has four parts, first the image itself at the top left,
-    and `plan.places` says where each whole image lies; `ml.mix_objects` moves the objects. Weights are shares
-    of the pixels that are not gaps. Source: Bochkovskiy, Wang & Liao, *YOLOv4: Optimal Speed and Accuracy of
-    Object Detection*, 2020, section 3.3. Ultralytics lays whole images on a canvas twice as large, with the
-    centre between ¼ and ¾ of it: this is that canvas, at half its size.
+    Returns `Mixed(images, targets, plan)`. The plan has four parts, first the image itself at the top left;
+    `ml.mix_objects` moves the objects. Weights are shares of the pixels that are not gaps. Source:
+    Bochkovskiy, Wang & Liao, *YOLOv4: Optimal Speed and Accuracy of Object Detection*, 2020. Ultralytics lays
+    whole images on a canvas twice as large, with the centre between ¼ and ¾: this is it, at half its size.
 
     >>> images = torch.arange(4.).view(4, 1, 1, 1).expand(4, 1, 4, 4)
     >>> mixed = mosaic(images, centre=[1, 2], partners=[[1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]], fill=9)
@@ -56,12 +55,10 @@ def mosaic(
     if not 0 <= least <= most <= 1:
         raise ValueError(f"middle must satisfy 0 ≤ least ≤ most ≤ 1, got {middle}")
     batch, sizes = len(images), torch.tensor([width, height])
-    if partners is None:
-        others = [sample_partner(batch, generator=generator) for _ in range(3)]
-    elif len(partners) != 3:
-        raise ValueError(f"partners must be three lists of {batch} indices, got {len(partners)}")
-    else:
-        others = [as_partner(partner, batch).cpu() for partner in partners]
+    given = [sample_partner(batch, generator=generator) for _ in range(3)] if partners is None else partners
+    if len(given) != 3:
+        raise ValueError(f"partners must be three lists of {batch} indices, got {len(given)}")
+    others = [as_partner(partner, batch).cpu() for partner in given]
     if centre is None:
         drawn = torch.rand(batch if per_image else 1, 2, generator=generator)
         point = ((least + (most - least) * drawn) * sizes).long()  # (n, 2), x and y

@@ -28,10 +28,9 @@ MOVING = (ResizePlan, SnapPlan, CropPlan, PuzzlePlan)
 class Objects(NamedTuple):
     """The objects of one image: `boxes` (n, 4) in pixels, `labels` (n,), and how much is `visible` (n,).
 
-    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64, so that its crowd flag
-    can be looked up. Where they were given, `masks` (n, H, W) hold what is seen of each object, `keypoints`
-    (n, P, 2) or (n, P, 3) are moved with the pixels, and `shown` (n, P) says which of them can be seen; of
-    others with three columns (x, y, v) all three are 0, as in COCO.
+    Object k was row `row[k]` of the image `source[k]` of the batch, both (n,) int64. Where they were given,
+    `masks` (n, H, W) hold what is seen of each object, `keypoints` (n, P, 2 or 3) are moved with the pixels,
+    and `shown` (n, P) says which can be seen; of others with three columns all three are 0, as in COCO.
     """
 
     boxes: Tensor
@@ -61,9 +60,8 @@ def mix_objects(
     instance mask; without masks of the box, whose edge rows and columns that show nothing are cut off.
 
     Args:
-        plan: of any method but AlignMix and MoEx, also that of a `RandomMix` batch. Where the plan moves or
-            resizes pixels (Mosaic, RICAP, ResizeMix, SnapMix, PuzzleMix), objects go with them, and an image
-            that is its own partner can show an object twice.
+        plan: of any method but AlignMix and MoEx, also that of a `RandomMix` batch. Where pixels move, as in
+            Mosaic, RICAP and ResizeMix, an image that is its own partner can show an object twice.
         boxes: for each image of the batch its objects as (n, 4): x0, y0, x1, y1 in pixels, half-open, of any
             integer or float type. `tv_tensors.BoundingBoxes` in another format are converted. Float boxes
             up to half a pixel outside the image are clipped.
@@ -71,15 +69,14 @@ def mix_objects(
         masks: for each image the pixels of its objects, (n, H, W), not 0 where the object is.
         keypoints: for each image P points of each object, (n, P, 2) as x, y in pixels, or (n, P, 3) with a
             third column that is 0 where a point is not labelled or not to be seen.
-        least: drop an object of which less than this share is visible, in [0, 1]. Ultralytics drops below
-            0.1 of the box (`area_thr`, and 0.01 with segments), Albumentations below `min_visibility`, 0 by
-            default; torchvision's `SanitizeBoundingBoxes` looks at sides and areas in pixels alone.
+        least: drop an object of which less than this share is visible, in [0, 1]. Ultralytics drops a box
+            below 0.1 (`area_thr`; 0.01 with segments), Albumentations below `min_visibility`, by default 0;
+            torchvision's `SanitizeBoundingBoxes` looks at sides and areas in pixels alone.
 
     Returns:
         For each image `Objects`: its own remaining objects, then those of the images mixed into it. Integer
-        boxes come back as int64, half precision as float32, in which areas cannot overflow. What an image
-        brings as tv_tensors comes back as such, boxes as XYXY. Nothing that is given is changed. Lists differ
-        in length, so keep plans and objects on the CPU, as loaders do: an accelerator would have to wait.
+        boxes come back as int64, half precision as float32, in which areas cannot overflow; tv_tensors as
+        such, boxes as XYXY. Keep plans and objects on the CPU: of lists an accelerator has to be waited for.
 
     Raises:
         TypeError: a plan of which no pixel tells where its object went (AlignMix, MoEx).
@@ -95,12 +92,9 @@ def mix_objects(
     ([[2, 2, 4, 4], [5, 5, 7, 7]], [0, 1], [0.5, 1.0])
     """
     plans = plan.plans if isinstance(plan, EachPlan) else (plan,)
-    for one in plans:
-        if type(one) not in IN_PLACE + MOVING:
-            raise TypeError(
-                "plan must say of every pixel which pixel it shows, as those of mixup, cutmix and mosaic do, "
-                f"got {type(one).__name__}, which moves parts of features; train on its soft labels instead"
-            )
+    if wrong := [type(one).__name__ for one in plans if type(one) not in IN_PLACE + MOVING]:
+        known = "as those of mixup, cutmix and mosaic do; train on its soft labels instead"
+        raise TypeError(f"plan must say which pixel each pixel shows, got {wrong[0]}, {known}")
     check_range("[0, 1]", least=least)
     height, width = plan.size if isinstance(plan, BoxPlan) else plan.masks.shape[-2:]
     size = None if height == width == 1 else (height, width)  # Mixup's plans fit any size
@@ -117,10 +111,10 @@ def mix_objects(
             row = torch.arange(len(seen), device=classes[j].device)
             moved = part.points(points[j]) if points else (None, None)
             parts.append((seen, classes[j], visible, torch.full_like(row, j), row, shown, *moved))
-        visible = torch.cat([part[2] for part in parts])
-        kept = (visible >= least) & (visible > 0)
         columns = zip(*parts, strict=True)
-        found = Objects(*(torch.cat(each)[kept] if each[0] is not None else None for each in columns))  # type: ignore
+        found = Objects(*(None if each[0] is None else torch.cat(each) for each in columns))  # type: ignore
+        kept = (found.visible >= least) & (found.visible > 0)
+        found = Objects(*(None if each is None else each[kept] for each in found))  # type: ignore[arg-type]
         as_given = {"boxes": boxes, "masks": masks, "keypoints": keypoints}
         wrapped = {name: _like(given[i], getattr(found, name)) for name, given in as_given.items() if given}
         mixed.append(found._replace(**wrapped))
@@ -134,7 +128,7 @@ def _torn(plan: MixPlan) -> bool:
 
 
 def _moves(plan: MixPlan) -> bool:
-    return type(plan) in MOVING and (_torn(plan) or not isinstance(plan, PuzzlePlan))
+    return _torn(plan) or isinstance(plan, (ResizePlan, CropPlan))
 
 
 def _sources(plan: MixPlan, i: int) -> list[tuple[int, list[int]]]:

@@ -30,14 +30,9 @@ class DetectionCollate(MixCollate):
         least: objects of which less is visible are dropped, see `mix_objects`.
         follow: further entries of a target with one value for each object, which go with it.
 
-    Returns:
-        Called on a list of samples: a list of mixed images and a list of their targets, for a call of
-        `model(images, targets)`. "weights" (n,) says how visible each object is; "area", if there was one, is
-        that of what is seen; what else a target holds stays with its image.
-
-    Raises:
-        TypeError: samples that are no pairs of an image and a dict with boxes and labels.
-        ValueError: as `mix_objects` and the mix.
+    Called on a list of samples it returns a list of mixed images and a list of their targets, for a call of
+    `model(images, targets)`. "weights" (n,) says how visible each object is; "area", if there was one, is
+    that of what is seen; what else a target holds stays with its image. Other samples raise a TypeError.
 
     >>> import mixlearn as ml
     >>> target = {"boxes": torch.tensor([[0.0, 0.0, 8.0, 8.0]]), "labels": torch.tensor([3]), "image_id": 7}
@@ -55,15 +50,17 @@ class DetectionCollate(MixCollate):
 
     def __call__(self, samples: list[Any]) -> Any:
         """The mixed images and their targets."""
+        known = ["boxes", "labels"]
         for sample in samples:
             pair = isinstance(sample, (tuple, list)) and len(sample) == 2 and isinstance(sample[1], dict)
-            if not pair or not {"boxes", "labels"} <= set(sample[1]):
+            more = ("masks", "keypoints") if pair and sample is samples[0] else ()
+            known += [name for name in more if name in sample[1]]
+            if not pair or not set(known) <= set(sample[1]):
                 got = list(sample[1]) if pair else type(sample).__name__
-                expected = 'pairs of an image and a dict with "boxes" and "labels"'
+                expected = f"pairs of an image and a dict of {', '.join(known)}"
                 raise TypeError(f"DetectionCollate expects {expected}, got {got}")
         images, targets = padded([sample[0] for sample in samples]), [sample[1] for sample in samples]
-        size, names = tuple(images.shape[-2:]), ("boxes", "labels", "masks", "keypoints")
-        known = [name for name in names if any(name in target for target in targets)]
+        size = tuple(images.shape[-2:])
         given = {name: [_fitted(name, target[name], size) for target in targets] for name in known}
         mixed, objects = self.mixed(images, **given)
         return list(mixed), [self._target(targets, i, found) for i, found in enumerate(objects)]

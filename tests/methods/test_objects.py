@@ -355,7 +355,7 @@ test_masks_and_keypoints_of_wrong_shapes_are_named = refusals(
 def test_plans_of_features_are_refused():
     images = torch.rand(2, 3, 8, 8)
     for method, name in ((ml.alignmix, "AlignPlan"), (ml.moex, "MomentPlan")):
-        words = f"which pixel it shows, .*got {name}, .*train on its soft labels"
+        words = f"which pixel each pixel shows, got {name}, .*train on its soft labels"
         refused(lambda method=method: ml.mix_objects(method(images).plan, BOXES, IDS), words, TypeError)
 
 

@@ -102,9 +102,13 @@ def test_a_loader_repeats_itself(workers):
 
 def test_other_samples_are_named():
     collate, image, target = ml.DetectionCollate(ml.mosaic), *sample(0)
-    words = 'DetectionCollate expects pairs of an image and a dict with "boxes" and "labels", got '
+    words = "DetectionCollate expects pairs of an image and a dict of boxes, labels, got "
     refused(lambda: collate([image]), words + "Tensor", TypeError)
     refused(lambda: collate([(image, {"boxes": target["boxes"]})]), words + r"\['boxes'\]", TypeError)
+    less = {name: target[name] for name in ("boxes", "labels")}
+    refused(
+        lambda: collate([(image, target), (image, less)]), r"labels, masks, keypoints, got \['b", TypeError
+    )
     refused(lambda: collate([(image[0], target)]), r"must be tensors \(C, H, W\), got \(96, 96\)", TypeError)
     refused(lambda: ml.DetectionCollate(ml.mosaic, least=2), r"least must lie in \[0, 1\], got 2")
 
