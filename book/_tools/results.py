@@ -65,7 +65,7 @@ BOXES, AUTOMIX = "boxes-{}-plain", "automix-{}-plain"
 MAIN = (
     ("[Mixup](03_cutmix_results.ipynb)", "boxes-{}-mixup", BOXES),
     ("[CutMix](03_cutmix_results.ipynb)", "boxes-{}-cutmix", BOXES),
-    ("[one of the two a batch](which.md)", "boxes-{}-both", BOXES),
+    ("[Mixup or CutMix, by coin](which.md)", "boxes-{}-both", BOXES),
     ("[PuzzleMix](04_masks_results.ipynb)", "masks-{}-puzzlemix", BOXES),
     ("[AutoMix](05_automix_results.ipynb)", "automix-{}-automix", AUTOMIX),
     (
@@ -101,7 +101,7 @@ WORDS = {"nll": "NLL", "ece": "ECE (%)", "gap": "gap (%)"}
 def headline(records: Sequence[Record]) -> str:
     """What the main methods gain over training without mixing, on both data sets, as dots and numbers."""
     known = {record.name: record for record in records}
-    rows = [("instead of no mixing", *SETS.values())]
+    rows = [("compared with no mixing", *SETS.values())]
     for title, way, base in MAIN:
         gains = [
             known[way.format(name)].gain(known[base.format(name)])
