@@ -1,4 +1,4 @@
-"""The pictures of the front page: two photographs, and one picture for each chapter of the map.
+"""The pictures of the front page: two photographs, and one mixture of them for each chapter of the map.
 
 python book/_tools/front.py      writes book/_assets/front-*.jpg
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import torch
 from PIL import Image
 
@@ -59,29 +58,7 @@ def pictures() -> dict[str, torch.Tensor]:
     }
 
 
-def diagrams() -> None:
-    """Chapters 8 and 9: gains with their intervals, and losses by epoch."""
-    plain, mixup = (
-        ml.runs.load(f"boxes-fashion-{way}") for way in ("plain", "mixup")
-    )
-    figures = {}
-    for number, colour in (("8", "#0f766e"), ("9", "#bd5508")):
-        figures[number] = plt.figure(figsize=(1, 1), facecolor=colour)
-        figures[number].add_axes((0.12, 0.12, 0.76, 0.76)).set_axis_off()
-    axis = figures["8"].axes[0]
-    for row, way in enumerate(("plain-smoothed", "mixup", "cutmix", "both")):
-        gain = ml.runs.load(f"boxes-fashion-{way}").gain(plain, "accuracy")
-        axis.errorbar(gain.mean, row, xerr=gain.half, fmt="wo", lw=2, ms=6)
-    axis.axvline(0, color="white", ls=":")
-    for record, style in ((plain, "w-"), (mixup, "w--")):
-        losses = [epoch["loss"] for epoch in record.runs[0]["epochs"]]
-        figures["9"].axes[0].plot(losses, style, lw=2)
-    for number, figure in figures.items():
-        figure.savefig(ASSETS / f"front-{number}.jpg", dpi=128)
-
-
 def main() -> None:
-    diagrams()
     for name, image in pictures().items():
         pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()
         side = SIDE if name in ("dog", "cat") else 128
