@@ -30,10 +30,14 @@ from mixlearn.methods.alignmix import alignmix
 from mixlearn.methods.attentivemix import attentivemix
 from mixlearn.methods.augmix import augmix
 from mixlearn.methods.automix import MixBlock, mask_loss
+from mixlearn.methods.classmix import classmix
 from mixlearn.methods.cmixup import cmixup
 from mixlearn.methods.comixup import comixup
 from mixlearn.methods.contrast import contrastive_loss
+from mixlearn.methods.copy_paste import copy_paste
+from mixlearn.methods.cowmix import cowmix
 from mixlearn.methods.cutmix import cutmix
+from mixlearn.methods.cutmix_seg import cutmix_seg, segmentation_consistency
 from mixlearn.methods.cutout import cutout
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gmix import gmix
@@ -44,6 +48,7 @@ from mixlearn.methods.kmixup import kmixup
 from mixlearn.methods.mixstyle import mixstyle
 from mixlearn.methods.mixup import mixup
 from mixlearn.methods.moex import moex
+from mixlearn.methods.mosaic import mosaic
 from mixlearn.methods.objects import Objects, mix_objects
 from mixlearn.methods.patchmix import patchmix
 from mixlearn.methods.pixmix import pixmix
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from mixlearn.page import figures, widgets
     from mixlearn.train import lightning
     from mixlearn.train import records as runs
+    from mixlearn.train.detection import DetectionCollate, YoloCollate
     from mixlearn.train.fit import fit
     from mixlearn.train.mixing import MixCollate
 
@@ -83,8 +89,10 @@ _ROOMS = {
     "widgets": "mixlearn.page.widgets",
 }
 _NAMES = {
+    "DetectionCollate": "mixlearn.train.detection",
     "MixCollate": "mixlearn.train.mixing",
     "RandomMix": "mixlearn.methods.random_mix",
+    "YoloCollate": "mixlearn.train.detection",
     "fit": "mixlearn.train.fit",
 }
 
@@ -96,13 +104,18 @@ __all__ = [
     "box_area",
     "boxes_to_masks",
     "BoxPlan",
+    "classmix",
     "cmixup",
     "comixup",
     "contrastive_loss",
+    "copy_paste",
     "course",
+    "cowmix",
     "cutmix",
+    "cutmix_seg",
     "cutout",
     "data",
+    "DetectionCollate",
     "feature_attention",
     "figures",
     "fit",
@@ -127,6 +140,7 @@ __all__ = [
     "mixstyle",
     "mixup",
     "moex",
+    "mosaic",
     "nets",
     "Objects",
     "one_hot",
@@ -145,6 +159,7 @@ __all__ = [
     "sample_lam",
     "sample_partner",
     "sample_squares",
+    "segmentation_consistency",
     "smmix",
     "smooth",
     "smoothmix",
@@ -155,6 +170,7 @@ __all__ = [
     "transmix",
     "unpatchify",
     "widgets",
+    "YoloCollate",
 ]
 
 

@@ -375,7 +375,7 @@ def test_a_random_cloud_beats_puzzlemix_in_fifteen_of_25_cases() -> None:
     assert wins == 15 and round(farthest, 1) == 0.2
     assert abs(float(torch.stack(lucky).mean()) - 0.35) < 0.01
     in_text("the random cloud beats PuzzleMix in 15 of 25 cases", "04_masks")
-    in_text("of a hundred other clouds for each case, 35 % do", "04_masks")
+    in_text("of a hundred other clouds for each case, only 35 % do", "04_masks")
     pair, straight = studio.PAIRS[0], ml.widgets.mask_studio()
     labels, pixels = part.labels[list(pair)], studio.normalised(part.images[list(pair)]).float()
     masks = method_masks(pixels, labels, methods, [straight.target], 54).flatten(0, 1)
@@ -398,9 +398,11 @@ def test_on_many_pairs_puzzlemix_scores_above_clouds() -> None:
     cloud = ml.fmix(pixels, labels, per_image=True, generator=seeded(1), **given)
     with torch.no_grad():
         found = [studio.mask_score(net(m.images), m.targets)[differ].double() for m in (puzzle, cloud)]
-    means, ahead = [each.mean() for each in found], found[0] - found[1]
+    ahead = found[0] - found[1]
     margin = 1.96 * ahead.std() / len(ahead) ** 0.5
     assert abs(ahead.mean() - 3.3) < 0.1 and abs(margin - 2.1) < 0.1
     assert abs(100 * (ahead > 0).double().mean() - 55) < 1
-    in_text("PuzzleMix wins 55 %, with 34.9 points on average against 31.6 (3.3 ± 2.1 more)", "04_masks")
-    assert abs(means[0] - 34.9) < 0.5 and abs(means[1] - 31.6) < 0.5
+    in_text(
+        "On 362 pairs at λ = ½ PuzzleMix scores 3.3 ± 2.1 points more than the cloud, and wins 55 %",
+        "04_masks",
+    )

@@ -15,8 +15,9 @@ PAGES = {
     "methods": {
         "Blends, boxes and grids": "mixup cutout cutmix resizemix gridmix"
         " ricap hmix",
+        "Detection and segmentation": "mosaic copy_paste classmix cutmix_seg",
         "Chosen partners": "kmixup cmixup",
-        "Clouds and spots": "fmix smoothmix gmix",
+        "Clouds and spots": "fmix smoothmix gmix cowmix",
     },
     "saliency": {
         "Saliency maps": "spectral_residual gradient_saliency"
@@ -38,11 +39,12 @@ PAGES = {
     "labels": {
         "Labels": "one_hot smooth",
         "Losses and accuracy": "soft_cross_entropy pair_cross_entropy"
-        " soft_bce mixed_accuracy",
+        " soft_bce mixed_accuracy segmentation_consistency",
         "Object boxes": "mix_objects Objects",
     },
     "loops": {
-        "In a loop or a loader": "RandomMix MixCollate",
+        "In a loop or a loader": "RandomMix MixCollate DetectionCollate"
+        " YoloCollate",
         "With Lightning": "lightning",
     },
     "data": {
@@ -164,7 +166,8 @@ DERIVED = {  # where the book derives them
     "07_patchmix": "patchmix patchify unpatchify contrastive_loss"
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
-    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup",
+    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup"
+    " cowmix mosaic copy_paste classmix cutmix_seg",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"

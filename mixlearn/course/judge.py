@@ -111,7 +111,8 @@ def judge(exercise: Exercise, outcomes: list[Outcome], seed: int = 0) -> Verdict
     fault = trial.conduct() or (trial.by_law() if exercise.observe else trial.by_value())
     rows = trial.rows(fault or Fault(None, ""))
     if fault is None:
-        return Verdict(exercise.name, True, None, "All inputs agree.", *[exercise.points] * 2, (), rows)
+        worth = exercise.points
+        return Verdict(exercise.name, True, None, "All inputs agree.", worth, worth, (), rows)
     further = (exercise.hint, f"Print what each line of yours gives in {exercise.name}(**v.inputs).")
     given = zip(exercise.parameters, next(islice(exercise.requests(seed), fault.at, None)), strict=True)
     return replace(unjudged(exercise, *fault[:2]), further=further, rows=rows, inputs=dict(given))

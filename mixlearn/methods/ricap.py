@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixlearn.core.checks import check_generator, check_pixels
 from mixlearn.core.draw import sample_lam, sample_partner
-from mixlearn.core.fast import Fill, laid_out_as
+from mixlearn.core.fast import Fill, as_fill, laid_out_as
 from mixlearn.core.plan import Mixed, MixPlan, apply_plan
 
 
@@ -19,21 +19,38 @@ class CropPlan(MixPlan):
 
     Args:
         shift: (K, B, 2) int64, rows and columns, for each part of each image.
+        resized: (height, width) to which sources are first resized, at the nearest pixels; None: not at all.
     """
 
     shift: Tensor
+    resized: tuple[int, int] | None = None
+
+    @property
+    def places(self) -> Tensor:
+        """The box (x0, y0, x1, y1) that each whole source would fill, (K, B, 4); it may reach beyond all."""
+        height, width = self.resized or self.masks.shape[-2:]
+        return torch.cat(
+            [x := -self.shift.flip(2), torch.stack([x[..., 0] + width, x[..., 1] + height], 2)], 2
+        )
 
     def mix(self, images: Tensor, *, fill: Fill = 0) -> Tensor:
-        """The crops side by side; (B, …, H, W) of any type. `fill` is unused."""
+        """The crops side by side; (B, …, H, W) of any type. `fill` is for pixels that no mask keeps."""
         self._check_pixels(images)
         (height, width), to = images.shape[-2:], images.device
         part, each = self.masks.argmax(0)[:, 0], torch.arange(len(self), device=to)[:, None, None]
         source, shift = self.sources[part, each][:, None], self.shift[part, each][:, None]  # (B, 1, H, W, …)
         rows = torch.arange(height, device=to)[:, None] + shift[..., 0]
         columns = torch.arange(width, device=to) + shift[..., 1]
+        if self.resized is not None:
+            rows = (rows * height // self.resized[0]).clamp_(0, height - 1)  # what no mask keeps is anywhere
+            columns = (columns * width // self.resized[1]).clamp_(0, width - 1)
         flat = images.reshape(len(self), -1, height, width)
         channels = torch.arange(flat.shape[1], device=to)[:, None, None]
-        return laid_out_as(images, flat[source, channels, rows, columns].view(images.shape))
+        mixed = laid_out_as(images, flat[source, channels, rows, columns].view(images.shape))
+        if self.resized is None:
+            return mixed
+        kept = (self.masks.amax(0) > 0).view(len(self), *(1,) * (images.dim() - 3), height, width)
+        return torch.where(kept, mixed, as_fill(fill, images))
 
 
 def ricap(

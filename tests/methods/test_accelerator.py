@@ -37,12 +37,33 @@ def attended(images: Tensor, labels: Tensor, **options: Any) -> ml.Mixed:
     return ml.smmix(images, labels, attention=bright, **options)
 
 
+def of_objects(images: Tensor, labels: Tensor, **options: Any) -> ml.Mixed:
+    """Copy-Paste of what is bright and what is dark."""
+    bright = images.mean(1, keepdim=True) > 0.5
+    return ml.copy_paste(images, labels, masks=list(torch.cat([bright, ~bright], 1)), **options)
+
+
+def in_classes(images: Tensor, labels: Tensor, generator: torch.Generator, **_: Any) -> ml.Mixed:
+    """ClassMix of bands of brightness; the labels of whole images beside it."""
+    maps = (images.mean(1) * 4).long()
+    mixed = ml.classmix(images, maps, num_classes=4, ignore_index=2, generator=generator)
+    with_maps = torch.nn.functional.one_hot(mixed.targets, 4).float().mean((1, 2))  # type: ignore[arg-type]
+    return mixed._replace(targets=with_maps)
+
+
 CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "alignmix": (ml.alignmix, {}),
     "alignmix, given": (ml.alignmix, pairs(lam=LAM, moves_partner=False, epsilon=1.0)),
     "attentivemix": (ml.attentivemix, {}),
     "attentivemix, given": (ml.attentivemix, pairs(lam=LAM, grid=4)),
+    "classmix": (in_classes, {}),
     "comixup": (ml.comixup, {}),
+    "copy_paste": (of_objects, {}),
+    "cowmix": (ml.cowmix, {}),
+    "cowmix, given": (ml.cowmix, pairs(lam=LAM, sigma=(1.0, 2.0))),
+    "cutmix_seg": (ml.cutmix_seg, pairs()),
+    "mosaic": (ml.mosaic, {}),
+    "mosaic, each its own": (ml.mosaic, each(scale=0.7)),
     "comixup, in parts": (ml.comixup, {"part": 4, "grid": 2}),
     "cutmix": (ml.cutmix, {}),
     "cutmix, each its own": (ml.cutmix, each(fold=True)),
@@ -145,7 +166,7 @@ def mixes(name: str) -> None:
 
 # How often a λ that lies on the device is read: by what makes boxes or masks of it on the CPU.
 LAM_READS = {
-    "mixup": 0, "cutmix": 1, "gridmix": 1, "fmix": 1, "saliencymix": 0, "snapmix": 1,
+    "mixup": 0, "cowmix": 1, "cutmix": 1, "gridmix": 1, "fmix": 1, "saliencymix": 0, "snapmix": 1,
     "attentivemix": 0, "alignmix": 0, "hmix": 1, "gmix": 1, "mixstyle": 0, "kmixup": 0,
 }  # fmt: skip
 

@@ -36,6 +36,9 @@ ANY_SIZE = {
     "hmix": ml.hmix,
     "hmix, nearly a box": partial(ml.hmix, ratio=0.95),
     "gmix": ml.gmix,
+    "cowmix": ml.cowmix,
+    "cutmix_seg": ml.cutmix_seg,
+    "mosaic": partial(ml.mosaic, scale=1.0),
     "saliencymix": ml.saliencymix,
     "saliencymix, one peak": partial(ml.saliencymix, one_peak=True),
     "attentivemix": partial(ml.attentivemix, grid=3),
@@ -88,13 +91,14 @@ def snapped(plan, images):
     return out
 
 
-def cropped(plan, images):
-    """RICAP: the pixels of each part's mask, from a place shifted by what the plan says."""
+def tiled(plan, images):
+    """RICAP and Mosaic: the pixels of each part's mask, of an image that would fill its place."""
     out = torch.zeros_like(images)
     for k, i in torch.cartesian_prod(*map(torch.arange, plan.sources.shape)).tolist():
-        rows, columns = plan.masks[k, i, 0].nonzero(as_tuple=True)
-        down, across = plan.shift[k, i].tolist()
-        out[i][:, rows, columns] = images[plan.sources[k, i]][:, rows + down, columns + across]
+        x0, y0, x1, y1 = plan.places[k, i].tolist()
+        y, x = plan.masks[k, i, 0].nonzero(as_tuple=True)
+        rows, columns = (y - y0) * images.shape[-2] // (y1 - y0), (x - x0) * images.shape[-1] // (x1 - x0)
+        out[i][:, y, x] = images[plan.sources[k, i]][:, rows, columns]
     return out
 
 
@@ -120,7 +124,7 @@ def rebuilt(plan, images):
     if isinstance(plan, ResizePlan):
         return snapped(plan, wide)
     if isinstance(plan, CropPlan):
-        return cropped(plan, wide)
+        return tiled(plan, wide)
     if isinstance(plan, AlignPlan):
         return aligned(plan, wide)
     parts = plan.parts(wide) if isinstance(plan, PuzzlePlan) else wide[plan.sources]
@@ -190,7 +194,15 @@ def test_a_plan_on_its_own_device_is_the_same(call):
 
 
 NO_LAM = ("guidedmixup", "guidedmixup, drawn", "smmix")  # shares follow from the maps, or from a side
-OWN_DRAWS = ("resizemix", "smoothmix", "ricap", "comixup", *NO_LAM)  # no λ of a Beta distribution
+OWN_DRAWS = (
+    "resizemix",
+    "smoothmix",
+    "ricap",
+    "mosaic",
+    "cutmix_seg",
+    "comixup",
+    *NO_LAM,
+)  # no λ of a Beta distribution
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in OWN_DRAWS])
@@ -206,16 +218,14 @@ def test_lam_and_partners_given_are_obeyed(name):
     assert torch.equal(ALL[name](images, partner=[4, 2, 2, 0, 4]).plan.partner, partner)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ALL if not name.startswith("comixup") and name not in NO_LAM]
-)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in (*NO_LAM, "comixup", "cutmix_seg")])
 def test_one_draw_for_the_batch_or_one_an_image(name):
     images = torch.rand(9, 1, 16, 16, generator=seeded())
     once = ALL[name](images, generator=seeded(2)).plan
     each = ALL[name](images, per_image=True, generator=seeded(2)).plan
     assert len(once.lam_drawn.unique()) == 1 or name == "smoothmix"
     assert len(each.lam_drawn.unique()) > 5
-    if name.startswith(("gridmix", "fmix", "smoothmix", "ricap", "hmix", "gmix")):
+    if name.startswith(("gridmix", "fmix", "smoothmix", "ricap", "hmix", "gmix", "cowmix", "mosaic")):
         assert len(once.masks[0].unique(dim=0)) == 1 and len(each.masks[0].unique(dim=0)) > 6
 
 
