@@ -76,7 +76,7 @@ def test_table_of_our_runs_is_that_of_the_records(data: str, test: str, title: s
     gains: dict[tuple[str, str], Any] = {}
     for label, measure in (
         ("accuracy", f"{test}/accuracy"), ("ECE", f"{test}/ece"),
-        ("accuracy, corrupted images", "corrupted/accuracy"),
+        ("accuracy, corrupted", "corrupted/accuracy"),
     ):  # fmt: skip
         found = [ml.runs.load(f"boxes-{data}-{way}").gain(plain, measure) for way in ways]
         gains |= {(label, way): one for way, one in zip(ways, found, strict=True)}
@@ -92,12 +92,10 @@ def test_table_of_our_runs_is_that_of_the_records(data: str, test: str, title: s
         data == "fashion"
     }
     assert all(gains["ECE", way].clear and gains["ECE", way].mean < 0 for way in ways if way != "both")
-    helped = {
-        way for way in mixtures if (one := gains["accuracy, corrupted images", way]).clear and one.mean > 0
-    }
+    helped = {way for way in mixtures if (one := gains["accuracy, corrupted", way]).clear and one.mean > 0}
     assert helped == ({"mixup", "both"} if data == "fashion" else set())
     if "mixup" in helped:
-        assert f"gained {100 * gains['accuracy, corrupted images', 'mixup'].mean:.0f} points on [corr" in PAGE
+        assert f"gained {100 * gains['accuracy, corrupted', 'mixup'].mean:.0f} points on [corr" in PAGE
     assert not gains["accuracy", "plain-smoothed"].clear  # "smoothing nothing significant"
 
 
