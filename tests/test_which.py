@@ -87,6 +87,8 @@ def test_table_of_our_runs_is_that_of_the_records(data: str, test: str, title: s
         f"{images:,} images of {title} for {epochs} epochs" in PAGE
         or f"{images:,} {title} for only {epochs}" in PAGE
     )
+    mixes = [ml.runs.load(f"boxes-{data}-{way}").settings["mix"] for way in ways[:2]]
+    assert mixes == ["mixup(alpha=1.0)", "RandomMix([cutmix(alpha=1.0)], p=0.5)"]
     mixtures = ways[:3]
     assert {gains["accuracy", way].clear and gains["accuracy", way].mean > 0 for way in mixtures} == {
         data == "fashion"
