@@ -109,7 +109,7 @@ def test_how_many_seeds(measuring: dict[str, Any]) -> None:
     assert held(said.format(*need[:2], *reach), MEASURING)
     assert held("Without pairing it takes about {} and {} runs".format(*need[2:]), MEASURING)
     short = (BOOK / "questions.md").read_text(encoding="utf-8")
-    assert held("half a point took {} or {} pairs, not three".format(*need[:2]), short)
+    assert held("To see half a point: {} or {} pairs, not three".format(*need[:2]), short)
     reach = [interval((torch.linspace(-1, 1, k) / torch.linspace(-1, 1, k).std()).tolist()).half
              for k in (3, 10)]  # fmt: skip
     assert "reaches {:.1f} standard deviations to each side, with ten {:.1f}.".format(*reach) in MEASURING
