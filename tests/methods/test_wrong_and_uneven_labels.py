@@ -17,7 +17,7 @@ COUNTS = [900, 300, 299, 10]
 
 # --------------------------------------------------------------------------------------------- DivideMix
 def gaussian_mixture(losses, rng):
-    """scikit-learn's GaussianMixture of two components as DivideMix calls it, from k-means of a drawn start."""
+    """scikit-learn's GaussianMixture of two components as DivideMix calls it, k-means first."""
     x = losses.astype(np.float64)
     x = (x - x.min()) / (x.max() - x.min())
     centres = rng.choice(np.unique(x), 2, replace=False)
