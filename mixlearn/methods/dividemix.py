@@ -32,8 +32,8 @@ def clean_probability(losses: Tensor) -> Tensor:
     tensor([1., 1., 1., 0., 0.])
     """
     if losses.dim() != 1 or not losses.is_floating_point():
-        way = "F.cross_entropy(logits, labels, reduction='none') has them"
-        raise ValueError(f"losses must be (N,) float, got {tuple(losses.shape)} {losses.dtype}; {way}")
+        given = f"{tuple(losses.shape)} {losses.dtype}; F.cross_entropy(…, reduction='none') has them"
+        raise ValueError(f"losses must be (N,) float, got {given}")
     (values,) = fetched(losses.detach())
     low, high = (float(end) for end in torch.aminmax(values)) if len(values) else (0.0, 0.0)
     if not 0 < high - low < math.inf:
@@ -61,10 +61,9 @@ def refine_labels(
 ) -> Tensor:
     """Soft labels from labels that may be wrong: w y + (1 − w) p, sharpened; zeros where w is low.
 
-    Images with a row of zeros have no label: `learners.MixMatch` guesses one in each step. So DivideMix in
-    its plain form is: train by `learners.Plain` for some epochs; then for each further epoch find the losses,
-    `clean_probability` and these labels, and train by `MixMatch`. (In the paper two networks do this for each
-    other, and labels are refined in each step.)
+    Rows of zeros are no label: `learners.MixMatch` guesses one in each step. DivideMix in its plain form is:
+    train by `learners.Plain` for some epochs; then for each further epoch find the losses, w by
+    `clean_probability` and these labels, and train by `MixMatch`. (In the paper two networks do so together.)
 
     Args:
         labels: (N,) class ids or (N, C) soft labels. clean: w, (N,) in [0, 1].

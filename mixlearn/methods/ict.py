@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import check_labels, check_range
+from mixlearn.core.checks import check_labels, check_range, in_words
 from mixlearn.core.fast import sent
 from mixlearn.core.labels import one_hot
 from mixlearn.methods.learner import Draws, Learner, Mix, Momentum, Terms, Twin, check_callable
@@ -52,12 +52,10 @@ class ICT(nn.Module, Learner):
 
     Args:
         net: the network to be trained. The twin is copied from it now, so load its weights before.
-        mix: `mix(images, partner=…, generator=…)` → `Mixed`, one for images with and without labels. (The
-            authors draw another λ for those with labels.)
+        mix: `mix(images, partner=…, generator=…)` → `Mixed`. (The authors draw another λ where labels are.)
         weight: of "consistency", in the authors' commands 100. It rises to this as exp(−5 (1 − t)²), t from
             0 to 1 over the share `ramp` of training.
-        momentum: of the twin, which predicts after training; or a function of progress. The authors' is at
-            most 1 − 1/(n + 1) in step n.
+        momentum: of the twin, which predicts after training; or a function of progress.
 
     Source: Verma et al., *Interpolation Consistency Training for Semi-Supervised Learning*, IJCAI 2019.
 
@@ -96,12 +94,14 @@ class ICT(nn.Module, Learner):
         """The twin; see `Learner.deployed` to train it on."""
         return self.twin["net"]
 
+    def extra_repr(self) -> str:
+        return f"{in_words(self.mix)}, weight={self.weight}, ramp={self.ramp}"
+
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         partner = partner_within(has_label(labels), generator=generator)
         mixed = self.mix(images, partner=partner, generator=generator)
-        twin = self.twin["net"]
-        if hasattr(type(model), "alongside"):  # several processes share each batch
-            twin = model.alongside(twin)
+        twin, shared = self.twin["net"], hasattr(type(model), "alongside")  # by several processes
+        twin = model.alongside(twin) if shared else twin
         with torch.no_grad(), self.autocast():
             answers = logits_of(twin(images)).float()  # (B, C)
         logits = logits_of(model(mixed.images)).float()

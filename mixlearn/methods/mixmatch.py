@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlearn.core.checks import as_count, check_alpha, check_range, readable
+from mixlearn.core.checks import as_count, check_alpha, check_range, in_words, readable
 from mixlearn.core.draw import sample_lam
 from mixlearn.methods.ict import as_targets, has_label, known_cross_entropy
 from mixlearn.methods.learner import Draws, Learner, Terms, check_callable
@@ -81,12 +81,15 @@ class MixMatch(nn.Module, Learner):
         shares = None if prior is None else torch.as_tensor(prior, dtype=torch.float32)
         if shares is not None and not (shares.dim() == 1 and shares.min() >= 0 and shares.sum() > 0):
             raise ValueError(f"prior must be (C,) shares or counts, at least 0, got {shares.tolist()}")
-        self.register_buffer("prior", None if shares is None else shares / shares.sum())
-        uniform = None if shares is None else torch.full((128, len(shares)), 1 / len(shares))
-        self.register_buffer("seen", uniform)  # mean probabilities of the last batches
+        self.register_buffer("prior", shares if shares is None else shares / shares.sum())
+        self.register_buffer("seen", shares if shares is None else torch.ones(128, len(shares)) / len(shares))
 
     def advance(self, progress: float) -> None:
         self.progress = progress
+
+    def extra_repr(self) -> str:
+        names = ("views", "temperature", "alpha", "weight", "ramp", "labelled", "prior")
+        return ", ".join([in_words(self.augment), *(f"{name}={getattr(self, name)}" for name in names)])
 
     def forward(self, model: Any, images: Tensor, labels: Tensor, *, generator: Draws = None) -> Terms:
         known, count = has_label(labels), self.labelled

@@ -32,8 +32,6 @@ def remix(
 
         0 if nᵢ ≥ κ nⱼ and λ < τ,        1 if nⱼ ≥ κ nᵢ and 1 − λ < τ,        else λ
 
-    so the boundary between a large and a small class moves into the large one.
-
     Args:
         images: (B, …), as `mix` takes them. labels: (B,) class ids.
         counts: (C,) images of each class in the training set. num_classes: C, not needed.

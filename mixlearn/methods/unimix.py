@@ -93,8 +93,7 @@ def unimix(
         partner = balanced_partner(labels, counts=counts, power=power, generator=generator)
     partner = sent(as_partner(partner, len(images)), labels.device)
     if lam is None:
-        other = own[partner]
         draws = sent(sample_lam(len(images), alpha, generator=generator), labels.device)
-        shifted = draws + other / (own + other)
+        shifted = draws + own[partner] / (own + own[partner])
         lam = shifted - (shifted > 1).to(shifted.dtype)
     return mixup(images, labels, num_classes=classes, lam=lam, partner=partner, generator=generator)

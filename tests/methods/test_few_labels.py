@@ -151,6 +151,12 @@ def test_fit_takes_labels_that_are_missing_as_ids_or_as_rows_of_zeros(make):
         assert isinstance(learner.deployed(student), nn.Module)
 
 
+def test_words_name_the_settings_so_that_a_checkpoint_knows_them():
+    assert "ICT(\n  mixup, weight=9.0, ramp=0.25\n" in repr(ICT(net(), weight=9.0))
+    words = "views=3, temperature=0.5, alpha=0.75, weight=75.0, ramp=0.015625, labelled=None, prior=None"
+    assert repr(MixMatch(noise, views=3)) == f"MixMatch(noise, {words})"
+
+
 def test_batches_without_a_label_and_other_counts_than_said():
     none = torch.full_like(LABELS, -100)
     student, learner = net(), ICT(net(), ramp=0.0)
