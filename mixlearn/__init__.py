@@ -39,6 +39,7 @@ from mixlearn.methods.cowmix import cowmix
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.cutmix_seg import cutmix_seg, segmentation_consistency
 from mixlearn.methods.cutout import cutout
+from mixlearn.methods.dividemix import clean_probability, refine_labels
 from mixlearn.methods.fmix import fmix
 from mixlearn.methods.gmix import gmix
 from mixlearn.methods.gridmix import gridmix
@@ -53,6 +54,7 @@ from mixlearn.methods.objects import Objects, mix_objects
 from mixlearn.methods.patchmix import patchmix
 from mixlearn.methods.pixmix import pixmix
 from mixlearn.methods.puzzlemix import puzzlemix
+from mixlearn.methods.remix import remix
 from mixlearn.methods.resizemix import resizemix
 from mixlearn.methods.ricap import ricap
 from mixlearn.methods.saliency import feature_attention, gradient_saliency, spectral_residual
@@ -61,6 +63,7 @@ from mixlearn.methods.smmix import smmix
 from mixlearn.methods.smoothmix import smoothmix
 from mixlearn.methods.snapmix import snapmix
 from mixlearn.methods.transmix import transmix
+from mixlearn.methods.unimix import balanced_partner, unimix
 
 if TYPE_CHECKING:
     from mixlearn import course, data, measure, nets
@@ -101,10 +104,12 @@ __all__ = [
     "attentivemix",
     "augment",
     "augmix",
+    "balanced_partner",
     "box_area",
     "boxes_to_masks",
     "BoxPlan",
     "classmix",
+    "clean_probability",
     "cmixup",
     "comixup",
     "contrastive_loss",
@@ -151,6 +156,8 @@ __all__ = [
     "pixmix",
     "puzzlemix",
     "RandomMix",
+    "refine_labels",
+    "remix",
     "resizemix",
     "ricap",
     "runs",
@@ -168,6 +175,7 @@ __all__ = [
     "soft_cross_entropy",
     "spectral_residual",
     "transmix",
+    "unimix",
     "unpatchify",
     "widgets",
     "YoloCollate",

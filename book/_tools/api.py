@@ -17,6 +17,7 @@ PAGES = {
         " ricap hmix",
         "Detection and segmentation": "mosaic copy_paste classmix cutmix_seg",
         "Chosen partners": "kmixup cmixup",
+        "Uneven classes": "remix unimix",
         "Clouds and spots": "fmix smoothmix gmix cowmix",
     },
     "saliency": {
@@ -32,12 +33,13 @@ PAGES = {
     },
     "plans": {
         "Plans": "MixPlan Mixed BoxPlan PatchPlan",
-        "Draws": "sample_lam sample_partner sample_boxes sample_squares",
+        "Draws": "sample_lam sample_partner balanced_partner sample_boxes"
+        " sample_squares",
         "Boxes and patches": "box_area boxes_to_masks masks_to_boxes"
         " patchify unpatchify",
     },
     "labels": {
-        "Labels": "one_hot smooth",
+        "Labels": "one_hot smooth clean_probability refine_labels",
         "Losses and accuracy": "soft_cross_entropy pair_cross_entropy"
         " soft_bce mixed_accuracy segmentation_consistency",
         "Object boxes": "mix_objects Objects",
@@ -73,6 +75,7 @@ PAGES = {
         "Classifiers": "learners.Plain learners.Mixing learners.MixingInside"
         " learners.Guided learners.TransMixing learners.RegMixup"
         " learners.Decoupled learners.AugMix learners.SMMix",
+        "Few labels": "learners.ICT learners.MixMatch",
         "Your own": "learners.Learner",
     },
     "learners_more": {
@@ -167,7 +170,8 @@ DERIVED = {  # where the book derives them
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
     "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup"
-    " cowmix mosaic copy_paste classmix cutmix_seg",
+    " cowmix mosaic copy_paste classmix cutmix_seg remix unimix"
+    " balanced_partner",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"

@@ -16,8 +16,10 @@ from mixlearn.methods.contrast import Contrast, MoCo, SimCLR
 from mixlearn.methods.decoupled import Decoupled
 from mixlearn.methods.distill import DDGSD
 from mixlearn.methods.guided import Guided
+from mixlearn.methods.ict import ICT
 from mixlearn.methods.learner import Learner, Mixing, Plain
 from mixlearn.methods.manifold import MixingInside
+from mixlearn.methods.mixmatch import MixMatch
 from mixlearn.methods.mixskd import MixSKD
 from mixlearn.methods.patchmix import PatchMix
 from mixlearn.methods.regmixup import RegMixup
@@ -35,7 +37,9 @@ __all__ = [
     "DDGSD",
     "Decoupled",
     "Guided",
+    "ICT",
     "Learner",
+    "MixMatch",
     "MixSKD",
     "Mixing",
     "MixingInside",

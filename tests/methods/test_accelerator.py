@@ -20,6 +20,7 @@ from tests.seeds import seeded
 
 PARTNER, LAM = [1, 2, 3, 4, 5, 0], [0.1, 0.3, 0.5, 0.6, 0.8, 1.0]
 BOXES = [[0, 0, 4, 4], [3, 2, 16, 9], [5, 5, 5, 9], [0, 0, 16, 16], [1, 8, 9, 13], [10, 0, 12, 16]]
+COUNTS = [60, 30, 20, 2]
 each = partial(dict, per_image=True)
 pairs = partial(dict, partner=PARTNER)
 
@@ -92,6 +93,8 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "puzzlemix": (ml.puzzlemix, {}),
     "puzzlemix, given": (ml.puzzlemix, pairs(lam=LAM, blocks=[4])),
     "puzzlemix, none moves": (ml.puzzlemix, {"move": None}),
+    "remix": (partial(ml.remix, counts=COUNTS), {}),
+    "remix, CutMix": (partial(ml.remix, counts=COUNTS, mix=ml.cutmix), each(alpha=2.0)),
     "resizemix": (ml.resizemix, {}),
     "resizemix, boxes": (ml.resizemix, pairs(boxes=BOXES)),
     "ricap": (ml.ricap, {}),
@@ -104,6 +107,8 @@ CASES: dict[str, tuple[Callable[..., ml.Mixed], dict[str, Any]]] = {
     "smoothmix, each its own": (ml.smoothmix, each(inverted=True)),
     "snapmix": (ml.snapmix, {}),
     "snapmix, given": (ml.snapmix, pairs(lam=LAM)),
+    "unimix": (partial(ml.unimix, counts=COUNTS), {}),
+    "unimix, given": (partial(ml.unimix, counts=COUNTS), pairs(lam=LAM)),
 }
 
 # The calls that cannot do without a wait, how many there are, and why.
@@ -265,6 +270,22 @@ def changed_copies() -> None:
     same(found, [both(images, pictures)] * 2, "changed copies", exact=False)
 
 
+def labels_that_are_few_or_wrong() -> None:
+    """Partners and refined labels without a wait; the split of the losses fetches them."""
+    losses, p = torch.tensor([0.1, 0.2, 2.0, 0.1, 2.2, 0.3]), torch.rand(6, 4, generator=seeded(0))
+
+    def both(labels: Tensor, p: Tensor, clean: Tensor) -> list[Tensor]:
+        return [ml.balanced_partner(labels, generator=seeded(1)), ml.refine_labels(labels, clean, p)]
+
+    labels = batch()[1]
+    with counted() as waits:
+        clean = ml.clean_probability(on_device(losses))
+        assert len(waits) == 1 and clean.device.type == "simulated", waits
+        found = both(*on_device((labels, p)), clean)
+    assert len(waits) == 1, waits
+    same(found, both(labels, p, ml.clean_probability(losses)), "labels", exact=False)
+
+
 def solvers() -> None:
     """Solvers that stop early on the CPU: the same answers, hard cases too; what is read, and how often."""
     points = torch.randn(3, 2, 9, 5, generator=seeded(0)) * torch.tensor([0.1, 1, 9]).view(3, 1, 1, 1)
@@ -337,6 +358,7 @@ def test_a_lam_on_the_device_is_taken_as_it_is(name):
         losses_and_accuracy,
         saliency_maps,
         changed_copies,
+        labels_that_are_few_or_wrong,
         solvers,
         waits_are_seen,
     ],

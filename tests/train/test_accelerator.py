@@ -28,6 +28,22 @@ def vit() -> nn.Module:
     return ml.nets.vit(4, size=8, patch=4, dim=12, depth=4, heads=2, generator=seeded(1))
 
 
+def few(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The learner, shown only every other label."""
+
+    def made(net: Any) -> Any:
+        learner = make(net)
+
+        def hide(learner: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            model, images, labels = given
+            return model, images, labels.where(torch.arange(6, device=labels.device) % 2 == 0, -100)
+
+        learner.register_forward_pre_hook(hide)
+        return learner
+
+    return made
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "AdAutoMix": (resnet, lambda net: learners.AdAutoMix(net, stage="stage2", image_size=8)),
     "AugMix": (resnet, lambda net: learners.AugMix(ml.augmix)),
@@ -41,7 +57,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "Guided": (resnet, lambda net: learners.Guided(ml.saliencymix, num_classes=4)),
     "Guided, GuidedMixup": (resnet, lambda net: learners.Guided(ml.guidedmixup, num_classes=4)),
     "Guided, PuzzleMix": (resnet, lambda net: learners.Guided(ml.puzzlemix, num_classes=4)),
+    "ICT": (resnet, few(learners.ICT)),
     "MixCo": (resnet, lambda net: rivals.MixCo(net, predictor=8, **SMALL)),
+    "MixMatch": (resnet, few(lambda net: learners.MixMatch(crop_and_flip, prior=[1, 2, 3, 4], labelled=3))),
+    "MixMatch, counting": (resnet, few(lambda net: learners.MixMatch(crop_and_flip))),
     "MixSKD": (resnet, learners.MixSKD),
     "Mixing": (resnet, lambda net: learners.Mixing(ml.cutmix, 4, 0.1)),
     "Mixing, RandomMix": (
@@ -66,8 +85,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
     "TransMixing": (vit, lambda net: learners.TransMixing(ml.cutmix, num_classes=4)),
 }
 
-# A step of each of the others waits for nothing. PuzzleMix's two searches end when the values say so.
-WAITS = {"Guided, PuzzleMix": 1}
+# A step of each of the others waits for nothing. PuzzleMix's two searches end when the values say so;
+# MixMatch counts labels unless it is told.
+WAITS = {"Guided, PuzzleMix": 1, "MixMatch, counting": 1}
 STEPS = 2
 
 
