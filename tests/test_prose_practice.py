@@ -40,10 +40,10 @@ def test_accuracy_shows_few_bugs(debugging: dict[str, Any]) -> None:
     assert len(accuracy) == 7 and "seven bugs" in DEBUG
     lost = {bug: right - value for bug, value in accuracy.items()}
     assert held(f"accuracy falls by {lost['tested']:.0f} points", DEBUG)
-    assert "Two change it by less than a point" in DEBUG and "four cost about 3 to 5 points" in DEBUG
+    assert "Two change it by less than a point" in DEBUG and "four cost between 2 and 5 points" in DEBUG
     assert {bug for bug, loss in lost.items() if abs(loss) < 1} == {"never", "repeats"}
     costly = [loss for bug, loss in lost.items() if bug not in ("never", "repeats", "tested")]
-    assert len(costly) == 4 and min(costly) >= 2.5 and max(costly) < 5.5
+    assert len(costly) == 4 and min(costly) > 2 and max(costly) < 5
     assert lost["never"] < 0 and "Mixup does not beat no mixing" in DEBUG
 
 
@@ -74,8 +74,11 @@ def test_checks_tell_right_from_wrong(debugging: dict[str, Any]) -> None:
     untouched, evaluate, dataset = part("untouched"), part("evaluate"), part("test_set")
     assert untouched(evaluate, dataset)
     assert not untouched(lambda net: evaluate(net, part("mixing")), dataset)
-    assert part("moved")(part("correct").eval(), part("x")[:50]) < 1e-4
-    assert part("moved")(part("correct").train(), part("x")[:50]) > 0.1
+    assert part("modes")(evaluate) == ["evaluation"] and part("modes")(part("forgets")) == ["training"]
+    average = part("correct")[1].running_mean.clone()
+    assert part("moved")(part("correct"), part("x")[:50], False) < 1e-4
+    assert part("moved")(part("correct"), part("x")[:50], True) > 0.1
+    assert torch.equal(average, part("correct")[1].running_mean)  # "It works on a copy"
     gap = {name: part("order_gap")(way, part("normal"), part("raw")) for name, way in part("ways").items()}
     assert gap["mixup"] < 1e-5 and gap["cutmix"] < 1e-5 and gap["cutout"] > 1
 
@@ -96,15 +99,15 @@ def test_floors_and_ceilings(debugging: dict[str, Any]) -> None:
     half = (torch.special.entr(lam) + torch.special.entr(1 - lam)).mean()
     assert abs(half - 0.5) < 1e-3 and f"the floor is {0.9 * half:.2f}" in DEBUG
     assert abs((lam**2 + (1 - lam) ** 2).mean() - 2 / 3) < 1e-3
-    assert abs(float(debugging["spread"]) - 1.5) < 0.1 and "nearly the predicted 3/2" in DEBUG
+    assert abs(float(debugging["spread"]) - 1.5) < 0.1 and "about the predicted 3/2" in DEBUG
     for alpha, mix in ((1.0, "mix"), (0.2, "weak")):
         found = debugging["floor"](debugging[mix], debugging["images"], debugging["labels"])
-        assert abs(found - debugging["intended"](alpha)) < 0.025 and "up to a hundredth or two" in DEBUG
+        assert abs(found - debugging["intended"](alpha)) < 0.025 and "by a hundredth or two" in DEBUG
     assert abs(debugging["intended"](1.0) - 0.45) < 1e-5
 
 
 def test_every_row_of_the_table_leads_to_a_check() -> None:
-    rows = re.findall(r"^\| (\d+) \| .*\(#(sec-debug-\w+)\) \|$", DEBUG, re.M)
+    rows = re.findall(r"^\| \[(\d+)\]\(#(sec-debug-\w+)\) \|", DEBUG, re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 11))
     assert all(f"({label})=" in DEBUG for _, label in rows)
 
