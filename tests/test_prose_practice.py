@@ -40,10 +40,10 @@ def test_accuracy_shows_few_bugs(debugging: dict[str, Any]) -> None:
     assert len(accuracy) == 7 and "seven bugs" in DEBUG
     lost = {bug: right - value for bug, value in accuracy.items()}
     assert held(f"accuracy falls by {lost['tested']:.0f} points", DEBUG)
-    assert "Two change it by less than a point" in DEBUG and "four cost about 3 to 5 points" in DEBUG
+    assert "Two change it by less than a point" in DEBUG and "four cost between 2 and 5 points" in DEBUG
     assert {bug for bug, loss in lost.items() if abs(loss) < 1} == {"never", "repeats"}
     costly = [loss for bug, loss in lost.items() if bug not in ("never", "repeats", "tested")]
-    assert len(costly) == 4 and min(costly) >= 2.5 and max(costly) < 5.5
+    assert len(costly) == 4 and min(costly) > 2 and max(costly) < 5
     assert lost["never"] < 0 and "Mixup does not beat no mixing" in DEBUG
 
 
@@ -74,8 +74,11 @@ def test_checks_tell_right_from_wrong(debugging: dict[str, Any]) -> None:
     untouched, evaluate, dataset = part("untouched"), part("evaluate"), part("test_set")
     assert untouched(evaluate, dataset)
     assert not untouched(lambda net: evaluate(net, part("mixing")), dataset)
-    assert part("moved")(part("correct").eval(), part("x")[:50]) < 1e-4
-    assert part("moved")(part("correct").train(), part("x")[:50]) > 0.1
+    assert part("modes")(evaluate) == ["evaluation"] and part("modes")(part("forgets")) == ["training"]
+    average = part("correct")[1].running_mean.clone()
+    assert part("moved")(part("correct"), part("x")[:50], False) < 1e-4
+    assert part("moved")(part("correct"), part("x")[:50], True) > 0.1
+    assert torch.equal(average, part("correct")[1].running_mean)  # "It works on a copy"
     gap = {name: part("order_gap")(way, part("normal"), part("raw")) for name, way in part("ways").items()}
     assert gap["mixup"] < 1e-5 and gap["cutmix"] < 1e-5 and gap["cutout"] > 1
 
@@ -96,15 +99,15 @@ def test_floors_and_ceilings(debugging: dict[str, Any]) -> None:
     half = (torch.special.entr(lam) + torch.special.entr(1 - lam)).mean()
     assert abs(half - 0.5) < 1e-3 and f"the floor is {0.9 * half:.2f}" in DEBUG
     assert abs((lam**2 + (1 - lam) ** 2).mean() - 2 / 3) < 1e-3
-    assert abs(float(debugging["spread"]) - 1.5) < 0.1 and "nearly the predicted 3/2" in DEBUG
+    assert abs(float(debugging["spread"]) - 1.5) < 0.1 and "about the predicted 3/2" in DEBUG
     for alpha, mix in ((1.0, "mix"), (0.2, "weak")):
         found = debugging["floor"](debugging[mix], debugging["images"], debugging["labels"])
-        assert abs(found - debugging["intended"](alpha)) < 0.025 and "up to a hundredth or two" in DEBUG
+        assert abs(found - debugging["intended"](alpha)) < 0.025 and "by a hundredth or two" in DEBUG
     assert abs(debugging["intended"](1.0) - 0.45) < 1e-5
 
 
 def test_every_row_of_the_table_leads_to_a_check() -> None:
-    rows = re.findall(r"^\| (\d+) \| .*\(#(sec-debug-\w+)\) \|$", DEBUG, re.M)
+    rows = re.findall(r"^\| \[(\d+)\]\(#(sec-debug-\w+)\) \|", DEBUG, re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 11))
     assert all(f"({label})=" in DEBUG for _, label in rows)
 
@@ -141,6 +144,7 @@ def test_what_the_project_says_of_its_training(project: dict[str, Any]) -> None:
     whole = {name: project["gain"](name, project["every"]).mean for name in project["learners"]}
     assert abs(rare["CutMix"].mean + 0.1) < 0.04 and "loses ten points on the two rarest" in PROJECT
     assert rare["CutMix"].clear and rare["both"].mean > 0 and "that loss becomes a gain" in PROJECT
+    assert "with CutMix they helped the rarest classes of [the project]" in PRACTICE
     assert rare["weights"].mean < 0 and "Why do weights alone do harm?" in PROJECT
     assert abs(whole["CutMix"]) < 0.03 and "mean accuracy by a point or so" in PROJECT
     assert mean["plain"][0] - mean["both"][0] > 0.03 and "find fewer faces" in PROJECT
@@ -188,9 +192,11 @@ def test_recipe_is_that_of_the_record(practice: dict[str, Any]) -> None:
     assert asked["mix"] == "RandomMix([cutmix(alpha=1.0)], p=0.5)" and "< 0.5:  # p" in RECIPE
     sgd = ", ".join(f"{key}={practice['sgd'][key]}" for key in ("lr", "momentum", "weight_decay", "nesterov"))
     assert asked["optimizer"] == f"sgd({sgd})" and asked["schedule"] == "one_cycle"
-    total = asked["epochs"] * len(practice["loader"])
-    assert practice["rate"].total_steps == total and practice["rate"].last_epoch == len(practice["loader"])
-    net = torch.nn.Linear(1, 1)
+    assert f"epochs = 5  # {asked['epochs']} in the runs" in RECIPE
+    total = 5 * len(practice["loader"])
+    assert practice["rate"].total_steps == practice["rate"].last_epoch == total
+    assert float(practice["right"].float().mean()) > 0.5 and len(practice["right"]) == 10_000
+    net, total = torch.nn.Linear(1, 1), asked["epochs"] * len(practice["loader"])
     optimizer = torch.optim.SGD(net.parameters(), **practice["sgd"])
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=total, cycle_momentum=False)
     for step in range(total - 1):  # the same schedule as ours
@@ -218,7 +224,11 @@ def test_first_table(practice: dict[str, Any]) -> None:
         "ECE {} under CutMix": ("boxes-fashion-cutmix-smoothed", "boxes-fashion-cutmix", "ece"),
         "accuracy {} under CutMix": ("automix-fashion-cutmix", "boxes-fashion-cutmix", "accuracy"),
         "accuracy {} under CutMix |\n| mixing": ("practice-cutout-cutmix", "curve-centre-cutmix", "accuracy"),
-        "accuracy {} in 40 epochs": ("practice-shakedrop-cutmix", "practice-deeper-cutmix", "accuracy"),
+        "accuracy {} under Mixup in 40 epochs": (
+            "practice-shakedrop-mixup",
+            "practice-deeper-mixup",
+            "accuracy",
+        ),
         "accuracy {} for CutMix |": ("practice-early-cutmix", "curve-centre-cutmix", "accuracy"),
         "and its calibration error was {} points higher": (
             "boxes-fashion-both",
@@ -250,8 +260,7 @@ def test_calibration_with_and_without_mixing() -> None:
 def test_what_did_not_help() -> None:
     mixup, cutmix = (gain(f"automix-fashion-{way}", f"boxes-fashion-{way}") for way in ("mixup", "cutmix"))
     assert not mixup.clear and not cutmix.clear
-    said = f"accuracy changed by {words(mixup)} points for Mixup and by {words(cutmix, sign=True)} for CutMix"
-    assert said in PRACTICE
+    assert f"changed accuracy by {words(mixup)} points for Mixup. `ml.fit" in PRACTICE
     worse = gain("boxes-fashion-mixup-smoothed", "boxes-fashion-mixup", "ece")
     better = gain("boxes-fashion-plain-smoothed", "boxes-fashion-plain", "ece")
     said = f"error rose by {words(worse)} points. Without mixing, smoothing lowered it by {words(better)}."
@@ -269,6 +278,12 @@ def test_crops_and_flips() -> None:
     assert said.format(*(words(one, sign=True) for one in crops)) in PRACTICE
     added = [gain(f"curve-crops-{way}", f"curve-centre-{way}") for way in ("mixup", "cutmix")]
     assert "(the figure): {} and {}.".format(*(words(one, sign=True) for one in added)) in PRACTICE
+    assert not any(one.clear for one in crops + added) and "None of these four is significant" in PRACTICE
+    for way in ("mixup", "cutmix"):
+        longer = [gain(f"curve-few-crops-{way}", "curve-few-crops-plain", one) for one in ("accuracy", "ece")]
+        assert not longer[0].clear and longer[1].clear and longer[1].mean < 0
+    asked = ml.runs.load("curve-few-crops-plain").settings
+    assert f"With {asked['images']} images and {asked['epochs']} epochs" in PRACTICE
     assert all(
         round(100 * gain(f"curve-centre-{way}", "curve-centre-plain").mean) == 2
         for way in ("mixup", "cutmix")
@@ -281,29 +296,34 @@ def test_crops_and_flips() -> None:
 
 
 def test_mixing_features() -> None:
-    inside = gain("masks-fashion-manifold", "boxes-fashion-mixup")
-    assert f"differs from Mixup by {words(inside)} points" in PRACTICE and not inside.clear
     later = gain("practice-inside-mixup", "curve-centre-mixup")
-    assert f"Mixup always after stage 1 loses {words(later)}" in PRACTICE and later.clear and later.mean < 0
+    assert (
+        f"Mixup always after stage 1 loses {words(later)}, just significant" in PRACTICE
+        and later.clear
+        and later.mean < 0
+    )
     cutmix = gain("practice-inside-cutmix", "curve-centre-cutmix")
-    assert f"no significant difference ({words(cutmix, sign=True)})" in PRACTICE and not cutmix.clear
+    assert f"CutMix there changes accuracy by {words(cutmix, sign=True)}" in PRACTICE and not cutmix.clear
 
 
 def test_switching_off() -> None:
     off = [gain(f"practice-early-{way}", f"curve-centre-{way}") for way in ("mixup", "cutmix")]
-    said = "accuracy changed by {} points for Mixup and by {} for CutMix"
-    assert said.format(*(words(one, sign=True) for one in off)) in PRACTICE
+    assert f"changed accuracy by {words(off[0], sign=True)} points for Mixup. In `ml.RandomMix`" in PRACTICE
     assert not any(one.clear for one in off)
 
 
 def test_shakedrop() -> None:
-    lost = [gain(f"practice-shakedrop-{way}", f"practice-deeper-{way}") for way in ("plain", "cutmix")]
-    said = "ShakeDrop *lost* {} points without mixing and {} under CutMix"
+    ways = ("plain", "mixup", "cutmix")
+    lost = [gain(f"practice-shakedrop-{way}", f"practice-deeper-{way}") for way in ways]
+    said = "ShakeDrop *lost* {} points without mixing, {} under Mixup and {} under CutMix"
     assert said.format(*map(words, lost)) in PRACTICE
     assert all(one.clear and one.mean < 0 for one in lost)
-    runs = [ml.runs.load(f"practice-shakedrop-{way}").runs for way in ("plain", "cutmix")]
+    worse = gain("practice-shakedrop-mixup", "practice-deeper-mixup", "ece")
+    assert f"the calibration error rose too, by {words(worse)} points" in PRACTICE and worse.mean > 0
+    runs = [ml.runs.load(f"practice-shakedrop-{way}").runs for way in ways]
     losses = [sum(one["epochs"][-1]["loss"] for one in three) / 3 for three in runs]
-    assert "The training loss ended at {:.1f} and {:.1f}".format(*losses) in PRACTICE
+    said = "The training loss ended at {:.1f} without mixing and {:.1f} with it"
+    assert {said.format(losses[0], mixed) in PRACTICE for mixed in losses[1:]} == {True}
 
 
 def test_differences_of_deit() -> None:
