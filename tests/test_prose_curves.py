@@ -69,6 +69,8 @@ def test_alpha() -> None:
     low, *_, high = spread(strong, "mixup")
     assert f"Mixup gains between {low} and {high} from α = 0.5 on" in PAGE and 1.8 < low <= high < 2.2
     assert f"it gains {words(gain('a02', 'mixup'))}, which is significantly less" in PAGE
+    again = ml.runs.load("boxes-fashion-cutmix").gain(ml.runs.load("boxes-fashion-plain"))
+    assert f"has CutMix gain {words(again)} points" in PAGE
     weak = ml.runs.load("curve-a02-mixup").gain(ml.runs.load("curve-centre-mixup"))
     assert weak.clear and weak.mean < 0
     low, *_, high = spread([*strong, "a02"], "cutmix")
