@@ -126,6 +126,8 @@ def test_counts_of_the_project(project: dict[str, Any]) -> None:
     assert abs((weight * project["counts"]).sum() / sum(counts) - 1) < 1e-6  # "mean 1 over the images"
     held, known, train = (set(project[part].names) for part in ("held", "known", "train"))
     assert not held & train and known <= train
+    meals = {name for name, k in zip(project["train"].names, project["train"].labels, strict=True) if k == 4}
+    assert f"The 11 meals to train with show {len(meals)} concepts" in PROJECT
 
 
 def test_what_the_project_says_of_its_training(project: dict[str, Any]) -> None:
@@ -151,8 +153,16 @@ def test_what_the_project_says_of_its_training(project: dict[str, Any]) -> None:
 
 
 def test_longer_training_of_the_project(project: dict[str, Any]) -> None:
-    assert project["fits"] > 0.9 and "Now CutMix fits its meals" in PROJECT
-    better = ml.runs.interval(project["better"].tolist())
+    fits = [float(project["by_class"](net, project["train"])[4]) for net in project["longer"]["CutMix"]]
+    assert sum(fits) / 5 > 0.9 and "Now CutMix fits its meals" in PROJECT
+    rarest = {
+        name: [one[name][:, project["rare"]].mean() for one in (project["scores"], project["later"])]
+        for name in ("plain", "CutMix")
+    }
+    assert abs(rarest["plain"][1] - rarest["plain"][0]) < 0.03 < rarest["CutMix"][1] - rarest["CutMix"][0]
+    both = project["gain"]("both", project["rare"], project["later"])
+    assert 0 < both.mean < 2 * both.half and "about as large as its interval" in PROJECT
+    better = project["better"]
     lost = -project["gain"]("CutMix", project["rare"]).mean
     assert (
         better.clear
