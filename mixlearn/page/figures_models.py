@@ -150,7 +150,8 @@ def reliability(found: Calibration | Mapping[str, Calibration]) -> Picture:
     """Reliability diagrams: in each bin of confidence the accuracy, and how many predictions fell there.
 
     A bar runs from what the network promised (the diagonal) to what it kept (the dot), and is wider where
-    its bin holds more predictions. The strip below shows them as shares of all predictions. The gap is mean confidence minus accuracy.
+    its bin holds more predictions. The strip below shows them as shares of all predictions. The gap is mean
+    confidence minus accuracy.
 
     Args:
         found: what `ml.measure.calibration` returned, or several by name.
