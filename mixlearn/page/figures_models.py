@@ -149,8 +149,8 @@ def boundary(
 def reliability(found: Calibration | Mapping[str, Calibration]) -> Picture:
     """Reliability diagrams: in each bin of confidence the accuracy, and how many predictions fell there.
 
-    A bar runs from what the network promised (the diagonal) to what it kept (the dot), and is the wider the
-    more predictions its bin holds. The strip below shows them as shares of all predictions. The gap is mean
+    A bar runs from what the network promised (the diagonal) to what it kept (the dot), and is wider where
+    its bin holds more predictions. The strip below shows them as shares of all predictions. The gap is mean
     confidence minus accuracy.
 
     Args:
@@ -266,11 +266,11 @@ def _bins(axes: Axes, one: Calibration) -> None:
     count, sure, right = one.count.tolist(), one.confidence.tolist(), one.accuracy.tolist()
     full = [b for b, some in enumerate(count) if some]
     for b in full:
-        width = max(count[b] / max(count), 0.1) / len(count)
+        width = max((count[b] / max(count)) ** 0.5, 0.1) / len(count)
         over = right[b] < sure[b]
         looks: dict[str, Any] = {"color": look.AMBER if over else look.TEAL, "hatch": look.HATCHES[over]}
         looks |= {"edgecolor": look.PAPER, "linewidth": 0}
-        axes.bar(sure[b], right[b] - sure[b], width, bottom=sure[b], **looks)
+        axes.bar(sure[b], right[b] - sure[b], 0.9 * width, bottom=sure[b], **looks)
     line: dict[str, Any] = {"color": look.INK, "linewidth": 0.9, "marker": "o", "markersize": 2.8}
     axes.plot([sure[b] for b in full], [right[b] for b in full], **line)
     words: dict[str, Any] = {"size": 7.5, "color": look.MUTED}

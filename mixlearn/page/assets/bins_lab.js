@@ -6,7 +6,7 @@ import { make, frame, slider, radios, sentence, python } from "./kit.js";
 const SIDE = 300,
   LEFT = 34,
   STRIP = 44, // height of the bars of shares
-  DRAWS = 40; // networks that are calibrated
+  DRAWS = 400; // networks that are calibrated
 
 function render({ model, el }) {
   const root = frame(el, CSS, "Bins lab: the bins of a reliability diagram");
@@ -68,7 +68,7 @@ function render({ model, el }) {
   const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
   function choose() {
     values = sorted(model.get("predictions").slice(0, model.get("used")));
-    const random = uniform(0);
+    const random = uniform(1);
     chance = Array.from({ length: DRAWS }, () => calibrated(values, random));
     used.set(model.get("used"));
     draw();
