@@ -34,8 +34,9 @@ def test_every_exercise_has_a_solution() -> None:
 
 def test_the_three_records_differ_in_the_augmentation_alone() -> None:
     for record in (PLAIN, CROPS, MIXUP):
-        assert record.seeds == (0, 1, 2) and "ResNet-8" in record.settings["network"]
+        assert record.seeds == (0, 1, 2) and record.settings["network"] == "ResNet-8, width 8"
         assert record.settings["images"] == 2000 and record.settings["epochs"] == 40
+    assert "A ResNet-8 of width 8, trained with three seeds for 40 epochs on 2,000 images" in PAGE
     own = {"mix", "augment", "examined"}
     rest = [{k: v for k, v in r.settings.items() if k not in own} for r in (PLAIN, CROPS, MIXUP)]
     assert rest[0] == rest[1] == rest[2] and PLAIN.data == CROPS.data == MIXUP.data

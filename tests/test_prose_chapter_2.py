@@ -68,6 +68,9 @@ def test_accuracy() -> None:
     assert pair("fashion")[1].settings["images"] == 2000 and pair("fashion")[1].settings["epochs"] == 40
     assert pair("emoji")[1].settings["images"] == 7200 and pair("emoji")[1].settings["epochs"] == 15
     assert {len(record.seeds) for name in ("fashion", "emoji") for record in pair(name)} == {3}
+    for name in ("fashion", "emoji"):  # those of CutMix's page
+        change = gain(f"boxes-{name}", "accuracy")
+        assert change.clear and f"{words(change, sign=True)} " in RESULTS.replace(" points", "")
 
 
 def test_confidence() -> None:
@@ -128,7 +131,8 @@ def test_where_it_pays() -> None:
     assert helped == {(500, 160, 8), (2000, 40, 8)} and hurt == {(2000, 10, 8), (2000, 10, 16)}
     for cell in helped:
         assert cell[1] == max(epochs for images, epochs, _ in change if images == cell[0])
-    for where, text in ((helped, "longest runs on 500 and on 2 000 images, "), (hurt, "on 2 000 images, ")):
+    told = "500 images for 160 epochs and 2,000 images for 40, "
+    for where, text in ((helped, told), (hurt, "on 2,000 images, ")):
         low, high = sorted(f"{100 * abs(change[cell].mean):.1f}" for cell in where)
         assert f"{text}by {low} to {high} points" in RESULTS
     assert change[500, 10, 8].mean < change[2000, 10, 8].mean
@@ -144,8 +148,11 @@ def test_confidence_over_the_grid() -> None:
     assert all(ece[cell].mean > 0 for cell in short) and sum(ece[cell].clear for cell in short) == 3
     assert all(each[cell].clear and each[cell].mean < 0 for each in (nll, ece) for cell in longer)
     assert all(one.mean < 0 for one in changed("gap").values())
-    plain = [r for r in GRID if r.name.endswith("plain") and r.settings["epochs"] == 10]
-    assert len(plain) == 4 and all(record.measured("gap").mean < 0 for record in plain)
+    for way, told in (("plain", "({} to {} points)"), ("mixup", "further below ({} to {})")):
+        of = [r for r in GRID if r.name.endswith(way) and r.settings["epochs"] == 10]
+        gaps = sorted(record.measured("gap").mean for record in of)
+        ends = [f"−{-100 * end:.1f}" for end in (gaps[0], gaps[-1])]
+        assert len(of) == 4 and gaps[-1] < 0 and told.format(*ends) in RESULTS, ends
 
 
 def test_learned_by_heart() -> None:
