@@ -270,6 +270,9 @@ def test_features_and_attention() -> None:
     in_text("2 000 images of Fashion-MNIST for 40 epochs, or on Emoji Scenes for 15", page)
     said(trans.gain(cut), None, page)
     said(cut.gain(plain), True, page)
+    in_text(f"TransMix is {words(trans.gain(cut), sign=True)[1:]} points above CutMix", page)
+    assert trans.gain(cut).mean > 0
+    in_text(f"by chance in {1 - 0.95**6:.0%} of cases".replace("%", " %"), page)
     plain, cut, trans = (trained(f"vit-{way}", "emoji") for way in ("plain", "cutmix", "transmix"))
     assert not cut.gain(plain).clear and not trans.gain(cut).clear and not trans.gain(plain).clear
 
