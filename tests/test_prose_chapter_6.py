@@ -70,7 +70,7 @@ RESULTS: list[tuple[str, list[tuple[str, ...]]]] = [
     ("which is {} points better than MixSKD.", [("fashion-cutmix-longer", "fashion-mixskd", "ece")]),
     ("is {} points more accurate than MixSKD.", [("emoji-plain-longer", "emoji-mixskd")]),
     ("is {} points less accurate on Fashion-MNIST, and its calibration error is {} points", DISTILLED),
-    ("CutMix at equal arithmetic is {} points above MixSKD, which", [("emoji-cutmix-longer", "emoji-mixskd")]),
+    ("CutMix at equal arithmetic is {} points above MixSKD", [("emoji-cutmix-longer", "emoji-mixskd")]),
     ("lower test loss (negative log-likelihood) than MixSKD, by {}.",
      [("emoji-mixskd", "emoji-cutmix-longer", "nll")]),
     ("rate falls by {} points against plain training", [("emoji-plain", "emoji-mixskd", "between/misses")]),
@@ -91,7 +91,9 @@ RESULTS += [
 ]
 DETAILS: list[tuple[str, list[tuple[str, ...]]]] = [
     ("it loses {} points of accuracy here", [("fashion-mixskd", "fashion-labels-and-mixed")]),
-    ("Its lead over CS-KD ({}) and BYOT", [("fashion-mixskd", "fashion-cskd")]),
+    ("MixSKD's lead over CS-KD ({}) and BYOT", [("fashion-mixskd", "fashion-cskd")]),
+    ("TF-KD ({}) and PS-KD ({}) are larger", [("fashion-mixskd", f"fashion-{w}") for w in ("tfkd", "pskd")]),
+    ("differ significantly from Mixup ({}).", [("fashion-mixskd", "fashion-mixup")]),
     ("and BYOT ({}) is significant", [("fashion-mixskd", "fashion-byot")]),
     (
         "differ from the whole method in accuracy by {+} points on Fashion-MNIST and {+} on Emoji Scenes",
@@ -161,6 +163,10 @@ def test_single_numbers() -> None:
     errors = [100 - 100 * mean(f"fashion-{way}") for way in ("mixskd", "mixup", "plain")]
     assert "Errors on single images differ far less: {:.1f}, {:.1f} and {:.1f} %".format(*errors) in text
     assert max(errors) - min(errors) < 3 < 0.3 * (max(rate) - min(rate))
+    for data in SETS:
+        assert abs(mean(f"{data}-released", "ece") + mean(f"{data}-released", "gap")) < 0.001
+    luck = [0.4 * math.sqrt(1 - common) * 1.0294 for common in (0.9, 0.5)]  # E of the largest of four: 1.0294
+    assert "gains {:.2f} to {:.2f} points by luck".format(*luck) in prose("06_mixskd_details")
     ece_released = [100 * mean(f"{data}-released", "ece") for data in ("fashion", "emoji")]
     assert "Their ECE is {:.1f} and {:.1f} %".format(*ece_released) in prose("06_mixskd_details")
 
@@ -283,8 +289,8 @@ def test_a_quick_trial_shows_what_the_text_says() -> None:
 
 
 def test_relatives() -> None:
-    rows = ("smoothed", "tfkd", "pskd", "cskd", "byot", "augmented", "ddgsd", "mixskd")
-    assert [row for row in rows if clear(f"fashion-{row}", "fashion-plain")] == ["mixskd"]
+    rows = ("smoothed", "tfkd", "pskd", "cskd", "byot", "augmented", "ddgsd", "mixup", "mixskd")
+    assert [row for row in rows if clear(f"fashion-{row}", "fashion-plain")] == ["mixup", "mixskd"]
     assert not any(clear("fashion-mixskd", f"fashion-{row}") for row in ("ddgsd", "tfkd", "pskd"))
     lead = {row: gain("fashion-mixskd", f"fashion-{row}").mean for row in ("cskd", "byot", "tfkd", "pskd")}
     assert max(lead["cskd"], lead["byot"]) < min(lead["tfkd"], lead["pskd"])
