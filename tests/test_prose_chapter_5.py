@@ -248,6 +248,8 @@ def test_the_early_block_shows_the_partner_at_every_share() -> None:
     for share, mean in ((0.3, 0.24), (0.5, 0.49), (0.7, 0.74)):
         assert abs(float(early(pictures, share, others).mean()) - 0.24) < 0.015
         assert abs(float(late(pictures, share, others).mean()) - mean) < 0.01
+        assert 0.035 < float(late(pictures, share, others).std((1, 2, 3)).mean()) < 0.06
+    assert "the standard deviation is only .04 to .06" in METHOD
 
 
 def test_how_much_of_an_object_lies_over_its_partners() -> None:

@@ -156,6 +156,8 @@ def test_single_numbers() -> None:
     two = [100 * mean(f"emoji-{way}", "ece") for way in ("smoothed", "mixskd")]
     assert "half of MixSKD's calibration error ({:.1f} against {:.1f} %)".format(*two) in text
     assert "the calibration error from {:.1f} to {:.1f} %".format(*list(ece.values())[:2]) in text
+    rise = 100 * mean("fashion-mixskd", "ece"), 100 * mean("fashion-no-mixed", "ece")
+    assert "calibration error rises from {:.1f} to {:.0f} %".format(*rise) in prose("06_mixskd")
     assert f"on Fashion-MNIST ECE rises to {100 * mean('fashion-no-mixed', 'ece'):.0f} %" in text
     rate = [100 * mean(f"fashion-{way}", "between/misses") for way in ("mixskd", "mixup", "plain")]
     piece = "MixSKD does so for {:.1f} % of mixtures, Mixup for {:.1f} % and plain training for {:.1f} %"
