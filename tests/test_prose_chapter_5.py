@@ -140,11 +140,16 @@ def test_table_of_differences(row: str, way: str) -> None:
 def test_confidence() -> None:
     whole, other = fashion("automix"), fashion("cutmix")
     assert whole.gain(other, "ece").clear
+    records = (fashion("mixup"), ml.runs.load("mixskd-fashion-mixup"))  # α = 1 and an EMA; α = .2 and none
+    unsure, sure = (100 * record.measured("ece").mean for record in records)
+    assert f"({unsure:.1f} %); with α = .2" in RESULTS and f"finds {sure:.1f} %" in RESULTS
+    assert fashion("mixup").measured("gap").mean < -0.05  # too unsure
     whole = emoji("automix")
     for way in HAND_MADE:
         gain = whole.gain(emoji(way), "ece")
         assert gain.clear and gain.mean > 0
-    assert whole.gain(emoji("plain"), "ece").mean > 0
+    gain = whole.gain(emoji("plain"), "ece")
+    assert gain.mean > 0 and not gain.clear
 
 
 # ------------------------------------------------------------------------------------------ parts
@@ -170,11 +175,14 @@ def test_parts_under_attack() -> None:
     whole, attack = fashion("automix"), "attacked/fgsm 8"
     said(fashion("no-masks").gain(whole), clear=False)
     said(fashion("no-clean").gain(whole, attack), 0, sign=False)
+    assert "Four other changes cost 6 to 10 points" in RESULTS
     said(fashion("no-clean").gain(whole, "ece"), clear=True)
     changes = {part: fashion(part).gain(whole, attack) for part in PARTS}
     assert {part for part, gain in changes.items() if gain.clear and gain.mean < 0} == {
         "no-embedding", "no-average", "joint", "stage3"
     }  # fmt: skip
+    falls = [round(-100 * gain.mean) for gain in changes.values() if gain.clear and gain.mean < 0]
+    assert (min(falls), max(falls)) == (6, 10)
     assert [part for part, gain in changes.items() if gain.mean > 0] == ["no-clean"]
     said(size(changes["no-masks"]), sign=False, clear=False)
 
@@ -212,7 +220,10 @@ def test_detectors() -> None:
     start = {way: ml.runs.load(f"transfer-emoji-{way}") for way in ("plain", "mixup", "cutmix", "automix")}
     tuned, frozen = "detected tuned/map50", "detected frozen/map50"
     said(start["automix"].gain(start["plain"], tuned), sign=False)
-    said(start["cutmix"].gain(start["plain"], frozen), sign=False)
+    for way in ("cutmix", "mixup", "automix"):
+        said(start[way].gain(start["plain"], frozen), sign=False, clear=way == "cutmix")
+    again = {way: ml.runs.load(f"dense-emoji-{way}") for way in ("plain", "mixup", "cutmix")}  # chapter 6
+    assert [again[way].gain(again["plain"], frozen).clear for way in ("mixup", "cutmix")] == [True, False]
     for measure in (tuned, frozen):
         gains = {way: start[way].gain(start["plain"], measure) for way in ("mixup", "cutmix", "automix")}
         assert all(gain.mean > 0 for gain in gains.values())
@@ -237,6 +248,8 @@ def test_the_early_block_shows_the_partner_at_every_share() -> None:
     for share, mean in ((0.3, 0.24), (0.5, 0.49), (0.7, 0.74)):
         assert abs(float(early(pictures, share, others).mean()) - 0.24) < 0.015
         assert abs(float(late(pictures, share, others).mean()) - mean) < 0.01
+        assert 0.035 < float(late(pictures, share, others).std((1, 2, 3)).mean()) < 0.06
+    assert "the standard deviation is only .04 to .06" in METHOD
 
 
 def test_how_much_of_an_object_lies_over_its_partners() -> None:
