@@ -296,7 +296,7 @@ def test_features_and_attention() -> None:
     assert cut.gain(plain).clear and cut.gain(plain).mean > 0
     sizes = {data: trained("alignmix", data).settings for data in ("fashion", "emoji")}
     assert [sizes[data][what] for data in sizes for what in ("images", "epochs")] == [2000, 40, 7200, 15]
-    in_text("2 000 images of Fashion-MNIST for 40 epochs, or on Emoji Scenes for 15", page)
+    in_text("2,000 images of Fashion-MNIST for 40 epochs, or on Emoji Scenes for 15", page)
     said(trans.gain(cut), None, page)
     said(cut.gain(plain), True, page)
     in_text(f"TransMix is {words(trans.gain(cut), sign=True)[1:]} points above CutMix", page)
