@@ -15,10 +15,13 @@ PAGES = {
     "methods": {
         "Blends, boxes and grids": "mixup cutout cutmix resizemix gridmix"
         " ricap hmix",
-        "Detection and segmentation": "mosaic copy_paste classmix cutmix_seg",
         "Chosen partners": "kmixup cmixup",
-        "Uneven classes": "remix unimix",
-        "Clouds and spots": "fmix smoothmix gmix cowmix",
+        "Clouds and spots": "fmix smoothmix gmix",
+    },
+    "scenes": {
+        "Detection and segmentation": "mosaic copy_paste classmix cutmix_seg"
+        " cowmix",
+        "Uneven classes": "remix unimix balanced_partner",
     },
     "saliency": {
         "Saliency maps": "spectral_residual gradient_saliency"
@@ -33,8 +36,7 @@ PAGES = {
     },
     "plans": {
         "Plans": "MixPlan Mixed BoxPlan PatchPlan",
-        "Draws": "sample_lam sample_partner balanced_partner sample_boxes"
-        " sample_squares",
+        "Draws": "sample_lam sample_partner sample_boxes sample_squares",
         "Boxes and patches": "box_area boxes_to_masks masks_to_boxes"
         " patchify unpatchify",
     },
@@ -135,6 +137,8 @@ PAGES = {
 MIXING = " ".join(
     [
         *PAGES["methods"].values(),
+        PAGES["scenes"]["Detection and segmentation"],
+        "remix unimix",
         PAGES["saliency"]["Masks that look at the image"],
         "alignmix transmix smmix moex mixstyle MixBlock patchmix augmix",
         "pixmix",
