@@ -182,7 +182,9 @@ def test_figures_are_those_of_the_site(site: Path, reader: PdfReader, path: Path
     shown, maker = 0, pdf.Maker(site, path, "", [])
     for name in PAGES:
         tree = maker.article(name)
-        shown += len(tree.select("img:not(.on-dark):not([src*='.svg']):not(.mixlearn-widget img):not(#front img)"))
+        shown += len(
+            tree.select("img:not(.on-dark):not([src*='.svg']):not(.mixlearn-widget img):not(#front img)")
+        )
         shown += len(tree.select(pdf.WIDGETS))
     found = sum(pictures(page) for page in reader.pages)
     assert 0 <= found - shown <= 1, "one repeated over a break"
