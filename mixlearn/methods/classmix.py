@@ -37,6 +37,7 @@ def classmix(
     teacher's probabilities (B, C, H, W) by `plan.mix` too. Source: Olsson, Tranheden, Pinto & Svensson,
     *ClassMix: Segmentation-Based Data Augmentation for Semi-Supervised Learning*, WACV 2021, algorithm 1,
     where it is the image itself that gives its classes.
+    Raises TypeError for maps that hold no integers, ValueError for maps, ids or `chosen` that do not fit.
 
     >>> maps = torch.tensor([[[0, 0, 1, 2]], [[3, 3, 3, 4]]])
     >>> pasted = torch.tensor([[False] * 5, [False, False, False, True, False]])

@@ -37,6 +37,7 @@ def copy_paste(
     masks to `ml.mix_objects` too: it cuts what lies below and drops the objects that were not chosen.
     Source: Ghiasi et al., *Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation*,
     CVPR 2021; there each image is first flipped, resized and cropped at random, which is left to the loader.
+    Raises ValueError for lists or masks of other lengths or shapes, and for odds outside [0, 1].
 
     >>> images = torch.tensor([0., 8.]).view(2, 1, 1, 1).expand(2, 1, 2, 4)
     >>> masks = [torch.zeros(0, 2, 4), torch.tensor([[[1, 0, 0, 0], [1, 1, 0, 0]]])]

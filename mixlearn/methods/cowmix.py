@@ -37,6 +37,7 @@ def cowmix(
     mean and deviation of the smoothed noise, so the mask keeps about λ of the pixels; `plan.lam` is what it
     keeps, `plan.lam_drawn` is λ. Source: French, Oliver & Salimans, *Milking CowMask for Semi-Supervised
     Image Classification*, 2020; ranges and the border, beyond which noise is 0, from the authors' code.
+    Raises ValueError for a share outside [0, 1], a size that is not above 0, or bounds in the wrong order.
 
     >>> mixed = cowmix(torch.rand(8, 3, 32, 32), lam=0.6, generator=torch.Generator().manual_seed(0))
     >>> mixed.plan.masks[0].unique(), bool((mixed.plan.lam - 0.6).abs().max() < 0.15)

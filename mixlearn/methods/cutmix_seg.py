@@ -34,6 +34,7 @@ def cutmix_seg(
     anywhere inside: unlike CutMix's it is never clipped. Returns `Mixed(images, targets, plan)`; `plan.mix`
     mixes label maps (B, H, W) and a teacher's answers, see `segmentation_consistency`. Source: French et al.,
     *Semi-supervised semantic segmentation needs strong, varied perturbations*, BMVC 2020, and the code.
+    Raises ValueError for images without height and width, or a share outside (0, 1].
 
     >>> mixed = cutmix_seg(torch.rand(4, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     >>> bool(((mixed.plan.lam - 0.5).abs() < 0.03).all()), len(mixed.plan.boxes.unique(dim=0))
@@ -57,7 +58,7 @@ def segmentation_consistency(
 ) -> Tensor:
     """How far a student's answers on mixed images are from a teacher's answers, mixed by the same plan.
 
-        mean over pixels of Σ_c (p_c − p̂_c)²  ·  share of pixels whose mixed p̂ exceeds the confidence
+        mean over pixels of Σ_c (p_c − p̂_c)²  ·  share of pixels whose mixed p̂ reaches the confidence
 
     Args:
         logits: (B, C, H, W), the student's on the mixed images.
@@ -65,6 +66,7 @@ def segmentation_consistency(
         plan: of the mixture: any that mixes images (B, C, H, W), with hard masks in the paper.
         confidence: of the teacher's likeliest class, in [0, 1]; 0 counts every pixel.
 
+    Returns a scalar. Raises ValueError for other shapes, or a confidence outside [0, 1].
     Source: French et al., BMVC 2020, section 3; the squared error and 0.97 as in the authors' code.
 
     >>> teacher = torch.randn(2, 3, 4, 4)

@@ -70,7 +70,7 @@ def refine_labels(
         probabilities: p, (N, C), the network's, such as their mean over two views.
         threshold: an image keeps its label where w exceeds this. temperature: of the sharpening.
 
-    Returns (N, C). Source: as `clean_probability`, equations 3 and 4.
+    Returns (N, C). Raises ValueError for other shapes. Source: as `clean_probability`, equations 3 and 4.
 
     >>> p = torch.tensor([[0.5, 0.5], [0.9, 0.1]])
     >>> refine_labels(torch.tensor([0, 1]), torch.tensor([0.6, 0.1]), p)

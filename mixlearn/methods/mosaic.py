@@ -42,6 +42,7 @@ def mosaic(
     `ml.mix_objects` moves the objects. Weights are shares of the pixels that are not gaps. Source:
     Bochkovskiy, Wang & Liao, *YOLOv4: Optimal Speed and Accuracy of Object Detection*, 2020. Ultralytics lays
     whole images on a canvas twice as large, with the centre between ¼ and ¾: this is it, at half its size.
+    Raises ValueError for partners, a centre, a middle or a scale of other lengths or outside these ranges.
 
     >>> images = torch.arange(4.).view(4, 1, 1, 1).expand(4, 1, 4, 4)
     >>> mixed = mosaic(images, centre=[1, 2], partners=[[1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]], fill=9)

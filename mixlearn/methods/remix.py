@@ -40,6 +40,7 @@ def remix(
 
     Returns `Mixed(images, targets, plan)`; `plan.lam` is the label's share, `plan.masks` the images'.
     Source: Chou et al., *Remix: Rebalanced Mixup*, ECCV 2020 workshops.
+    Raises ValueError for κ below 1, τ outside [0, 1], counts that do not fit, or a mixture of more than two.
 
     >>> images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
     >>> remix(images, labels, counts=[90, 10], lam=[0.4, 0.6], partner=[1, 0]).targets

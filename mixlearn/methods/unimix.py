@@ -43,6 +43,7 @@ def balanced_partner(
 
     Source: Xu, Chai & Yuan, *Towards Calibrated Model for Long-Tailed Visual Recognition from Prior
     Perspective*, NeurIPS 2021, and the code.
+    Raises ValueError for labels or counts that do not fit each other, or a power below 0.
 
     >>> labels = torch.tensor([0] * 99 + [1])
     >>> partner = balanced_partner(labels, generator=torch.Generator().manual_seed(0))
@@ -81,6 +82,7 @@ def unimix(
         lam: λ in [0, 1] as it is, one or (B,), in place of the draw.
 
     Returns `Mixed(images, targets, plan)`. Source: as `balanced_partner`.
+    Raises ValueError for labels or counts that do not fit each other.
 
     >>> labels = torch.tensor([0, 1])
     >>> unimix(torch.rand(2, 3, 4, 4), labels, counts=[90, 10], lam=0.9, partner=[1, 0]).targets
