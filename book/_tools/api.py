@@ -15,10 +15,10 @@ PAGES = {
     "methods": {
         "Blends, boxes and grids": "mixup cutout cutmix resizemix gridmix"
         " ricap hmix",
-        "Chosen partners": "kmixup cmixup",
         "Clouds and spots": "fmix smoothmix gmix",
     },
     "scenes": {
+        "Chosen partners": "kmixup cmixup",
         "Detection and segmentation": "mosaic copy_paste classmix cutmix_seg"
         " cowmix",
         "Uneven classes": "remix unimix balanced_partner",
@@ -138,7 +138,7 @@ MIXING = " ".join(
     [
         *PAGES["methods"].values(),
         PAGES["scenes"]["Detection and segmentation"],
-        "remix unimix",
+        "kmixup cmixup remix unimix",
         PAGES["saliency"]["Masks that look at the image"],
         "alignmix transmix smmix moex mixstyle MixBlock patchmix augmix",
         "pixmix",
