@@ -139,10 +139,30 @@ def test_words_of_the_map_hold() -> None:
     assert found["automix"][0] - found["resizemix"][0] == pytest.approx(
         1 / 3, abs=0.02
     )  # "a third of a point"
+    assert 0 < found["resizemix"][0] - found["puzzlemix"][0] < 0.1  # "gains as much as PuzzleMix"
     shown = field.comparison()
     assert shown.count('class="here"') == 10 and shown.count('class="there"') == 9
     assert 'style="left:74.2%;--row:0"><b class=after>+1.34</b>' in shown  # (1.34 + 2) / 4.5
     assert "<b class=after>−1.53</b>" in shown
+
+
+def test_our_own_numbers_are_those_of_the_pages_that_tests_hold() -> None:
+    """In test_which.py and test_verdicts.py they are checked against the records."""
+    texts = {
+        name: " ".join((ROOT / "book" / name).read_text(encoding="utf-8").split())
+        for name in ("history.md", "gallery.ipynb", "which.md", "verdicts.md")
+    }
+    assert (
+        "in 11 % of CutMix's" in texts["which.md"]
+        and "looks at the images, reaches 21 %" in texts["which.md"]
+    )
+    assert (
+        "in only 11 % of CutMix's mixtures of small garments, and in 21 % of PuzzleMix's"
+        in texts["history.md"]
+    )
+    assert "in 11 % of CutMix's mixtures and in 21 % of those of PuzzleMix" in texts["gallery.ipynb"]
+    assert "About a third. These are 59 published claims" in texts["verdicts.md"]
+    assert "About a third of 59 claims" in texts["history.md"]
 
 
 def test_words_of_the_history_hold() -> None:

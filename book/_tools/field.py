@@ -199,7 +199,7 @@ def comparison() -> str:
     for method, both in gains():
         dots = ""
         for kind, gain in zip(("here", "there"), both):
-            side = "before" if -1 < gain < 0.5 or gain > 1.6 else "after"
+            side = "before" if -1 < gain < 0 or gain > 1.6 else "after"
             words = f"{gain:+}".replace("-", "−")
             dots += (
                 f'<i class="{kind}" style="left:{(float(gain) + 2) / 0.045:.1f}%;--row:0">'
