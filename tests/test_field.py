@@ -132,7 +132,7 @@ def test_words_of_the_map_hold() -> None:
     assert (len(large), len(small)) == (10, 9) and min(large) > 0  # "all ten methods gain"
     assert sum(gain < 0 for gain in small) == 7  # "seven of nine lose"
     assert round(found["samix"][0] - found["cutmix"][0], 1) == 0.7 and max(large) == found["samix"][0]
-    for method, both in field.gains():
+    for method, _ in field.gains():
         number = method.get("number", {})
         if number.get("source") == "openmixup" and number["setting"] == field.BASELINE:
             assert number["to"] == method["same"][0]
@@ -180,7 +180,7 @@ def test_words_of_the_history_hold() -> None:
     later = [
         field.date(by[key]) - field.date(by["mixup"]) for key in ("bc-sound", "bc-image", "samplepairing")
     ]
-    assert 0 < min(later) and max(later) < 0.34  # "within four months"
+    assert min(later) > 0 and max(later) < 0.34  # "within four months"
     later = [field.date(by[key]) - field.date(by["mixup"]) for key in ("manifold-mixup", "ricap", "adamixup")]
     assert max(later) < 1.2  # "within about a year"
     low, high = map(float, field.baselines(METHODS))

@@ -184,7 +184,13 @@ def gains() -> list[tuple[Method, list[Decimal]]]:
     """The methods of OpenMixup's table, and what each adds to plain training: with a ResNet-50, with a ResNet-18."""
     plain = yaml.safe_load(DATA.read_text(encoding="utf-8"))["plain"]
     return [
-        (one, [Decimal(a) - Decimal(b) for a, b in zip(one["same"], plain)])
+        (
+            one,
+            [
+                Decimal(a) - Decimal(b)
+                for a, b in zip(one["same"], plain, strict=False)
+            ],
+        )
         for one in field()[1]
         if "same" in one
     ]
@@ -198,7 +204,7 @@ def comparison() -> str:
     lanes, said = "", []
     for method, both in gains():
         dots = ""
-        for kind, gain in zip(("here", "there"), both):
+        for kind, gain in zip(("here", "there"), both, strict=False):
             side = "before" if -1 < gain < 0 or gain > 1.6 else "after"
             words = f"{gain:+}".replace("-", "−")
             dots += (
