@@ -1,6 +1,6 @@
-"""The map of the field: its timeline, its table and its numbers, from book/_data/methods.yml.
+"""The map of the field: its timeline, its comparison, its table and its numbers, from book/_data/methods.yml.
 
-On a page `@TIMELINE@` and `@METHODS@` stand for the two, and `@PUBLISHED cutmix@` for one published number.
+On a page `@TIMELINE@`, `@SAME@` and `@METHODS@` stand for the three, and `@PUBLISHED cutmix@` for one published number.
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ def address(method: Method) -> str:
 def published(number: Mapping[str, str]) -> dict[str, str]:
     """A number as it is shown, errors as accuracies: `value` as in "76.32 → 78.60", `measure` and `gain`."""
     turned = number["measure"] == "error"
+    sign = "−" if "lower is better" in number["measure"] else "+"
     values = [Decimal(number[key]) for key in ("from", "to") if key in number]
     values = [100 - value for value in values] if turned else values
-    gain = number.get("gain") or (values[1] - values[0] if values[1:] else "")
+    gain = number.get("gain") or (
+        abs(values[1] - values[0]) if values[1:] else ""
+    )
     return {
         "value": "\u00a0→\u00a0".join(map(str, values)),
         "measure": "accuracy" if turned else number["measure"],
-        "gain": f"**+{gain}**" if gain else "",
+        "gain": f"**{sign}{gain}**" if gain else "",
     }
 
 
@@ -91,11 +94,12 @@ def taught(method: Method) -> bool:
 
 def _row(method: Method) -> str:
     here, page = "", method.get("page")
+    dated = when(method).replace("-", "\u2011")  # no line ends inside a date
     if page:
         kind = "md" if page.startswith("reference/") else "ipynb"
         here = f", [**in this book**]({page}.{kind})"
     cells = (
-        f"**{method['name']}** [{method['authors']}]({address(method)}), {when(method)}{here}",
+        f"**{method['name']}** [{method['authors']}]({address(method)}), {dated}{here}",
         *(method[key] for key in ("who", "where", "much")),
         _cell(method),
     )
@@ -176,11 +180,56 @@ def timeline() -> str:
     )
 
 
+def gains() -> list[tuple[Method, list[Decimal]]]:
+    """The methods of OpenMixup's table, and what each adds to plain training: with a ResNet-50, with a ResNet-18."""
+    plain = yaml.safe_load(DATA.read_text(encoding="utf-8"))["plain"]
+    return [
+        (
+            one,
+            [
+                Decimal(a) - Decimal(b)
+                for a, b in zip(one["same"], plain, strict=False)
+            ],
+        )
+        for one in field()[1]
+        if "same" in one
+    ]
+
+
+def comparison() -> str:
+    """A lane for each of these methods, a dot for each of its gains from -2 to 2.5 points, in HTML."""
+    steps = [f"{step / 2:+g}".replace("-", "−") for step in range(-4, 5)]
+    steps[4] = "0"
+    ticks = "".join(f"<span>{step}</span>" for step in steps)
+    lanes, said = "", []
+    for method, both in gains():
+        dots = ""
+        for kind, gain in zip(("here", "there"), both, strict=False):
+            side = "before" if -1 < gain < 0 or gain > 1.6 else "after"
+            words = f"{gain:+}".replace("-", "−")
+            dots += (
+                f'<i class="{kind}" style="left:{(float(gain) + 2) / 0.045:.1f}%;--row:0">'
+                f"<b class={side}>{words}</b></i>"
+            )
+        short = method["name"].partition(" (")[0]
+        said.append(f"{short} {' and '.join(map(str, both))}")
+        lanes += (
+            f"<div><span>{short}, {method['first']}</span>"
+            f'<div class="track change" style="--rows:1">{dots}</div></div>'
+        )
+    axis = f'<div class="years"><span></span><div>{ticks}</div></div>'
+    label = (
+        f"Gains in points with a ResNet-50 and a ResNet-18: {'; '.join(said)}."
+    )
+    return f'<div class="field" role="img" aria-label="{label}">{axis}{lanes}{axis}</div>'
+
+
 def fill_in(text: str) -> str:
     """A page's text with all of it in place."""
     _, methods = field()
     numbers = {m["key"]: m["number"] for m in methods if "number" in m}
     text = text.replace("@TIMELINE@", timeline()).replace("@METHODS@", table())
+    text = text.replace("@SAME@", comparison())
     text = text.replace("@PUBLISHED many@", str(len(methods)))
     text = text.replace(
         "@PUBLISHED baselines@", f"{' and '.join(baselines(methods))} %"

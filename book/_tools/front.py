@@ -1,4 +1,4 @@
-"""The pictures of the front page: two photographs, and one mixture of them for each chapter of the map.
+"""The pictures of the front page: two photographs, one mixture of them for each chapter of the map, one for the history.
 
 python book/_tools/front.py      writes book/_assets/front-*.jpg
 """
@@ -38,6 +38,14 @@ def pictures() -> dict[str, torch.Tensor]:
     learned = (mask * pixels + (1 - mask) * pixels[partner])[0]
     cloud = ml.fmix(pair, **options, generator=seeded(5)).images[0]
     patches = ml.patchmix(pair, patch=32, generator=seeded(0)).images[0]
+    puzzle = ml.puzzlemix(
+        pair,
+        torch.arange(2),
+        num_classes=2,
+        **options,
+        blocks=[16],
+        generator=seeded(0),
+    ).images[0]
     thirds = torch.cat(
         [
             image[:, :, SIDE // 3 : SIDE // 3 + 86]
@@ -55,6 +63,7 @@ def pictures() -> dict[str, torch.Tensor]:
         "5": learned,
         "6": thirds,
         "7": patches,
+        "puzzle": puzzle,  # for the history
     }
 
 
