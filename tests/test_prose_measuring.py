@@ -387,7 +387,7 @@ def test_boxes(features: dict[str, Any]) -> None:
     half, wide = (1.96 * float(one.std()) / len(one) ** 0.5 for one in (gain, late))
     assert held(f"beats them by {float(gain.mean()):.0f} ± {half:.0f} points", FEATURES)
     assert gain.mean() > half and 0 < late.mean() < wide, "not significant at 0.7"
-    said = "maps find {trained:.0f} %, and the middle box, now {side} pixels wide, {middle:.0f} %, not significantly"
+    said = "maps find {trained:.0f} %, and the middle box, now {side} pixels wide, {middle:.0f} %, not"
     late_told = {"trained": told[0.7]["trained"], "middle": told[0.7]["middle box"]}
     assert held(said.format(side=features["side"][0.7], **late_told), FEATURES)
     large, hit = features["large"], features["hit"]
