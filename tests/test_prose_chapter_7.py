@@ -164,7 +164,7 @@ def test_origin_is_the_loss_that_costs_most() -> None:
     parts = ("no-origin", "no-mix-to-origin", "no-mix-to-mix", "three", "four")
     lost = {part: gain("fashion", f"patchmix-{part}", "patchmix", "linear/accuracy") for part in parts}
     assert max(lost, key=lambda part: abs(lost[part].mean)) == "no-origin" and lost["no-origin"].mean < 0
-    assert f"The largest is the {words(lost['no-origin'])} points that are lost without *origin*" in PAGE
+    assert f"The largest, {words(lost['no-origin'])} points, is lost without *origin*" in PAGE
 
 
 def test_mixco_has_the_highest_probe_of_the_parts() -> None:
@@ -180,6 +180,9 @@ def test_chapter_reports_no_gain_from_mixtures() -> None:
     behind = gain("fashion", "patchmix", "moco")
     assert behind.mean < 0 and not behind.clear
     assert f"PatchMix is {words(behind)} points behind MoCo v3 by 20 neighbours" in page
+    untrained = gain("fashion", "patchmix", "scratch")
+    assert untrained.clear and f"{words(untrained)} points better than those of an untrained" in page
+    assert not gain("fashion", "patchmix", "simclr").clear
     for part in ("no-mix-to-origin", "no-mix-to-mix"):
         assert not any(gain("fashion", f"patchmix-{part}", "patchmix", judge).clear for judge in FROZEN)
     ways = [("fashion", ""), ("emoji", ""), ("fashion", "vit-")]
