@@ -206,7 +206,9 @@ def test_claims_that_stay_open_in_a_setting() -> None:
         for name, claim in CLAIMS.items()
         if claim and ";" not in verdict(claim) and not all(one.clear for one in effects(claim).values())
     )
-    assert f"Of the 19 claims that are seen, {left['seen']} have a second setting that stays open" in TEXT, left
+    assert f"Of the 19 claims that are seen, {left['seen']} have a second setting that stays open" in TEXT, (
+        left
+    )
 
 
 def test_what_the_page_concludes() -> None:
