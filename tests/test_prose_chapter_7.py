@@ -88,8 +88,8 @@ def test_table_of_differences() -> None:
         for judge in shown[k : k + 2]
     ], lines
     halves, marked = [], 0
-    for data, judge, cells in lines:
-        for base, cell in zip(("scratch", "moco", "simclr"), cells.split(" | "), strict=True):
+    for data, judge, row in lines:
+        for base, cell in zip(("scratch", "moco", "simclr"), row.split(" | "), strict=True):
             found = gain({"Fashion-MNIST": "fashion"}.get(data, "emoji"), "patchmix", base, judges[judge])
             text = re.sub(r"^[+−](?=0\.0 )", "", words(found, sign=True))
             assert cell == (f"**{text}**" if found.clear else text)
