@@ -9,16 +9,17 @@ from html import escape
 
 from mixlearn.train.records import Interval, Record, all, shown
 
-# how names begin, the heading and the title of the table, and the experiment that trains it
+# the heading of a chapter, and the page that discusses its runs
 CHAPTERS = {
-    2: "Chapter 2: Mixup",
-    3: "Chapter 3: CutMix",
-    4: "Chapter 4: masks",
-    5: "Chapter 5: AutoMix",
-    6: "Chapter 6: MixSKD",
-    7: "Chapter 7: PatchMix",
-    9: "Chapter 9: practice",
+    2: ("Chapter 2: Mixup", "02_mixup_results"),
+    3: ("Chapter 3: CutMix", "03_cutmix_results"),
+    4: ("Chapter 4: masks", "04_masks_results"),
+    5: ("Chapter 5: AutoMix", "05_automix_results"),
+    6: ("Chapter 6: MixSKD", "06_mixskd_results"),
+    7: ("Chapter 7: PatchMix", "07_patchmix_results"),
+    9: ("Chapter 9: practice", "09_practice"),
 }
+# how names begin, the chapter and the title of the table, and the experiment that trains it
 GROUPS = {
     "fashion": (2, "Does Mixup help on Fashion-MNIST?", "embedded"),
     "emoji": (2, "Does Mixup help on Emoji Scenes?", "embedded"),
@@ -138,7 +139,10 @@ def page(records: Sequence[Record]) -> str:
     for (number, *group), many in grouped.items():
         if many and number not in (0, chapter):
             chapter = number
-            parts.append(f"## {CHAPTERS[chapter]}\n")
+            title, where = CHAPTERS[chapter]
+            parts.append(
+                f"## {title}\n\n[What these runs show]({where}.ipynb)\n"
+            )
         parts.append(_fold(*group, many, first))
     text = "\n".join(part for part in parts if part)
     return re.sub(r"(:::\{dropdown\} .*\n)", r"\1:open:\n", text, count=1)

@@ -137,6 +137,11 @@ def test_headline_compares_like_with_like_and_its_sentence_is_the_records() -> N
     assert not any(gain.clear and gain.mean > 0 for gain in emoji)
     assert f"Mixup loses {emoji[0].percent().removeprefix('−')} points" in text
     assert longer["emoji"][0].gain(longer["emoji"][1]).clear
+    assert not longer["fashion"][0].gain(longer["fashion"][1]).clear
+    best, first = (row["fashion"][0] for row in (mixing[-1], mixing[0]))
+    lead = best.gain(first)
+    assert max(row["fashion"][0].gain(first).mean for row in mixing) == lead.mean and not lead.clear
+    assert f"MixSKD, is {lead.percent()} points ahead" in text
     table = results.headline(runs.all())
     assert table.count("<svg") == 2 * len(results.MAIN) == table.count("±")
     ends = re.findall(r"M(-?[\d.]+) 0H(-?[\d.]+)", table)
