@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -295,3 +296,51 @@ def kinship(features: Tensor, labels: Tensor, names: Sequence[str]) -> dict[str,
     off = ~torch.eye(len(labels), dtype=torch.bool)
     kinds = {"same thing": thing & off, "same class": class_ & ~thing, "other class": ~class_}
     return {kind: float(cosines[pairs].mean()) for kind, pairs in kinds.items()}
+
+
+# ------------------------------------------------------------------------------------------- chapter 10
+def examine_scenes(
+    net: nn.Module, *, mixes: Mapping[str, Any], few: int | None = None, consistent: bool = False
+) -> Measures:
+    """What each mixture of scenes is worth to a detector, or to a segmenter, that begins with the network.
+
+    Scenes have 128 × 128 pixels: 600 to train on, and 300 of unseen concepts to measure on. The order and the
+    first weights are the same for each.
+
+    Args:
+        mixes: ways of mixing by name, such as "mosaic"; None mixes nothing.
+        few: train segmenters, on so many of the scenes; None trains detectors on all.
+        consistent: the rest of the scenes has no labels, and is what the segmenters mix.
+    """
+    shown, unseen = (torch.Generator().manual_seed(seed) for seed in range(2))
+    train, test = emoji_scenes("train", 600, generator=shown), emoji_scenes("concepts", 300, generator=unseen)
+    given: dict[str, Any] = {"train": train, "test": test, "epochs": 6}
+    if few is not None:
+        given |= {
+            "train": _part(train, slice(few)),
+            "epochs": 6 * len(train) // few // (2 if consistent else 1),
+        }
+        given["unlabelled"] = _part(train, slice(few, None)) if consistent else None
+    task = detect if few is None else segment
+    result = {}
+    for name, mix in mixes.items():
+        more = {"mix": mix} | ({"unlabelled": None} if consistent and mix is None else {})
+        result[name] = task(net, **given | more)
+    return result
+
+
+def _part(scenes: Scenes, chosen: slice) -> Scenes:
+    names = ("images", "boxes", "labels", "masks")
+    return replace(scenes, **{name: getattr(scenes, name)[chosen] for name in names})
+
+
+def examine_classes(net: nn.Module, *, data: str, counts: Sequence[int]) -> Measures:
+    """The accuracy on the three classes with the most training images, the three with the fewest, and all."""
+    logits, labels = predict(net, _shipped(data).test, batch_size=500)
+    right = logits.argmax(1) == labels
+    order = torch.tensor(counts).argsort(descending=True)
+    parts = {"commonest": order[:3], "between": order[3:-3], "rarest": order[-3:]}
+    return {
+        name: {"accuracy": float(right[torch.isin(labels, ids)].float().mean())}
+        for name, ids in parts.items()
+    }
