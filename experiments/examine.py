@@ -314,24 +314,17 @@ def examine_scenes(
     """
     shown, unseen = (torch.Generator().manual_seed(seed) for seed in range(2))
     train, test = emoji_scenes("train", 600, generator=shown), emoji_scenes("concepts", 300, generator=unseen)
-    given: dict[str, Any] = {"train": train, "test": test, "epochs": 6}
-    if few is not None:
-        given |= {
-            "train": _part(train, slice(few)),
-            "epochs": 6 * len(train) // few // (2 if consistent else 1),
-        }
-        given["unlabelled"] = _part(train, slice(few, None)) if consistent else None
-    task = detect if few is None else segment
-    result = {}
-    for name, mix in mixes.items():
-        more = {"mix": mix} | ({"unlabelled": None} if consistent and mix is None else {})
-        result[name] = task(net, **given | more)
-    return result
-
-
-def _part(scenes: Scenes, chosen: slice) -> Scenes:
-    names = ("images", "boxes", "labels", "masks")
-    return replace(scenes, **{name: getattr(scenes, name)[chosen] for name in names})
+    if few is None:
+        return {name: detect(net, train=train, test=test, epochs=6, mix=mix) for name, mix in mixes.items()}
+    known, rest = (
+        replace(
+            train, **{name: getattr(train, name)[chosen] for name in ("images", "boxes", "labels", "masks")}
+        )
+        for chosen in (slice(few), slice(few, None))
+    )
+    given: dict[str, Any] = {"train": known, "test": test, "epochs": 3600 // few // (1 + consistent)}
+    others = {name: rest if consistent and mix else None for name, mix in mixes.items()}
+    return {name: segment(net, mix=mix, unlabelled=others[name], **given) for name, mix in mixes.items()}
 
 
 def examine_classes(net: nn.Module, *, data: str, counts: Sequence[int]) -> Measures:
@@ -340,7 +333,5 @@ def examine_classes(net: nn.Module, *, data: str, counts: Sequence[int]) -> Meas
     right = logits.argmax(1) == labels
     order = torch.tensor(counts).argsort(descending=True)
     parts = {"commonest": order[:3], "between": order[3:-3], "rarest": order[-3:]}
-    return {
-        name: {"accuracy": float(right[torch.isin(labels, ids)].float().mean())}
-        for name, ids in parts.items()
-    }
+    found = {name: float(right[torch.isin(labels, ids)].float().mean()) for name, ids in parts.items()}
+    return {name: {"accuracy": accuracy} for name, accuracy in found.items()}

@@ -36,7 +36,6 @@ from mixlearn.methods.random_mix import RandomMix
 from mixlearn.methods.remix import remix
 from mixlearn.methods.unimix import balanced_partner, unimix
 
-# ------------------------------------------------------------------------------- detection, segmentation
 by_class = partial(classmix, num_classes=1 + 20)
 DETECTED = {"plain": None, "mixup": mixup, "cutmix": cutmix, "mosaic": mosaic, "copy-paste": copy_paste}
 SEGMENTED = {"plain": None, "cutmix": cutmix_seg, "classmix": by_class, "copy-paste": copy_paste}
@@ -51,12 +50,11 @@ examined = {task: partial(examine_scenes, **options) for task, options in TASKS.
 scenes = {f"scenes-{task}": partial(emoji, width=8, examine=examine) for task, examine in examined.items()}
 
 
-# ------------------------------------------------------------------------------------------- few labels
 class Matching(MixMatch):
-    """MixMatch with crops and flips for views."""
+    """MixMatch with crops and flips for views; at the published weight, 75, so short a training fails."""
 
-    def __init__(self, net: nn.Module, weight: float = 75.0, ramp: float = 1 / 64) -> None:
-        super().__init__(crop_and_flip, weight=weight, ramp=ramp)
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(crop_and_flip, weight=10.0, ramp=0.5)
 
 
 def few_labels(mix: Any = None, *, count: int, seed: int = 0, alone: bool = True, **options: Any) -> Outcome:
@@ -82,7 +80,6 @@ few: dict[str, Any] = {
 }
 
 
-# ----------------------------------------------------------------------------------------- wrong labels
 def split(mix: Any = None, *, seed: int = 0, clean: str = "all", dry: bool = False, **more: Any) -> Outcome:
     """1,000 images, half of the labels random; of those that are not "clean" the label is taken away.
 
@@ -121,7 +118,7 @@ DIVIDED: dict[str, dict[str, Any]] = {
 }
 divided: dict[str, Any] = {f"divide-{way}": partial(split, **options) for way, options in DIVIDED.items()}
 
-# ---------------------------------------------------------------------------------------- uneven labels
+
 COUNTS = tuple(round(1000 * 100 ** (-k / 9)) for k in range(10))
 
 
@@ -135,6 +132,11 @@ def uneven_labels(mix: Any = None, *, seed: int = 0, **options: Any) -> Outcome:
     return fashion(mix, data=data, seed=seed, **given | options)
 
 
+def weighted(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in which each class counts the same."""
+    return F.cross_entropy(logits, labels, torch.tensor([100 / count for count in COUNTS]).to(logits))
+
+
 def balanced(images: torch.Tensor, labels: torch.Tensor, *, generator: Any = None, **options: Any) -> Any:
     """Mixup with partners that favour the rarer classes."""
     partner = balanced_partner(labels, counts=COUNTS, generator=generator)
@@ -143,7 +145,7 @@ def balanced(images: torch.Tensor, labels: torch.Tensor, *, generator: Any = Non
 
 UNEVEN: dict[str, Any] = {
     "plain": None,
-    "weighted": Plain(loss=partial(F.cross_entropy, weight=torch.tensor([100 / count for count in COUNTS]))),
+    "weighted": Plain(loss=weighted),
     "mixup": mixup,
     "cutmix": RandomMix([cutmix], p=0.5),
     "remix": partial(remix, counts=COUNTS),
