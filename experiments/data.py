@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mixlearn.core.extras import need
 from mixlearn.data.files import DamagedFile, joint_digest
 from mixlearn.data.photos import decode
 from mixlearn.data.sets import Data, ImageSet
+from mixlearn.methods.ict import UNKNOWN
 
 Transform = Callable[[Any], Tensor]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -169,3 +170,23 @@ def with_wrong_labels(data: Data[ImageSet], percent: int) -> Data[ImageSet]:
     replaced = torch.rand(labels.shape, generator=generator) < percent / 100
     train = replace(data.train, labels=torch.where(replaced, drawn, labels))
     return replace(data, name=f"{data.name}-wrong-{percent}", train=train)
+
+
+def half_labelled(part: ImageSet, known: ImageSet, *, alone: bool = False) -> ImageSet:
+    """Images without labels, then those of `known` with theirs, repeated up to the same number.
+
+    With `alone` the set is as large, and all of it are those of `known`.
+    """
+    size = len(part)
+    shown = known.take(torch.arange(2 * size if alone else size) % len(known))
+    if alone:
+        return shown
+    labels = torch.cat([torch.full((size,), UNKNOWN), shown.labels])
+    return replace(part, images=torch.cat([part.images, shown.images]), labels=labels)
+
+
+def long_tailed(part: ImageSet, counts: Sequence[int], generator: torch.Generator) -> ImageSet:
+    """So many images of each class, drawn at random."""
+    order = torch.randperm(len(part), generator=generator)
+    kept = [order[part.labels[order] == k][:count] for k, count in enumerate(counts)]
+    return part.take(torch.cat(kept))

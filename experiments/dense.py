@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.boxes import boxes_to_masks
-from mixlearn.core.checks import is_count
+from mixlearn.core.checks import is_count, takes
 from mixlearn.core.extras import need
 from mixlearn.data.scenes import Scenes
 from mixlearn.measure.localize import activations, localization
+from mixlearn.methods.cutmix_seg import segmentation_consistency
+from mixlearn.methods.learner import Twin
+from mixlearn.methods.objects import mix_objects
 from mixlearn.nets.taps import stage_channels, staged
 from mixlearn.train.checkpoint import own_randomness, seed_rng
 from mixlearn.train.schedules import one_cycle
@@ -157,10 +160,12 @@ def learn(
     lr: float,
     seed: int = 0,
     least: int = 1,
+    mix: Any = None,
 ) -> None:
     """Train a model in place: AdamW, one cycle of the learning rate; half of the batches are flipped.
 
-    `seed` is of the order, the flips and the model's own randomness; each batch needs `least` scenes.
+    `seed` is of the order, the flips and the model's own randomness; each batch needs `least` scenes. Where
+    there is a `mix`, half of the batches are mixed by it, see `mixed_scenes`.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not is_count(value):
@@ -184,6 +189,8 @@ def learn(
                 images, targets = scenes.batch(chosen)
                 if torch.rand((), generator=generator) < 0.5:
                     images, targets = flipped(images, targets)
+                if mix is not None and torch.rand((), generator=generator) < 0.5:
+                    images, targets = mixed_scenes(images, targets, mix, generator)
                 cost = loss(images.to(device), targets)
                 optimizer.zero_grad()
                 cost.backward()
@@ -207,6 +214,18 @@ def flipped(images: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
     return images.flip(-1), turned
 
 
+def mixed_scenes(
+    images: Tensor, targets: Targets, mix: Any, generator: torch.Generator
+) -> tuple[Tensor, Targets]:
+    """A batch mixed with its objects; a `mix` that takes `masks` or `maps` of classes is given them."""
+    names = ("boxes", "labels", "masks")
+    known: dict[str, Any] = {name: [one[name] for one in targets] for name in names}
+    more = {"masks": known["masks"], "maps": pixel_labels(targets)}
+    given = {name: value for name, value in more.items() if takes(mix, name)}
+    mixed, _, plan = mix(images, generator=generator, **given)
+    return mixed, [{name: getattr(one, name) for name in names} for one in mix_objects(plan, **known)]
+
+
 def _check_classes(train: Scenes, test: Scenes) -> None:
     if train.classes != test.classes:
         raise ValueError(f"train and test must have the same classes, got {train.classes} and {test.classes}")
@@ -225,6 +244,7 @@ def detect(
     stage: str = "stage3",
     channels: int = 64,
     seed: int = 0,
+    mix: Any = None,
 ) -> dict[str, float]:
     """How well a detector learns that begins with a copy of a trained network.
 
@@ -232,7 +252,7 @@ def detect(
         net: a network with taps.
         train, test: scenes of the same classes.
         frozen: train only what is new, and leave the network's weights.
-        epochs, batch_size, lr, seed: as for `learn`; the seed is of the first weights too.
+        epochs, batch_size, lr, seed, mix: as for `learn`; the seed is of the first weights too.
         stage, channels: the tap that the detector reads, and the channels of its pyramid and heads.
 
     Returns:
@@ -247,7 +267,7 @@ def detect(
     def loss(images: Tensor, targets: Targets) -> Tensor:
         return torch.stack(list(model(*for_detector(images, targets, images.device)).values())).sum()
 
-    learn(model, train, loss, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    learn(model, train, loss, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, mix=mix)
     return precision(model, test)
 
 
@@ -284,11 +304,15 @@ def segment(
     stage: str = "stage3",
     channels: int = 32,
     seed: int = 0,
+    mix: Any = None,
+    unlabelled: Scenes | None = None,
 ) -> dict[str, float]:
     """How well a segmenter learns that begins with a copy of a trained network; arguments as for `detect`.
 
-    Trained on the cross-entropy of each pixel. No batch may hold a single scene, not an epoch's last either:
-    the head normalises the mean of each scene's features.
+    Where there are `unlabelled` scenes, `mix` mixes as many of them in each step, and the segmenter learns to
+    agree there with the mixed answers of its twin (momentum 0.99). Trained on the cross-entropy of each
+    pixel. No batch may hold a single scene, not an epoch's last either: the head normalises the mean of each
+    scene's features.
 
     Returns:
         `miou`, the mean intersection over union of all classes and the background, and `accuracy`, the share
@@ -297,10 +321,23 @@ def segment(
     _check_classes(train, test)
     model = segmenter(net, 1 + len(train.classes), frozen=frozen, stage=stage, channels=channels, seed=seed)
 
-    def loss(images: Tensor, targets: Targets) -> Tensor:
-        return F.cross_entropy(model(images), pixel_labels(targets).to(images.device))
+    generator, twin = torch.Generator().manual_seed(seed), Twin({"model": model}, 0.99)
 
-    learn(model, train, loss, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, least=2)
+    def loss(images: Tensor, targets: Targets) -> Tensor:
+        known = F.cross_entropy(model(images), pixel_labels(targets).to(images.device))
+        if unlabelled is None:
+            return known
+        twin.follow({"model": model})
+        chosen = torch.randint(len(unlabelled), (len(images),), generator=generator)
+        others = unlabelled.batch(chosen)[0].to(images.device)
+        with torch.no_grad():
+            answers = twin["model"].eval()(others)  # (B, K, H, W)
+        maps = {"maps": answers.argmax(1)} if takes(mix, "maps") else {}
+        mixed = mix(others, generator=generator, **maps)
+        return known + segmentation_consistency(model(mixed.images), answers, mixed.plan)
+
+    given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    learn(model, train, loss, **given, least=2, mix=None if unlabelled else mix)
     return overlap(model, test)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -295,3 +296,42 @@ def kinship(features: Tensor, labels: Tensor, names: Sequence[str]) -> dict[str,
     off = ~torch.eye(len(labels), dtype=torch.bool)
     kinds = {"same thing": thing & off, "same class": class_ & ~thing, "other class": ~class_}
     return {kind: float(cosines[pairs].mean()) for kind, pairs in kinds.items()}
+
+
+# ------------------------------------------------------------------------------------------- chapter 10
+def examine_scenes(
+    net: nn.Module, *, mixes: Mapping[str, Any], few: int | None = None, consistent: bool = False
+) -> Measures:
+    """What each mixture of scenes is worth to a detector, or to a segmenter, that begins with the network.
+
+    Scenes have 128 × 128 pixels: 600 to train on, and 300 of unseen concepts to measure on. The order and the
+    first weights are the same for each.
+
+    Args:
+        mixes: ways of mixing by name, such as "mosaic"; None mixes nothing.
+        few: train segmenters, on so many of the scenes; None trains detectors on all.
+        consistent: the rest of the scenes has no labels, and is what the segmenters mix.
+    """
+    shown, unseen = (torch.Generator().manual_seed(seed) for seed in range(2))
+    train, test = emoji_scenes("train", 600, generator=shown), emoji_scenes("concepts", 300, generator=unseen)
+    if few is None:
+        return {name: detect(net, train=train, test=test, epochs=6, mix=mix) for name, mix in mixes.items()}
+    known, rest = (
+        replace(
+            train, **{name: getattr(train, name)[chosen] for name in ("images", "boxes", "labels", "masks")}
+        )
+        for chosen in (slice(few), slice(few, None))
+    )
+    given: dict[str, Any] = {"train": known, "test": test, "epochs": 3600 // few // (1 + consistent)}
+    others = {name: rest if consistent and mix else None for name, mix in mixes.items()}
+    return {name: segment(net, mix=mix, unlabelled=others[name], **given) for name, mix in mixes.items()}
+
+
+def examine_classes(net: nn.Module, *, data: str, counts: Sequence[int]) -> Measures:
+    """The accuracy on the three classes with the most training images, the three with the fewest, and all."""
+    logits, labels = predict(net, _shipped(data).test, batch_size=500)
+    right = logits.argmax(1) == labels
+    order = torch.tensor(counts).argsort(descending=True)
+    parts = {"commonest": order[:3], "between": order[3:-3], "rarest": order[-3:]}
+    found = {name: float(right[torch.isin(labels, ids)].float().mean()) for name, ids in parts.items()}
+    return {name: {"accuracy": accuracy} for name, accuracy in found.items()}

@@ -1,4 +1,4 @@
-"""Networks of published recipes, pre-activated, wide, of many groups, pyramids; and pixels as a control."""
+"""Networks of published recipes, pre-activated, wide, pyramids; and pixels as a control."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlearn.core.checks import as_count, is_count
-from mixlearn.core.extras import need
 from mixlearn.nets.drops import Drop
-from mixlearn.nets.resnet import COUNTS, Bottleneck, ResNet, Staged, Stem, chained, cifar_stem, convolution
-from mixlearn.nets.taps import Tap, Tapped, initialise, pass_on, quiet_draws
+from mixlearn.nets.resnet import COUNTS, ResNet, Staged, Stem, chained, cifar_stem, convolution
+from mixlearn.nets.taps import Tap, initialise, pass_on, quiet_draws
 
 
 class PreActivation(nn.Module):
@@ -33,17 +32,6 @@ class PreActivation(nn.Module):
         kept = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(ready)
         total: Tensor = self.drop(self.second(F.relu(self.second_norm(self.first(ready))))) + kept
         return total
-
-
-class Grouped(Bottleneck):
-    """A bottleneck whose 3×3 convolution is split into groups that do not see each other."""
-
-    def __init__(self, inside: int, width: int, stride: int, groups: int, inner: int) -> None:
-        super().__init__(inside, width, stride)
-        self.first, self.first_norm = convolution(inside, inner, 1), nn.BatchNorm2d(inner)
-        self.second = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, groups=groups, bias=False)
-        self.second_norm = nn.BatchNorm2d(inner)
-        self.third = convolution(inner, 4 * width, 1)
 
 
 class PyramidBlock(nn.Module):
@@ -140,43 +128,6 @@ def wide_resnet(
     return net
 
 
-def resnext(
-    depth: int = 50,
-    num_classes: int = 100,
-    *,
-    groups: int = 32,
-    group_width: int = 4,
-    width: int = 64,
-    channels: int = 3,
-    stem: Stem = cifar_stem,
-    zero_init: bool = False,
-    generator: torch.Generator | None = None,
-) -> Staged:
-    """A residual network of grouped bottlenecks, by default ResNeXt-50 32×4d with the stem for small images.
-
-    Args:
-        depth: layers with weights, 50 or 101.
-        groups: into how many groups each 3×3 convolution is split.
-        group_width: channels of one group in the first stage; they double from stage to stage.
-        width: channels of the stem; the stages put out 4, 8, 16 and 32 times as many.
-        stem: `cifar_stem`, `imagenet_stem` or any function of (channels, width).
-        zero_init: start every block as the identity.
-        num_classes, channels, generator: as for `resnet`.
-
-    Source: Xie, Girshick, Dollár, Tu & He, *Aggregated Residual Transformations for Deep Neural Networks*,
-    CVPR 2017, table 1.
-    """
-    if depth not in (50, 101):
-        raise ValueError(f"depth must be 50 or 101, got {depth!r}")
-    inner = as_count(groups, "groups", 1) * as_count(group_width, "group_width", 1)
-
-    def block(inside: int, outside: int, stride: int, drop: nn.Module | None) -> nn.Module:
-        return Grouped(inside, outside, stride, groups, inner * outside // width)
-
-    options: dict[str, Any] = {"channels": channels, "stem": stem, "zero_init": zero_init}
-    return ResNet(block, COUNTS[depth], num_classes, width=width, generator=generator, **options)
-
-
 class PyramidNet(Staged):
     """Three stages of `blocks` blocks that widen step by step; other arguments as for `pyramidnet`.
 
@@ -242,30 +193,6 @@ def pyramidnet(
     options: dict[str, Any] = {"drop": drop, "drop_survival": drop_survival, "generator": generator}
     shape: dict[str, Any] = {"alpha": alpha, "bottleneck": bottleneck, "channels": channels}
     return PyramidNet((depth - 2) // layers, num_classes, **shape, **options)
-
-
-def torchvision_resnet(
-    name: str = "resnet18",
-    num_classes: int = 1000,
-    *,
-    weights: str | None = "IMAGENET1K_V1",
-    generator: torch.Generator | None = None,
-) -> Tapped:
-    """One of torchvision's residual networks, trained on ImageNet, with a new head and with taps.
-
-    Args:
-        name, weights: torchvision's, such as "resnext50_32x4d"; `weights=None` starts anew.
-        num_classes, generator: as for `resnet`, the latter of the new weights.
-    """
-    models = need("torchvision.models", "a network of torchvision")
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with quiet_draws():
-        torch.manual_seed(seed)
-        net = models.get_model(name, weights=weights)
-        tapped = Tapped(net)
-        net.fc = nn.Linear(tapped.features, as_count(num_classes, "num_classes", 1))
-    initialise(net.fc, generator)
-    return tapped
 
 
 class Pixels(nn.Module):

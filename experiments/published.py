@@ -91,9 +91,9 @@ def imagenet(
 ) -> Outcome:
     """ImageNet with a ResNet-50, the setting of OpenMixup's tables (Mixup with α = 0.2).
 
-    The same tables train AutoMix so, with `partial(AutoMix, momentum=partial(slow_down, end=0.99999))` and
-    `block={"schedule": partial(cosine, floor=0.01)}`, the latter with `"momentum": 0.0` too for ResNet-50 and
-    100 epochs. MixSKD's paper takes `epochs=305, batch_size=128, schedule=partial(cosine, warmup=5 / 305)`.
+    The same tables train AutoMix so, with `partial(AutoMix, momentum=partial(slow_down, end=0.99999))`; its
+    Mix Block has a floor of 0.01 under its rate, and for ResNet-50 and 100 epochs no momentum, which this
+    recipe leaves out. MixSKD's paper takes 305 epochs, 5 of them of warm-up, in batches of 128.
 
     Source: OpenMixup, configs of ImageNet (Li et al., *OpenMixup*, 2022).
     """

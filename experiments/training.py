@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy as copied
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,14 @@ from torch.utils.data import DataLoader
 
 from experiments.data import on_black, pictures, with_objects, with_wrong_labels
 from mixlearn import data as sets
-from mixlearn.core.checks import in_words
+from mixlearn.core.checks import in_words, takes
 from mixlearn.core.plan import Mixed
 from mixlearn.methods.learner import Mixing, Plain
 from mixlearn.nets.resnet import parameter_count
 from mixlearn.train.finetune import LayerDecay, layer_groups, with_new_head
 from mixlearn.train.fit import History, Optimizer, fit, torchrun
 from mixlearn.train.loaders import measure_all
-from mixlearn.train.schedules import Schedule, Schedules, WithDecay, constant, cosine
+from mixlearn.train.schedules import Schedule, cosine
 
 Given = TypeVar("Given", bound=Plain)
 Mix = Callable[..., Mixed] | Plain
@@ -90,8 +90,10 @@ def _learner(mix: Mix | None, net: nn.Module, data: Any, smoothing: float, seed:
     base = getattr(mix, "func", mix)
     if isinstance(base, type) and issubclass(base, nn.Module):
         first = torch.Generator().manual_seed(seed + 104_729)
-        size = _side(data.train)
-        return mix(net, image_size=size, smoothing=smoothing, generator=first)  # type: ignore[misc]
+        given = {"image_size": _side(data.train), "smoothing": smoothing, "generator": first}
+        if smoothing and not takes(mix, "smoothing"):
+            raise ValueError(f"{base.__name__}'s targets are its own; smoothing must be 0, got {smoothing}")
+        return mix(net, **{key: value for key, value in given.items() if takes(mix, key)})  # type: ignore[misc]
     return Plain(classes, smoothing) if mix is None else Mixing(mix, classes, smoothing)
 
 
@@ -106,50 +108,6 @@ def _side(images: Any) -> int:
 def _without_labels(mix: Any) -> bool:
     """Whether a learner never reads a label, so that the network's head means nothing afterwards."""
     return not getattr(getattr(mix, "func", mix), "reads_labels", True)
-
-
-# ------------------------------------------------------------------- a Mix Block with options of its own
-def optimizer_apart(
-    parameters: Iterable[Any], *, optimizer: Optimizer, part: nn.Module, **options: Any
-) -> torch.optim.Optimizer:
-    """An optimiser of two groups: all else, and one part that has options of its own.
-
-    >>> net, part = nn.Linear(2, 2), nn.Linear(3, 3)
-    >>> both = [*net.parameters(), *part.parameters()]
-    >>> made = optimizer_apart(both, optimizer=partial(torch.optim.SGD, lr=0.1), part=part, lr=0.5)
-    >>> [(len(group["params"]), group["lr"]) for group in made.param_groups]
-    [(2, 0.1), (2, 0.5)]
-    """
-    chosen, every = {id(one) for one in part.parameters()}, list(parameters)
-    own = [one for one in every if id(one) in chosen]
-    if not own:
-        raise ValueError(f"no parameter of the part {type(part).__name__} is trained")
-    rest = [one for one in every if id(one) not in chosen]
-    made = optimizer([{"params": rest}, {"params": own, **options}])
-    unknown = sorted(set(options) - set(made.defaults))
-    if unknown:
-        raise ValueError(f"{type(made).__name__} takes {', '.join(made.defaults)}, got {unknown[0]}")
-    return made
-
-
-def schedule_apart(step: int, total: int, *, rest: Schedule, part: Schedule) -> tuple[float, float]:
-    """Two schedules, the second for the part that `optimizer_apart` sets apart."""
-    return rest(step, total), part(step, total)
-
-
-def block_apart(
-    learner: Any, optimizer: Optimizer, schedule: Schedule | None, block: Mapping[str, Any]
-) -> tuple[Optimizer, Schedules]:
-    """The optimiser and the schedule that give a learner's Mix Block options, a "schedule" among them."""
-    part = getattr(learner, "block", None)
-    if not isinstance(part, nn.Module):
-        raise ValueError(f"block holds options of a Mix Block, and {type(learner).__name__} has none")
-    options, all_else = dict(block), schedule or constant
-    if isinstance(all_else, WithDecay) or isinstance(options.get("schedule"), WithDecay):
-        raise ValueError("a Mix Block of its own and a schedule of the weight decay do not go together")
-    own = options.pop("schedule", all_else)
-    apart = partial(optimizer_apart, optimizer=optimizer, part=part, **options)
-    return apart, partial(schedule_apart, rest=all_else, part=own)
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -179,7 +137,6 @@ def train(
     augment: Any = None,
     optimizer: Optimizer,
     schedule: Schedule,
-    block: Mapping[str, Any] | None = None,
     measure_every: int | None = None,
     smoothing: float = 0.0,
     examine: Examine | None = None,
@@ -194,8 +151,6 @@ def train(
         data: a loaded data set; `loader` and `test` replace its `train` and its `tests`.
         mix: such as `ml.mixup`, a partial of it or a learner; None trains on the images as they are.
         images: a stratified choice of so many training images; None takes all.
-        block: options of the optimiser for the learner's Mix Block alone, such as {"lr": 0.01}, and its own
-            "schedule".
         measure_every: measure the first test set each so many epochs too.
         smoothing: share of each label spread over all classes.
         examine: further measures of the trained network, `examine(net)` → {part: {measure: value}}.
@@ -209,7 +164,7 @@ def train(
         )
     unread = {"measure_every": measure_every, "validate": options.get("validate"), "augment": augment}
     if untrained:
-        unread |= {"mix": mix, "smoothing": smoothing, "block": block, "ablate": options.get("ablate")}
+        unread |= {"mix": mix, "smoothing": smoothing, "ablate": options.get("ablate")}
     _refuse(unread, mix, untrained)
     choice = torch.Generator().manual_seed(seed)
     train_set = data.train if images is None else data.train.subset(images, generator=choice)
@@ -220,7 +175,7 @@ def train(
     name = "nothing" if untrained else "none" if mix is None else in_words(mix)
     settings = {"network": network, "parameters": parameter_count(net), "mix": name}
     settings |= {"images": 0, "epochs": 0} if untrained else run | means
-    settings |= _special(block, smoothing, options.get("ablate"), examine)
+    settings |= _special(smoothing, options.get("ablate"), examine)
     outcome = Outcome(
         net, History(), {}, settings, {"name": str(data.name), "sha256": str(getattr(data, "sha256", ""))}
     )
@@ -231,14 +186,11 @@ def train(
         if measure_every is not None:
             options |= {"validate": next(iter(tests.values())), "validate_every": measure_every}
         learner = _learner(mix, net, data, smoothing, seed)
-        rates: Schedule | Schedules = schedule
-        if block is not None:
-            optimizer, rates = block_apart(learner, optimizer, schedule, block)
         if loader is None:
             _check_last(learner, len(train_set), batch_size)
         options |= {"seed": seed, "epochs": epochs, "batch_size": batch_size, "augment": augment}
         feed = train_set if loader is None else loader
-        outcome.history = fit(net, feed, learner, optimizer=optimizer, schedule=rates, **options)
+        outcome.history = fit(net, feed, learner, optimizer=optimizer, schedule=schedule, **options)
         if hasattr(learner, "deployed"):  # the part that predicts, declared before training
             outcome.model = learner.deployed(net)
         if not _without_labels(mix):
@@ -248,12 +200,9 @@ def train(
     return outcome
 
 
-def _special(block: Any, smoothing: float, ablate: Any, examine: Any) -> dict[str, Any]:
+def _special(smoothing: float, ablate: Any, examine: Any) -> dict[str, Any]:
     """The settings that only some runs have."""
     found: dict[str, Any] = {}
-    if block is not None:
-        words = {key: in_words(value) if callable(value) else repr(value) for key, value in block.items()}
-        found["block"] = ", ".join(f"{key}={value}" for key, value in words.items())
     if smoothing:
         found["smoothing"] = smoothing
     if ablate:

@@ -11,8 +11,9 @@ from experiments.chapters.chapter_2 import embedded, sweep
 from experiments.chapters.chapter_3 import boxes
 from experiments.chapters.chapter_4 import masks
 from experiments.chapters.chapter_5 import automix, transfer
-from experiments.chapters.chapter_6 import dense, mixskd
-from experiments.chapters.chapter_7 import contrast
+from experiments.chapters.chapter_6 import confirmed, dense, mixskd
+from experiments.chapters.chapter_7 import contrast, kin
+from experiments.chapters.chapter_10 import divided, few, scenes, uneven
 from experiments.chapters.curves import curves, practice, wrong
 from experiments.chapters.judging import judging, labelled
 from experiments.chapters.pilots import pilot_cifar, pilot_masks
@@ -23,18 +24,24 @@ Experiment = Mapping[str, Callable[..., Outcome]]
 EXPERIMENTS: dict[str, Experiment] = {
     "automix": automix,
     "boxes": boxes,
+    "confirmed": confirmed,
     "contrast": contrast,
     "curves": curves,
     "dense": dense,
+    "divided": divided,
     "embedded": embedded,
+    "few": few,
     "judging": judging,
+    "kin": kin,
     "masks": masks,
     "mixskd": mixskd,
     "pilot_cifar": pilot_cifar,
     "pilot_masks": pilot_masks,
     "practice": practice,
+    "scenes": scenes,
     "sweep": sweep,
     "transfer": transfer,
     "truth": labelled,
+    "uneven": uneven,
     "wrong": wrong,
 }

@@ -1,8 +1,8 @@
 """Chapter 5: AutoMix and SAMix next to their controls, and AutoMix with each of its parts taken away.
 
 Controls at equal epochs: plain training, Mixup, CutMix and PuzzleMix, each with a twin that predicts. At
-about equal seconds: plain training and CutMix for three times the epochs. Ablations, on Fashion-MNIST, take
-away one part each; the last four put back what was published or released.
+about equal arithmetic: plain training and CutMix for three times the epochs. Ablations, on Fashion-MNIST,
+take away one part each; the last four put back what was published or released.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ half = RandomMix([partial(cutmix, alpha=1.0)], p=0.5)
 
 
 def compared(stage: str, longer: int) -> dict[str, dict[str, Any]]:
-    """AutoMix with its Mix Block at a stage, and its controls; `longer` epochs take about as many seconds."""
+    """AutoMix with its Mix Block at a stage, and its controls; `longer` epochs cost about as much."""
     return {
         "automix": {"mix": partial(whole, stage=stage)},
         "plain": {"mix": average},

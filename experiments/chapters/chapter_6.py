@@ -1,8 +1,8 @@
 """Chapter 6: MixSKD next to its controls, with each of its terms taken away, and other self-distillation.
 
 Controls at equal epochs: plain training, label smoothing, DDGSD, Mixup of the same α, CutMix. At about equal
-seconds: plain training and CutMix for four and a half times the epochs. DDGSD needs two views of each image;
-Fashion-MNIST, trained on here without crops and flips, therefore has plain training with them too.
+arithmetic: plain training and CutMix for four and a half times the epochs. DDGSD needs two views of each
+image; Fashion-MNIST, trained on here without crops and flips, therefore has plain training with them too.
 "labels-and-mixed" has branches and self-teacher, and none of the other four terms. "released" is the authors'
 script: the term of the mixtures left out, critics that do not learn, half of their term. The records that
 come with the book were made before the last of these was known, with all of that term.
@@ -65,3 +65,6 @@ dense = {
     f"dense-emoji-{way}": partial(emoji, width=8, examine=examine_dense, **EMOJI[way])
     for way in ("plain", "mixup", "cutmix", "mixskd")
 }
+
+# distillation and its control on seeds that nothing was chosen on
+confirmed = {f"confirmed-{way}": mixskd[f"mixskd-fashion-{way}"] for way in ("mixskd", "labels-and-mixed")}

@@ -107,6 +107,8 @@ def _value(value: Any) -> str:
         return in_words(value)
     if isinstance(value, tuple) and all(isinstance(number, float) for number in value):
         return f"({', '.join(f'{number:.4g}' for number in value)})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name!r}: {_value(part)}' for name, part in value.items())}}}"
     if hasattr(value, "train") and hasattr(value, "name"):  # a loaded data set
         return repr(value.name)
     return repr(value)

@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 MOVED = ["PyramidNet", "Staged", "preact_resnet", "pyramidnet"]  # to experiments
-MOVED += ["resnext", "torchvision_resnet", "wide_resnet"]
+MOVED += ["wide_resnet"]
+GONE = {"resnext": "ml.nets.Tapped", "torchvision_resnet": "ml.nets.Tapped"}
 
 
 def __getattr__(name: str) -> Any:
-    return moved(name, __name__, dict.fromkeys(MOVED, "experiments.nets"))
+    return moved(name, __name__, dict.fromkeys(MOVED, "experiments.nets") | GONE)

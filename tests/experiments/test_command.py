@@ -1,28 +1,22 @@
-"""The command line: it trains, goes on, measures and probes, and answers mistakes in one line."""
+"""The command line: it trains, goes on, shows records, and answers mistakes in one line."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from torch.utils.data import TensorDataset
 
 import mixlearn as ml
-from experiments.command import main, trained
-from experiments.training import fine_tune
+from experiments.command import main
 from mixlearn import __main__ as shim
 from mixlearn import data as data_room
 from mixlearn.train import records as runs
-from mixlearn.train.finetune import linear_layer
 from tests.sets import Blobs
 
 SETS = {"fashion": Blobs(24, 1), "emoji": Blobs(24, 3), "cifar10": Blobs(40, 1, seed=3)}
 SHORT = ["--epochs", "2", "--images", "16", "--width", "4", "--accelerator", "cpu"]
 TRAIN = ["train", "fashion", *SHORT]
-FILE = "checkpoints/fashion-plain-0.pt"
-PROBE = ["probe", "fashion", FILE, "--width", "4", "--accelerator", "cpu"]
 
 
 @pytest.fixture
@@ -80,87 +74,25 @@ def test_one_setting_of_an_experiment_goes_by_the_name_of_its_record(small: Path
     assert main([*TRAIN, "--alpha", "1.0", "--out", "same", "--name", "mine"]) == 0
     record, same = runs.load("fashion-mixup", "one"), runs.load("mine", "same")
     assert record.settings == same.settings and record.runs[0]["final"] == same.runs[0]["final"]
-    capsys.readouterr()
-    network = ["checkpoints/fashion-mixup-0.pt", "--width", "4", "--accelerator", "cpu"]
-    assert main(["evaluate", "fashion-mixup", *network]) == 0
-    assert capsys.readouterr().out == lines(record.runs[0]["final"])
-
-
-# ---------------------------------------------------------------------------------------- the checkpoint
-def network():
-    return trained("fashion", Path(FILE), width=4, accelerator="cpu").model
-
-
-def lines(final: dict[str, dict[str, float]]) -> str:
-    return "".join(
-        f"{part}: " + ", ".join(f"{key} {value:.4f}" for key, value in measures.items()) + "\n"
-        for part, measures in final.items()
-    )
-
-
-def test_probe_asks_neighbours_a_linear_layer_or_a_copy_that_is_trained_on(small: Path, capsys) -> None:
-    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
-    probe, data = [*PROBE, "--data", "cifar10"], SETS["cifar10"]
-    capsys.readouterr()
-    assert main([*probe, "--k", "1", "--k", "7", "--temperature", "0.5"]) == 0
-    given = ml.measure.features_of(network(), data)
-    votes = ml.measure.knn_accuracy(*given, *given, k=[1, 7], temperature=0.5)
-    measures = {f"k={k} accuracy": value for k, value in votes.items()}
-    assert capsys.readouterr().out == lines({"same": measures, "again": measures})
-    short = ["--epochs", "2", "--batch-size", "8", "--lr", "0.1"]
-    assert main([*probe, "--how", "linear", *short, "--stage", "stage2", "--standardise", "--seed", "4"]) == 0
-    seen = ml.measure.features_of(network(), data, "stage2")
-    layer = linear_layer(*seen, epochs=2, batch_size=8, lr=0.1, standardise=True, seed=4)
-    measures = ml.measure.evaluate(layer, [seen])
-    assert capsys.readouterr().out == lines({"same": measures, "again": measures})
-    assert main([*probe, "--how", "tune", *short, "--images", "24", "--decay", "0.5", "--crop"]) == 0
-    options = {"images": 24, "epochs": 2, "batch_size": 8, "lr": 0.1, "decay": 0.5, "progress": False}
-    crop = ml.augment.crop_and_flip
-    final = fine_tune(network(), data, augment=crop, accelerator="cpu", **options).final
-    assert capsys.readouterr().out == lines(final)
-
-
-def test_pictures_that_are_read_from_files(small: Path, capsys, monkeypatch) -> None:
-    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
-    whole = SETS["cifar10"]
-    part = TensorDataset(whole.images, whole.labels)
-    read = SimpleNamespace(train=part, test=part, tests={"test": part}, classes=whole.classes, name="read")
-    monkeypatch.setitem(SETS, "read", read)
-    monkeypatch.setattr("experiments.command.WORKERS", 0)
-    words = [*PROBE, "--data", "read", "--epochs", "1", "--batch-size", "8"]
-    capsys.readouterr()
-    assert main(words) == 0
-    given = ml.measure.features_of(network(), whole)
-    expected = lines({"test": {"k=20 accuracy": ml.measure.knn_accuracy(*given, *given)}})
-    assert main([*words, "--how", "tune"]) == 0
-    assert capsys.readouterr().out.startswith(f"{expected}test: accuracy ")
-    assert "images in memory, those of read are" in answer([*words, "--images", "4"], capsys)
+    kept = ml.train.checkpoint.load("checkpoints/fashion-mixup-0.pt")
+    assert kept["place"]["epoch"] == kept["settings"]["epochs"] == 2
 
 
 # ---------------------------------------------------------------------------------------------- mistakes
 MISTAKES = [
-    (["train", "cifar"], "recipe must be one of automix, boxes, contrast, curves, dense, embedded,"),
+    (
+        ["train", "cifar"],
+        "recipe must be one of automix, boxes, confirmed, contrast, curves, dense, divided,",
+    ),
     (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
     (["train", "fashion", "--alpha", "-1"], "alpha must be"),
     (["train", "fashion", "--seeds", "1", "1"], "different whole numbers, got [1, 1]"),
     (["train", "cifar100", "--images", "5"], "the recipe cifar100 takes no --images"),
     (["runs", "nothing"], "no run record 'nothing'"),
-    (["evaluate", "fashion-none", FILE], "or the name of an experiment's record, got 'fash"),
-    (["probe", "fashion", "bad.pt"], "bad.pt is truncated or no checkpoint of mixlearn (3 bytes)"),
-    (["probe", "fashion", "half.pt"], "half.pt has done 1 of 2 epochs; finish it"),
-    (["probe", "small_vit", FILE, "--width", "4"], "the recipe small_vit takes no --width"),
-    ([*PROBE, "--data", "emoji"], "sees images of 1 channels, those of emoji have 3"),
-    ([*PROBE, "--data", "cifar10", "--how", "tune", "--decay", "2"], "decay must lie in (0, 1], got 2.0"),
 ]
 
 
 def test_a_mistake_is_one_line(small: Path, capsys) -> None:
-    assert main([*TRAIN, "--keep", "--out", "records"]) == 0
-    Path("bad.pt").write_bytes(b"bad")
-    state = ml.train.checkpoint.load(FILE)
-    state["place"]["epoch"] = 1
-    ml.train.checkpoint.save("half.pt", {key: value for key, value in state.items() if key != "format"})
-    capsys.readouterr()
     for words, expected in MISTAKES:
         assert expected in answer(words, capsys)
 
@@ -170,7 +102,7 @@ def test_usage_errors_and_help(capsys) -> None:
     assert "No such option" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "Experiments: automix, boxes, contrast, curves, dense, embedded," in words
+    assert "Experiments: automix, boxes, confirmed, contrast, curves, dense, divided," in words
     assert "--seeds 0 1 2" in words
 
 

@@ -1,6 +1,7 @@
 """Detectors and segmenters around trained networks learn, leave the networks alone, are measured rightly."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -180,3 +181,39 @@ def test_what_cannot_be_compared_or_trained_is_refused() -> None:
         dense.detect(net(), train=one, test=two, epochs=0)
     with pytest.raises(ValueError, match="at least 2 scenes; batch_size=2 leaves one of 1 of 3"):
         dense.segment(net(), train=squares(3, 1), test=two, batch_size=2)
+
+
+def test_mixed_scenes_show_their_objects() -> None:
+    images, targets = squares(6, 3).batch(slice(None))
+    for mix in (ml.mosaic, ml.cutmix, ml.copy_paste, partial(ml.classmix, num_classes=3)):
+        mixed, found = dense.mixed_scenes(images, targets, mix, seeded(1))
+        for image, target in zip(mixed, found, strict=True):
+            assert len(target["boxes"]) == len(target["labels"]) == len(target["masks"])
+            for mask, label in zip(target["masks"], target["labels"].tolist(), strict=True):
+                assert (image[label, mask] > 0).double().mean() > 0.9  # but for the rim of what was resized
+    seen: list[int] = []
+
+    def watched(images: Tensor, *, masks: Any, generator: Any) -> Any:
+        seen.append(len(masks))
+        return ml.copy_paste(images, masks=masks, generator=generator)
+
+    dense.detect(net(), train=squares(16, 2), test=squares(2, 1), epochs=4, channels=32, mix=watched)
+    assert 0 < len(seen) < 8 and set(seen) == {8}  # about half of the batches
+
+
+def test_a_segmenter_learns_from_scenes_without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, rest, test = squares(8, 2), squares(32, 2, seed=2), squares(16, 2, seed=1)
+    given: dict[str, Any] = {"train": train, "test": test, "epochs": 12, "channels": 16, "lr": 0.02}
+    asked: list[Tensor] = []
+    real = dense.segmentation_consistency
+
+    def watched(logits: Tensor, answers: Tensor, plan: Any) -> Tensor:
+        asked.append(answers)
+        term = real(logits, answers, plan, confidence=0.0)
+        assert term.requires_grad and not answers.requires_grad and 0 <= float(term) <= 2
+        return term
+
+    monkeypatch.setattr(dense, "segmentation_consistency", watched)
+    for mix in (ml.cutmix_seg, partial(ml.classmix, num_classes=3)):
+        assert dense.segment(net(), unlabelled=rest, mix=mix, **given)["miou"] > 0.4
+    assert len(asked) == 24 and {tuple(answers.shape) for answers in asked} == {(8, 3, 32, 32)}

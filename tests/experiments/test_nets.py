@@ -1,21 +1,19 @@
-"""Networks of published recipes: the papers' sizes, torchvision's outputs and weights, taps, mistakes."""
+"""Networks of published recipes: the papers' sizes, taps, mistakes."""
 
 from functools import partial
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.nets import preact_resnet, pyramidnet, resnext, torchvision_resnet, wide_resnet
+from experiments.nets import preact_resnet, pyramidnet, wide_resnet
 from mixlearn import nets
 from tests.refused import refusals
 from tests.seeds import seeded
 
 SMALL = {
     "wide": (partial(wide_resnet, 10, 5, width=2, channels=1), (12, 6, 3)),
-    "resnext": (partial(resnext, 50, 5, groups=2, group_width=1, width=2, channels=1), (12, 6, 3, 2)),
     "preact": (partial(preact_resnet, 18, width=4, channels=1), (12, 6, 3, 2)),
     "pyramid": (partial(pyramidnet, 8, 5, alpha=6, bottleneck=False, channels=1), (12, 6, 3)),
 }
@@ -33,18 +31,6 @@ def test_parameters_are_the_papers(depth: int, width: int, millions: float) -> N
     shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
     # The stem, 6n, the three shortcuts that widen, and the head, which the paper's 6n + 4 leaves out.
     assert len(layers) == depth + 1 and len(shortcuts) == 3 and net.features == 64 * width
-
-
-def test_resnext_has_torchvisions_parameters_and_logits() -> None:
-    theirs = torchvision.models.resnext50_32x4d(num_classes=100).eval()
-    ours = resnext(50, 100, stem=nets.imagenet_stem).eval()
-    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
-    images = torch.randn(2, 3, 64, 64, generator=seeded())
-    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
-    with torch.device("meta"):
-        deep = resnext(101, 100, group_width=8, stem=nets.imagenet_stem)
-        large = torchvision.models.resnext101_32x8d(num_classes=100)
-    assert nets.parameter_count(deep) == nets.parameter_count(large)
 
 
 @pytest.mark.parametrize(
@@ -83,24 +69,6 @@ def test_pyramids_widen_with_each_block() -> None:
     assert widths == [17, 19, 20, 21, 23, 24, 25, 27, 28]
 
 
-def test_torchvisions_weights_are_taken_but_for_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    learnt = torchvision.models.resnet18()
-    asked: list[str] = []
-
-    def get(url: str, *args: object, **options: object) -> dict[str, torch.Tensor]:
-        asked.append(url)
-        return learnt.state_dict()
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", get)
-    before = torch.get_rng_state()
-    net, same = (torchvision_resnet("resnet18", 7, generator=seeded(1)) for _ in range(2))
-    assert torch.equal(net.head.weight, same.head.weight) and torch.equal(before, torch.get_rng_state())
-    assert asked[0].endswith("resnet18-f37072fd.pth")  # of ImageNet, the first version
-    assert net.head.out_features == 7 and net.head.weight.std() < 0.02 and not net.head.bias.any()
-    for name, value in learnt.state_dict().items():
-        assert name.startswith("fc.") or torch.equal(net.net.state_dict()[name], value)
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_taps_come_in_the_order_of_stages(name: str) -> None:
     make, sizes = SMALL[name]
@@ -118,6 +86,4 @@ test_errors_say_what_came = refusals(
     (partial(wide_resnet, 10, width=0), "width must be at least 1, got 0"),
     (partial(preact_resnet, 50), "depth must be 18 or 34, got 50"),
     (partial(pyramidnet, 201), r"depth must be 9n \+ 2 with bottlenecks \(11, 20, …\), got 201"),
-    (partial(torchvision_resnet, "vgg11", weights=None), "VGG has no module 'maxpool'"),
-    (partial(resnext, 34), "depth must be 50 or 101, got 34"),
 )

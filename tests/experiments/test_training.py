@@ -13,15 +13,12 @@ from experiments import recipes
 from experiments.data import PictureSet, random_crop
 from experiments.training import (
     _side,
-    block_apart,
     fine_tune,
     loaders,
-    optimizer_apart,
-    schedule_apart,
     train,
 )
 from mixlearn.methods.learners import AutoMix, PatchMix
-from mixlearn.train.schedules import WithDecay, cosine
+from mixlearn.train.schedules import cosine
 from tests.refused import refused
 from tests.seeds import seeded
 from tests.sets import Blobs
@@ -34,43 +31,8 @@ def made() -> tuple[nn.Module, AutoMix]:
     return net, AutoMix(net, stage="stage2", image_size=8, generator=seeded(1))
 
 
-def test_each_group_has_its_options_and_its_schedule() -> None:
-    net, learner = made()
-    kept: list[torch.optim.Optimizer] = []
-    rates: list[list[float]] = []
-
-    def watched(parameters):
-        kept.append(optimizer_apart(parameters, optimizer=sgd, part=learner.block, lr=0.5, momentum=0.0))
-        return kept[0]
-
-    def schedule(step: int, total: int) -> tuple[float, float]:
-        rates.append([group["lr"] for group in kept[0].param_groups])
-        return schedule_apart(step, total, rest=partial(cosine, floor=0.25), part=partial(cosine, floor=0.1))
-
-    options = {"epochs": 2, "batch_size": 8, "optimizer": watched, "schedule": schedule, "progress": False}
-    history = ml.fit(net, Blobs(16), learner, **options)
-    rest, own = kept[0].param_groups
-    assert {id(p) for p in own["params"]} == {id(p) for p in learner.block.parameters()}
-    assert {id(p) for p in rest["params"]} == {
-        id(p) for p in (*net.parameters(), *learner.mix_head.parameters())
-    }
-    assert (rest["momentum"], own["momentum"]) == (0.9, 0.0)
-    expected = [[0.2 * cosine(k, 4, floor=0.25), 0.5 * cosine(k, 4, floor=0.1)] for k in range(4)]
-    assert rates[1:] == expected[:3] and [rest["lr"], own["lr"]] == expected[3]
-    assert history.last["rate"] == expected[3][0]
-
-
 def test_mistakes_are_named() -> None:
     net, learner = made()
-    every = [*net.parameters(), *learner.block.parameters()]
-    with pytest.raises(ValueError, match="SGD takes lr, momentum, .* got rate"):
-        optimizer_apart(every, optimizer=sgd, part=learner.block, rate=1)
-    with pytest.raises(ValueError, match="no parameter of the part MixBlock is trained"):
-        optimizer_apart(net.parameters(), optimizer=sgd, part=learner.block, lr=1.0)
-    with pytest.raises(ValueError, match="options of a Mix Block, and Plain has none"):
-        block_apart(ml.learners.Plain(), sgd, None, {"lr": 1.0})
-    with pytest.raises(ValueError, match="a schedule of the weight decay do not go together"):
-        block_apart(learner, sgd, WithDecay(cosine, cosine), {"lr": 1.0})
     with pytest.raises(TypeError, match="AutoMix is built for the network .* give the class, or a partial"):
         train(net, Blobs(8), learner, network="", epochs=1, batch_size=6, optimizer=sgd, schedule=cosine)
     with pytest.raises(ValueError, match="batch_size must be a multiple of the number of processes, got 6"):

@@ -16,6 +16,7 @@ WRITTEN_OUT = {"automix_cifar100", "cifar10_paper", "fine_grained", "mixskd_cifa
 WRITTEN_OUT |= {"patchmix_imagenet", "tiny_imagenet"}
 GONE = {f"figures.{name}" for name in DRAWN | {"comparison", "strip"}}
 GONE |= {f"recipes.{name}" for name in WRITTEN_OUT} | {"learners.MaskedImages", "learners.Taught"}
+GONE |= {"nets.resnext", "nets.torchvision_resnet"}
 KEPT = json.loads(runs.FILE.read_text(encoding="utf-8"))
 
 

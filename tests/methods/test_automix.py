@@ -13,7 +13,6 @@ from torch import nn
 
 import mixlearn as ml
 from experiments.nets import preact_resnet, wide_resnet
-from experiments.training import block_apart
 from mixlearn.core import processes
 from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
@@ -465,8 +464,7 @@ def train(name, folder, devices):
     net = make(generator=seeded())
     learner = Watched(net, stage=stage, image_size=16, momentum=0.5, plain_beyond=0.0, generator=seeded(1))
     learner.folder = folder
-    optimizer, schedule = block_apart(learner, partial(torch.optim.SGD, lr=0.1), None, {"lr": 10.0})
-    options = {"optimizer": optimizer, "schedule": schedule, "accelerator": "cpu", "progress": False}
+    options = {"optimizer": partial(torch.optim.SGD, lr=0.1), "accelerator": "cpu", "progress": False}
     options |= {"devices": devices, "strategy": "ddp_fork" if devices > 1 else "auto"}
     ml.fit(net, Blobs(14, channels=3, size=16), learner, epochs=1, batch_size=7, **options)
     torch.save(torch.cat([weights(net), weights(learner)]), folder / "end.pt")
