@@ -246,8 +246,6 @@ def test_first_table(practice: dict[str, Any]) -> None:
         assert typed == told, part
     later = gain("boxes-fashion-both", "boxes-fashion-cutmix", "ece")
     assert f"and its calibration error was {words(later)} points higher" in PRACTICE
-    inside = gain("masks-fashion-manifold", "boxes-fashion-mixup")
-    assert f"changed accuracy by {words(inside)} points against Mixup" in PRACTICE and not inside.clear
     both = gain("boxes-fashion-both", "boxes-fashion-plain")
     assert f"gained {words(both)} points, not significantly more than CutMix" in PRACTICE
     assert not gain("boxes-fashion-both", "boxes-fashion-cutmix").clear
@@ -313,7 +311,7 @@ def test_crops_and_flips() -> None:
 
 def test_shakedrop() -> None:
     lost = gain("practice-shakedrop-plain", "practice-deeper-plain")
-    assert f"without mixing too, by {words(lost)} points" in PRACTICE and lost.clear and lost.mean < 0
+    assert f"and lost {words(lost)} points without mixing too" in PRACTICE and lost.clear and lost.mean < 0
     runs = ml.runs.load("practice-shakedrop-plain").runs
     assert (
         sum(one["epochs"][-1]["loss"] for one in runs) / 3 > 1 and "far from fitting its images" in PRACTICE
@@ -359,9 +357,7 @@ def test_figure_has_every_recorded_part(practice: dict[str, Any]) -> None:
 def test_weights_or_even_partners(practice: dict[str, Any]) -> None:
     mass = {name: found.mean(0) for name, found in practice["rows"].items()}
     plain, even = mass["random partners"], mass["even partners"]
-    assert (
-        plain - torch.tensor([0.90, 0.09, 0.01])
-    ).abs().max() < 0.005 and "0.90, 0.09 and 0.01" in PRACTICE
+    assert (plain - torch.tensor([0.90, 0.09, 0.01])).abs().max() < 0.005
     assert (even - (torch.tensor([0.90, 0.09, 0.01]) + 1 / 3) / 2).abs().max() < 0.02
     weight = practice["weight"]
     assert abs((weight * practice["counts"]).sum() / practice["counts"].sum() - 1) < 1e-6
