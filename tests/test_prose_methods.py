@@ -81,7 +81,7 @@ def test_gains_and_costs_in_the_tables(page: dict[str, Any]) -> None:
     shown = {name: words(one, sign=True) for name, one in gains.items()}
     shown["TransMix"] = words(gain("masks-fashion-vit-transmix", "masks-fashion-vit-plain"), sign=True)
     assert typed == shown and len(found) == 18 + 1 + 13
-    row = r"^\| \[(\S[^\]]*)\]\([^)]*\) \| [^|]+ \| ([\d.]+)(?:, time (\d))? \| "
+    row = r"^\| \[(\S[^\]]*)\]\([^)]*\) \| [^|]+ \| ([\d.]+)(?:, time\s(\d))? \| "
     cells = re.findall(row, PAGE, re.M)
     priced = {name: price for name, price, _ in cells}
     slow = {name: float(time) for name, _, time in cells if time}
