@@ -108,6 +108,28 @@ def test_confidence() -> None:
     assert both.clear and both.mean > 0
 
 
+def test_how_often_matters_more_than_how() -> None:
+    half = ml.runs.load("curve-centre-mixup"), run("fashion", "cutmix")
+    every = run("fashion", "mixup"), ml.runs.load("curve-p100-cutmix"), run("fashion", "both")
+    settings = [{**record.settings, "mix": "", "examined": ""} for record in (*half, *every)]
+    assert all(one == settings[0] for one in settings)
+    assert ["p=0.5" in record.settings["mix"] for record in (*half, *every)] == [True] * 2 + [False] * 3
+    ece = [f"{100 * record.measured('ece').mean:.1f}" for record in (run("fashion", "plain"), *half, *every)]
+    assert f"has a calibration error of {ece[0]} points" in RESULTS
+    assert f"falls to {ece[1]} with Mixup and {ece[2]} with CutMix" in RESULTS
+    assert f"all of them mixed it is {ece[3]} and {ece[4]}." in RESULTS
+    for one, other in zip(every[:2], half, strict=True):  # from half of the batches to all
+        assert one.gain(other, "ece").clear and one.gain(other, "ece").mean > 0
+        assert not one.gain(other, "accuracy").clear
+        assert one.measured("gap").mean < -0.05 and abs(other.measured("gap").mean) < 0.015
+    assert f"by {words(every[1].gain(half[1], 'ece'))} points with CutMix" in RESULTS
+    assert not half[0].gain(half[1], "ece").clear and not every[0].gain(every[1], "ece").clear
+    assert not every[0].gain(every[1]).clear and not half[0].gain(half[1]).clear
+    more = every[1].gain(run("fashion", "plain"))
+    assert more.clear and f"it gains {words(more)} points" in RESULTS
+    assert f"an ECE of {100 * run('emoji', 'plain').measured('ece').mean:.1f} points" in RESULTS
+
+
 # ------------------------------------------------------------------------------------------ other images
 def test_corruptions() -> None:
     measure = "corrupted/accuracy"
@@ -138,8 +160,12 @@ def test_hidden_parts_and_boxed_pairs() -> None:
         assert max(gains, key=lambda way: gains[way].mean) == "cutout" and gains["cutout"].clear
         assert not gains["cutmix"].clear
     holds(gain("fashion", "both", hidden), "“Mixup or CutMix” gains ", clear=True)
+    holds(gain("fashion", "cutout", hidden), "gains most: ", clear=True)
     boxed = gain("fashion", "cutmix", "between/box")
     assert boxed.clear and boxed.mean < 0
+    neither = [f"{run('fashion', way).measured('between/box').mean:.0%}" for way in ("cutmix", "plain")]
+    told = f"names neither class in {neither[0]} of such images, against {neither[1]} without mixing"
+    assert told.replace("%", " %") in RESULTS
 
 
 # ------------------------------------------------------------------------------------------ where it looks
