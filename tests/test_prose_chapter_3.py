@@ -234,6 +234,15 @@ def test_rows_and_columns_swapped_are_wrong_by_a_sixth() -> None:
     assert abs(sum(errors) / len(errors) - 0.16) < 0.006 and "wrong by 0.16 on average" in BUGS
 
 
+def test_epochs_turn_a_loss_into_a_gain() -> None:
+    short = ml.runs.load("curve-e10-cutmix").gain(ml.runs.load("curve-e10-plain"))
+    long = gain("fashion", "cutmix")
+    assert short.clear and short.mean < 0 and long.clear and long.mean > 0
+    assert f"loses {words(short)} points after 10 epochs and gains {words(long)} after 40" in BUGS
+    errors = torch.tensor([15.29, 14.66, 15.28, 15.04, 14.52])  # CutMix-PyTorch issue 7
+    assert f"scatter by {errors.std():.2f} points" in BUGS and f"a mean of {errors.mean():.2f}" in BUGS
+
+
 def test_folding_shrinks_the_smaller_part() -> None:
     generator = torch.Generator().manual_seed(1)
     lam = ml.sample_lam(20_000, 1.0, generator=generator)
