@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from timm.loss import BinaryCrossEntropy
 import mixlearn as ml
 from benchmarks import whose_lam
 from mixlearn.train.records import Interval, Record
-from tests.prose import BOOK, cells, prose, words
+from tests.prose import BOOK, cells, held, prose, words
 
 PAGES = ("02_mixup", "02_mixup_results", "02_mixup_details")
 HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
@@ -182,6 +183,16 @@ def test_binarised_rows_are_those_of_timm() -> None:
     assert torch.equal((ml.smooth(soft, 0.1) > 0.2) | (soft > 0.2), soft > 0.2)
     own = torch.eye(5)[:1]
     assert torch.equal((ml.smooth(own, 0.1) > 0.2).float(), own)
+
+
+def test_a_network_learns_what_its_target_asks() -> None:
+    space: dict[str, Any] = {}
+    code = next(cell for cell in cells("02_mixup_details", "code") if cell["id"] == "5b1d7c40")
+    exec("".join(code["source"]), space)
+    soft, binarised = space["halves"].values()
+    assert held(f"answers {soft:.2f} for each class, the second {binarised:.2f} for each", DETAILS)
+    assert [f"{one:.0%}" for one in space["right"].values()] == ["99%"] * 2
+    assert "name 99 % of the plain test images correctly" in DETAILS
 
 
 @pytest.mark.parametrize(

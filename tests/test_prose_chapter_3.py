@@ -108,6 +108,28 @@ def test_confidence() -> None:
     assert both.clear and both.mean > 0
 
 
+def test_how_often_matters_more_than_how() -> None:
+    half = ml.runs.load("curve-centre-mixup"), run("fashion", "cutmix")
+    every = run("fashion", "mixup"), ml.runs.load("curve-p100-cutmix"), run("fashion", "both")
+    settings = [{**record.settings, "mix": "", "examined": ""} for record in (*half, *every)]
+    assert all(one == settings[0] for one in settings)
+    assert ["p=0.5" in record.settings["mix"] for record in (*half, *every)] == [True] * 2 + [False] * 3
+    ece = [f"{100 * record.measured('ece').mean:.1f}" for record in (run("fashion", "plain"), *half, *every)]
+    assert f"has a calibration error of {ece[0]} points" in RESULTS
+    assert f"falls to {ece[1]} with Mixup and {ece[2]} with CutMix" in RESULTS
+    assert f"all of them mixed it is {ece[3]} and {ece[4]}." in RESULTS
+    for one, other in zip(every[:2], half, strict=True):  # from half of the batches to all
+        assert one.gain(other, "ece").clear and one.gain(other, "ece").mean > 0
+        assert not one.gain(other, "accuracy").clear
+        assert one.measured("gap").mean < -0.05 and abs(other.measured("gap").mean) < 0.015
+    assert f"by {words(every[1].gain(half[1], 'ece'))} points with CutMix" in RESULTS
+    assert not half[0].gain(half[1], "ece").clear and not every[0].gain(every[1], "ece").clear
+    assert not every[0].gain(every[1]).clear and not half[0].gain(half[1]).clear
+    more = every[1].gain(run("fashion", "plain"))
+    assert more.clear and f"it gains {words(more)} points" in RESULTS
+    assert f"an ECE of {100 * run('emoji', 'plain').measured('ece').mean:.1f} points" in RESULTS
+
+
 # ------------------------------------------------------------------------------------------ other images
 def test_corruptions() -> None:
     measure = "corrupted/accuracy"
@@ -138,8 +160,12 @@ def test_hidden_parts_and_boxed_pairs() -> None:
         assert max(gains, key=lambda way: gains[way].mean) == "cutout" and gains["cutout"].clear
         assert not gains["cutmix"].clear
     holds(gain("fashion", "both", hidden), "“Mixup or CutMix” gains ", clear=True)
+    holds(gain("fashion", "cutout", hidden), "gains most: ", clear=True)
     boxed = gain("fashion", "cutmix", "between/box")
     assert boxed.clear and boxed.mean < 0
+    neither = [f"{run('fashion', way).measured('between/box').mean:.0%}" for way in ("cutmix", "plain")]
+    told = f"names neither class in {neither[0]} of such images, against {neither[1]} without mixing"
+    assert told.replace("%", " %") in RESULTS
 
 
 # ------------------------------------------------------------------------------------------ where it looks
@@ -206,6 +232,15 @@ def test_rows_and_columns_swapped_are_wrong_by_a_sixth() -> None:
         pasted = (min(x1, 96) - min(x0, 96)) * (min(y1, 192) - min(y0, 192))
         errors.append(abs(pasted - (x1 - x0) * (y1 - y0)) / (96 * 192))
     assert abs(sum(errors) / len(errors) - 0.16) < 0.006 and "wrong by 0.16 on average" in BUGS
+
+
+def test_epochs_turn_a_loss_into_a_gain() -> None:
+    short = ml.runs.load("curve-e10-cutmix").gain(ml.runs.load("curve-e10-plain"))
+    long = gain("fashion", "cutmix")
+    assert short.clear and short.mean < 0 and long.clear and long.mean > 0
+    assert f"loses {words(short)} points after 10 epochs and gains {words(long)} after 40" in BUGS
+    errors = torch.tensor([15.29, 14.66, 15.28, 15.04, 14.52])  # CutMix-PyTorch issue 7
+    assert f"scatter by {errors.std():.2f} points" in BUGS and f"a mean of {errors.mean():.2f}" in BUGS
 
 
 def test_folding_shrinks_the_smaller_part() -> None:
