@@ -175,16 +175,7 @@ def test_parts_under_attack() -> None:
     whole, attack = fashion("automix"), "attacked/fgsm 8"
     said(fashion("no-masks").gain(whole), clear=False)
     said(fashion("no-clean").gain(whole, attack), 0, sign=False)
-    assert "Four other changes cost 6 to 10 points" in RESULTS
     said(fashion("no-clean").gain(whole, "ece"), clear=True)
-    changes = {part: fashion(part).gain(whole, attack) for part in PARTS}
-    assert {part for part, gain in changes.items() if gain.clear and gain.mean < 0} == {
-        "no-embedding", "no-average", "joint", "stage3"
-    }  # fmt: skip
-    falls = [round(-100 * gain.mean) for gain in changes.values() if gain.clear and gain.mean < 0]
-    assert (min(falls), max(falls)) == (6, 10)
-    assert [part for part, gain in changes.items() if gain.mean > 0] == ["no-clean"]
-    said(size(changes["no-masks"]), sign=False, clear=False)
 
 
 def test_running_means() -> None:
