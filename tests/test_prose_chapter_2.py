@@ -225,7 +225,7 @@ def test_inverted_labels_are_half_wrong() -> None:
     lam = (torch.arange(1000) + 0.5) / 1000
     assert (
         abs((2 * lam - 1).abs().mean() - 0.5) < 1e-3
-        and "puts half of each label on the wrong image" in RELEASED
+        and "half of each label lands on the wrong image" in RELEASED
     )
 
 
