@@ -60,3 +60,21 @@ def test_front_page_prints_what_its_comment_says() -> None:
     known: dict[str, Any] = {}
     exec(code, known)
     assert code.rstrip().endswith(f"# {known['mixed'].plan.describe(0)}")
+
+
+def test_notation_prints_what_its_comments_say() -> None:
+    known: dict[str, Any] = {}
+    text = (BOOK / "notation.md").read_text(encoding="utf-8")
+    exec(text.partition("```python\n")[2].partition("```")[0], known)
+    plan, target = known["plan"], known["mixed"].targets[0]
+    assert "# s: 0 and 2," in text and plan.sources[:, 0].tolist() == [0, 2]
+    assert plan.masks[0, 0, 0, :16, :16].max() == 0 and plan.masks[0, 0].mean() == 0.75
+    assert "# λ: 0.75\n" in text and plan.lam[0] == 0.75
+    assert "# label: 0.75 of class 3, 0.25 of class 1\n" in text and target.tolist() == [
+        0,
+        0.25,
+        0,
+        0.75,
+        0,
+        0,
+    ]

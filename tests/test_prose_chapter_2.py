@@ -228,7 +228,16 @@ def test_whose_lam(title: str, call: str, partner: str, each: str) -> None:
     assert (found.lam_weighs, found.partner, found.lam_for_each) == (row(title)[0], partner, each)
     assert row(title)[2] == each and row(title)[1].strip("$").replace("-", "−") == partner
     assert found.changes_input == title.startswith("timm") and abs(found.own_share - 0.5) < 0.12
-    assert "**timm**: it writes into your batch" in RELEASED
+    assert re.search(r"^\| \*\*timm\*\* \|.*It writes into your batch", RELEASED, re.MULTILINE)
+
+
+def test_inverted_labels_are_half_wrong() -> None:
+    """A label (λ, 1 − λ) in place of (1 − λ, λ) has |2λ − 1| of its weight on the wrong image."""
+    lam = (torch.arange(1000) + 0.5) / 1000
+    assert (
+        abs((2 * lam - 1).abs().mean() - 0.5) < 1e-3
+        and "half of each label lands on the wrong image" in RELEASED
+    )
 
 
 def test_default_alpha() -> None:

@@ -156,7 +156,7 @@ def test_questions_are_few_and_have_short_answers() -> None:
     rows = re.findall(r"^- .*(?:\n  .*)*", page, re.M)
     assert 25 <= len(rows) <= 40
     for row in rows:
-        found = re.fullmatch(r"- \[[^]]+\?\]\([\w.]+(?:#[\w-]+)?\) (.+)", " ".join(row.split()))
+        found = re.fullmatch(r"- \[[^]]+\?\]\([\w.]+(?:#[\w-]+)?\)\\ (.+)", " ".join(row.split()))
         assert found, row
         answer = re.sub(r"\]\(\S+\)", "]", found[1])
         assert 3 <= len(answer.split()) <= 12, (len(answer.split()), row)
