@@ -9,8 +9,8 @@ import pytest
 from scipy.special import stdtr, stdtrit
 
 import mixlearn as ml
-from mixlearn.train.records import Interval, interval
-from tests.prose import BOOK, words
+from mixlearn.train.records import Interval
+from tests.prose import BOOK, gain, words
 
 PAGE = (BOOK / "verdicts.md").read_text(encoding="utf-8")
 TEXT = " ".join(PAGE.split())
@@ -146,16 +146,6 @@ CLAIMS: dict[str, Claim | None] = {
     "Without mix to origin": same(-1, CONTRAST, "patchmix-no-mix-to-origin", "patchmix", "knn/k=20", "F"),
     "Without origin": same(-1, CONTRAST, "patchmix-no-origin", "patchmix", "knn/k=20", "F"),
 }
-
-
-def gain(way: str, base: str, measure: str) -> Interval:
-    """One record minus another, on the seeds of both; a rival without randomness counts for every seed."""
-    mine, other = (
-        dict(zip(one.seeds, one.values(measure), strict=True)) for one in map(ml.runs.load, (way, base))
-    )
-    if len(set(other.values())) == 1 and len(other) > 1:
-        other = dict.fromkeys(mine, next(iter(other.values())))
-    return interval([value - other[seed] for seed, value in mine.items() if seed in other])
 
 
 def effects(claim: Claim) -> dict[str, Interval]:
