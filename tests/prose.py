@@ -35,12 +35,10 @@ def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = F
 
 
 def gain(way: str, base: str, measure: str) -> Interval:
-    """One record minus another, on the seeds of both; a rival without randomness counts for every seed."""
+    """One record minus another, on the seeds that both have."""
     mine, other = (
         dict(zip(one.seeds, one.values(measure), strict=True)) for one in map(ml.runs.load, (way, base))
     )
-    if len(set(other.values())) == 1 and len(other) > 1:
-        other = dict.fromkeys(mine, next(iter(other.values())))
     return interval([value - other[seed] for seed, value in mine.items() if seed in other])
 
 

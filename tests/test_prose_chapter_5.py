@@ -78,6 +78,8 @@ def test_judged_mixtures() -> None:
     frozen = ml.runs.load("judge-offcentre-cutmix").measured("judge/accuracy").mean
     assert f"classifies {100 * frozen:.1f} % of unmixed" in RESULTS
     names = [name for name in ml.runs.names() if name.startswith("judge-offcentre-")]
+    judges = {one for name in names for one in ml.runs.load(name).values("judge/accuracy")}
+    assert len(judges) == 1  # seeds of a judge that was trained again are not comparable
     worst = min(names, key=lambda name: ml.runs.load(name).measured("all/top 2").mean)
     assert worst == "judge-offcentre-gridmix"
 
@@ -100,15 +102,14 @@ def test_what_true_labels_and_true_masks_bring() -> None:
 
 
 def test_learned_masks_against_a_flat_one() -> None:
-    """As on the page of verdicts: AutoMix is better by top-2 accuracy and worse by KL."""
+    """As on the page of verdicts."""
     flat, changes = "judge-offcentre-mixup", {}
     for way in ("automix", "samix"):
-        top, far = (gain(f"judge-offcentre-{way}", flat, f"all/{one}") for one in ("top 2", "kl"))
-        changes[way] = far
+        of = f"judge-offcentre-{way}"
+        top, changes[way] = (gain(of, flat, f"all/{one}") for one in ("top 2", "kl"))
         assert top.clear and f" gains {words(top, sign=False)} points" in RESULTS
-    far = changes["automix"]
-    assert far.clear and f"its KL is {words(far, 2, 1, sign=False)} nats worse" in RESULTS
-    assert not changes["samix"].clear and "SAMix gains" in RESULTS
+    assert changes["automix"].clear and not changes["samix"].clear and "SAMix gains" in RESULTS
+    assert f"its KL is {words(changes['automix'], 2, 1, sign=False)} nats worse" in RESULTS
 
 
 # ------------------------------------------------------------------------------------------ accuracy
