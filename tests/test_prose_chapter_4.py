@@ -176,8 +176,9 @@ def test_agreement_with_the_label() -> None:
     in_text(f"the true masks (by {words(judge('true-masks').gain(blend, 'all/kl'), 2, 1)[:4]}) beat Mixup")
     assert len(set(blend.values("all/kl"))) == 1  # it draws nothing, so that other seeds can be compared
     for way in ("automix", "samix"):
-        kl, top = (judge(way).measured(f"all/{name}").mean for name in ("kl", "top 2"))
-        assert kl > blend.measured("all/kl").mean and top > blend.measured("all/top 2").mean
+        kl, top = (judge(way).measured(f"all/{name}") for name in ("kl", "top 2"))
+        assert kl.mean + kl.half > blend.measured("all/kl").mean  # not significantly better
+        assert top.mean - top.half > blend.measured("all/top 2").mean
     found = judge("true-labels").gain(box, "all/kl")
     in_text(f"lower CutMix's KL by only {words(found, 2, 1)[:4]}:")
     assert found.clear and judge("true-masks").gain(box, "all/kl").mean < 4 * found.mean
