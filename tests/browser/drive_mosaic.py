@@ -10,7 +10,9 @@ from playwright.sync_api import expect
 
 from tests.browser.drive import copied, open_widget, read_canvas, run_code
 
-SAID = re.compile(r"Centre \((\d+), (\d+)\)\. Of (\d+) boxes: (\d+) whole, (\d+) cut, (\d+) dropped, (\d+) out of sight\.")
+SAID = re.compile(
+    r"Centre \((\d+), (\d+)\)\. Of (\d+) boxes: (\d+) whole, (\d+) cut, (\d+) dropped, (\d+) out of sight\."
+)
 
 
 def check_mosaic(root: Any) -> list[int]:
@@ -59,7 +61,10 @@ def drive_mosaic_lab(page: Any) -> None:
 
     stage.scroll_into_view_if_needed()  # by mouse
     box = root.locator("[data-name=centre]").bounding_box()
-    at, pixel = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), stage.bounding_box()["width"] / 192
+    at, pixel = (
+        (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2),
+        stage.bounding_box()["width"] / 192,
+    )
     page.mouse.move(*at)
     page.mouse.down()
     page.mouse.move(at[0] - 16 * pixel, at[1] + 8 * pixel, steps=3)

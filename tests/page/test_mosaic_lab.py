@@ -42,7 +42,9 @@ def test_boxes_and_shares_are_those_of_mix_objects(size):
         shown = [one for own in found for one in own if one["visible"] > 1e-9]
         assert len(shown) == len(objects.boxes), case
         assert torch.allclose(torch.tensor([one["part"] for one in shown]).float(), objects.boxes, atol=1e-3)
-        assert torch.allclose(torch.tensor([one["visible"] for one in shown]).float(), objects.visible, atol=1e-3)
+        assert torch.allclose(
+            torch.tensor([one["visible"] for one in shown]).float(), objects.visible, atol=1e-3
+        )
 
 
 @pytest.mark.parametrize(("centre", "scale"), [([5, 9], 0.5), ([16, 0], 1.0), ([3, 12], 0.3)])

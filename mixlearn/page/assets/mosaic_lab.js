@@ -93,8 +93,7 @@ async function render({ model, el }) {
     "Drag the centre, or move it with the arrow keys (Shift: 8 pixels). Outside the frame: what is cut off. " +
     "Solid: boxes for training. Dashed: what is lost of a box, or a box that is dropped.";
   root.append(
-    make("div", { class: "mlw-mosaic" }, stage, table),
-    ...live.nodes,
+    make("div", { class: "mlw-mosaic" }, make("div", {}, stage, ...live.nodes), table),
     make("p", { class: "mlw-note" }, note),
     scale.node,
     least.node,
