@@ -1,4 +1,4 @@
-// The mosaic lab: four scenes meet at a point; their boxes are cut at the border, and dropped if little is left.
+// The mosaic lab: four scenes meet at a point; boxes are cut at the frame, and dropped if little is left.
 import { painted, places, seen } from "./mosaic.js";
 import { make, frame, slider, choice, sentence, python, pixels } from "./kit.js";
 
@@ -48,7 +48,8 @@ async function render({ model, el }) {
   const stage = make("div", { class: "mlw-laid" }, canvas, over);
   const rows = make("tbody");
   const head = ["object", "visible", "box"].map((word) => make("th", { scope: "col" }, word));
-  const table = make("table", { class: "mlw-sum mlw-fates" }, make("thead", {}, make("tr", {}, ...head)), rows);
+  const top = make("thead", {}, make("tr", {}, ...head)),
+    table = make("table", { class: "mlw-sum mlw-fates" }, top, rows);
   const live = sentence();
   const names = scenes.map(({ name }) => name);
   const picks = CORNERS.map((label, k) =>
@@ -90,8 +91,8 @@ async function render({ model, el }) {
     );
   });
   const note =
-    "Drag the centre, or move it with the arrow keys (Shift: 8 pixels). Outside the frame: what is cut off. " +
-    "Solid: boxes for training. Dashed: what is lost of a box, or a box that is dropped.";
+    "Drag the centre, or move it with the arrow keys (Shift: 8 pixels). Outside the frame: what is cut " +
+    "off. Solid: boxes for training. Dashed: what is lost of a box, or a box that is dropped.";
   root.append(
     make("div", { class: "mlw-mosaic" }, make("div", {}, stage, ...live.nodes), table),
     make("p", { class: "mlw-note" }, note),
@@ -101,8 +102,8 @@ async function render({ model, el }) {
     copy.node,
   );
 
-  const lay = (kind, [x0, y0, x1, y1]) =>
-    make("rect", { class: `mlw-${kind}`, x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) });
+  const lay = (kind, [x, y, x1, y1]) =>
+    make("rect", { class: `mlw-${kind}`, x, y, width: Math.max(0, x1 - x), height: Math.max(0, y1 - y) });
   function fate({ whole, part, visible }) {
     const kept = visible > 0 && visible >= model.get("least");
     const told = !visible ? "out of sight" : !kept ? "dropped" : visible > 1 - 1e-9 ? "whole" : "cut";
