@@ -66,8 +66,8 @@ def mosaic_lab(
             zip(scenes.images, scenes.boxes, scenes.labels, strict=True)
         )
     ]
-    four = scenes.images[state["order"]].float() / 255
-    still = mosaic(four, scale=scale, centre=state["centre"], partners=AROUND, fill=GAP).images[0]
+    four = scenes.images[[*order]].float() / 255
+    still = mosaic(four, scale=scale, centre=centre, partners=AROUND, fill=GAP).images[0]
     *first, last = map(str, order)
     words = f"Mosaic lab: scenes {', '.join(first)} and {last} meet at column {centre[0]}, row {centre[1]}"
     fixed = {"photos": photos, "shipped": shipped, "size": size}
