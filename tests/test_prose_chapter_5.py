@@ -9,9 +9,10 @@ import torch
 
 import mixlearn as ml
 from mixlearn.methods.learner import slow_down
+from mixlearn.page import studio_net as weights
 from mixlearn.page.film import film_facts, recorded_block
 from mixlearn.page.host import ASSETS
-from mixlearn.page.studio_net import PAIRS, mask_score, read, studio_net
+from mixlearn.page.studio_net import PAIRS, mask_score, studio_net
 from mixlearn.train.records import Interval, Record, interval
 from tests.prose import prose
 
@@ -245,7 +246,7 @@ def test_the_early_block_shows_the_partner_at_every_share() -> None:
 
 
 def test_strip_of_a_block_that_its_judge_rates_well() -> None:
-    facts, kept = read((ASSETS / "mask_strip.safetensors").read_bytes())
+    facts, kept = weights.read((ASSETS / "mask_strip.safetensors").read_bytes())
     found = facts["found"]
     first, last = found["samix"]["0"], found["samix"]["2000"]
     assert f"ends at {100 * last:.0f} %, from {100 * first:.0f} % before" in METHOD
