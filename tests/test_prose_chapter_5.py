@@ -9,7 +9,9 @@ import torch
 
 import mixlearn as ml
 from mixlearn.methods.learner import slow_down
+from mixlearn.page import studio_net as weights
 from mixlearn.page.film import film_facts, recorded_block
+from mixlearn.page.host import ASSETS
 from mixlearn.page.studio_net import PAIRS, mask_score, studio_net
 from mixlearn.train.records import Interval, Record
 from tests.prose import gain, prose
@@ -267,6 +269,24 @@ def test_the_early_block_shows_the_partner_at_every_share() -> None:
         assert abs(float(late(pictures, share, others).mean()) - mean) < 0.01
         assert 0.035 < float(late(pictures, share, others).std((1, 2, 3)).mean()) < 0.06
     assert "the standard deviation is only .04 to .06" in METHOD
+
+
+def test_strip_of_a_block_that_its_judge_rates_well() -> None:
+    facts, kept = weights.read((ASSETS / "mask_strip.safetensors").read_bytes())
+    found = facts["found"]
+    first, last = found["samix"]["0"], found["samix"]["2000"]
+    assert f"ends at {100 * last:.0f} %, from {100 * first:.0f} % before" in METHOD
+    told = (found[way] for way in ("cutmix", "puzzlemix", "true-masks"))
+    words = "CutMix reaches {:.0f} %, PuzzleMix {:.0f} %, true masks {:.0f} %".format(
+        *(100 * one for one in told)
+    )
+    assert words in METHOD and last > found["puzzlemix"]
+    own = found["automix"]
+    assert f"own block stays at {100 * own['2000']:.0f} %" in METHOD and abs(own["2000"] - own["0"]) < 0.01
+    assert (
+        facts["judge"] != ml.runs.load("judge-offcentre-samix").measured("judge/accuracy").mean
+    )  # "another judge"
+    assert len(kept["images"]) == 4 and all(mask.std() > 0.1 for name, mask in kept.items() if "2000" in name)
 
 
 def test_how_much_of_an_object_lies_over_its_partners() -> None:
