@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixlearn.train.records import Interval
+import mixlearn as ml
+from mixlearn.train.records import Interval, interval
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 sys.path.append(str(BOOK / "_ext"))
@@ -31,6 +32,14 @@ def words(gain: Interval, digits: int = 1, scale: float = 100, *, sign: bool = F
     """A difference as pages print it, such as "+1.0 ± 1.5"; without `sign` its size, such as "4.7 ± 0.8"."""
     mean = f"{scale * gain.mean:+.{digits}f}".replace("-", "−")
     return f"{mean if sign else mean[1:]} ± {scale * gain.half:.{digits}f}"
+
+
+def gain(way: str, base: str, measure: str) -> Interval:
+    """One record minus another, on the seeds that both have."""
+    mine, other = (
+        dict(zip(one.seeds, one.values(measure), strict=True)) for one in map(ml.runs.load, (way, base))
+    )
+    return interval([value - other[seed] for seed, value in mine.items() if seed in other])
 
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -162,8 +162,8 @@ def test_our_own_numbers_are_those_of_the_pages_that_tests_hold() -> None:
         in texts["history.md"]
     )
     assert "in 11 % of CutMix's mixtures and in 21 % of those of PuzzleMix" in texts["gallery.ipynb"]
-    assert "About a third. These are 59 published claims" in texts["verdicts.md"]
-    assert "About a third of 59 claims" in texts["history.md"]
+    assert "Of 76 claims about a quarter came out as claimed" in texts["verdicts.md"]
+    assert "About a quarter of 76 claims" in texts["history.md"]
 
 
 def test_words_of_the_history_hold() -> None:

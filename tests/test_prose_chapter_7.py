@@ -57,11 +57,26 @@ def test_the_untrained_network_just_reaches_the_pixels_under_the_probe_on_emoji(
 
 def test_raw_pixels_fail_on_garments_off_centre() -> None:
     """More seeds and methods change what the page says: its words follow the records."""
-    pixels, untrained, simclr = (record("garments", way) for way in ("pixels", "scratch", "simclr"))
+    ways = ("pixels", "scratch", *LEARNED)
+    pixels, untrained, simclr, moco, patchmix = (record("garments", way) for way in ways)
     vote, probe, few = "knn/k=20", "linear/accuracy", "linear 1%/accuracy"
+
+    def ahead(one: Record, other: Record, measure: str = vote) -> str:
+        found = 100 * (one.measured(measure).mean - other.measured(measure).mean)
+        assert found > 0
+        return f"{found:.1f}"
+
     assert f"82.0 to {100 * pixels.measured(vote).mean:.1f} %" in PAGE
-    assert f"by {100 * (simclr.measured(vote).mean - pixels.measured(vote).mean):.1f} points" in PAGE
-    assert ("in a single run" in PAGE) == (simclr.seeds == (0,))
+    assert f"by {ahead(simclr, pixels)} points and MoCo v3 by {ahead(moco, pixels)}" in PAGE
+    assert f"gains {ahead(patchmix, untrained)} points on the untrained network" in PAGE
+    assert (
+        f"{ahead(pixels, patchmix)} points behind the pixels and {ahead(moco, patchmix)} behind MoCo v3"
+        in PAGE
+    )
+    for measure in (vote, probe, few, "linear 10%/accuracy"):
+        assert "trails both rivals by every measure" in PAGE
+        assert all(ahead(rival, patchmix, measure) for rival in (simclr, moco))
+    assert ("in a single run" in PAGE) == all(one.seeds == (0,) for one in (simclr, moco, patchmix))
     code = " ".join("".join(cell["source"]) for cell in cells("07_patchmix_results", "code"))
     known = {name.removeprefix("contrast-garments-") for name in ml.runs.names() if "-garments-" in name}
     assert all(f'"{way}"' in code for way in known), "a record without a row in the table"
@@ -71,11 +86,19 @@ def test_raw_pixels_fail_on_garments_off_centre() -> None:
     assert pixels.measured(probe).mean < untrained.measured(probe).mean < simclr.measured(probe).mean
     assert f"reaches {100 * pixels.measured(probe).mean:.1f} % with all labels" in PAGE
     assert f"reaches {100 * simclr.measured(few).mean:.1f} % with 1 % of them" in PAGE
-    assert (simclr.settings["epochs"], simclr.settings["images"]) == (30, 4000)
+    assert all(
+        one.settings["epochs"] == 30 and one.settings["images"] == 4000 for one in (simclr, moco, patchmix)
+    )
+
+
+def test_hours_of_training() -> None:
+    names = [name for name in ml.runs.names() if name.startswith("contrast-")]
+    hours = sum(ml.runs.load(name).seconds for name in names) / 3600
+    assert f"All training together took {hours:.1f} hours" in PAGE
 
 
 def test_table_of_differences() -> None:
-    """PatchMix minus the untrained network, MoCo v3 and SimCLR, significant differences in bold."""
+    """PatchMix minus untrained network, raw pixels, MoCo v3 and SimCLR, significant differences in bold."""
     lines = re.findall(r"^\| (Fashion-MNIST|Emoji Scenes), ([^|]*) \| (.*) \|$", PAGE, re.MULTILINE)
     judges = dict(
         zip(("20 neighbours", "nearest neighbour", "linear probe", "fine-tuning"), JUDGES, strict=True)
@@ -89,12 +112,17 @@ def test_table_of_differences() -> None:
     ], lines
     halves, marked = [], 0
     for data, judge, row in lines:
-        for base, cell in zip(("scratch", "moco", "simclr"), row.split(" | "), strict=True):
+        for base, cell in zip(("scratch", "pixels", "moco", "simclr"), row.split(" | "), strict=True):
+            if cell == "–":
+                assert (base, judge) == ("pixels", "fine-tuning")  # nothing to tune
+                continue
             found = gain({"Fashion-MNIST": "fashion"}.get(data, "emoji"), "patchmix", base, judges[judge])
             text = re.sub(r"^[+−](?=0\.0 )", "", words(found, sign=True))
             assert cell == (f"**{text}**" if found.clear else text)
-            halves += [round(100 * found.half, 1)] * (base != "scratch")
-            marked += found.clear and base != "scratch"
+            halves += [round(100 * found.half, 1)] * (base in LEARNED)
+            marked += found.clear and base in LEARNED
+            if base == "pixels":
+                assert found.clear and (found.mean > 0) == ((data, judge) == ("Emoji Scenes", "linear probe"))
             assert not (judge == "fine-tuning" and base == "scratch" and found.clear)
     assert f"lies between {min(halves)} and {max(halves)} points" in PAGE
     assert (
@@ -172,6 +200,8 @@ def test_mixco_has_the_highest_probe_of_the_parts() -> None:
     names = ["", "-no-origin", "-no-mix-to-origin", "-no-mix-to-mix", "-three", "-four", "-alone"]
     ways = [*(f"patchmix{name}" for name in names), "simsiam", "mixco"]
     assert max(ways, key=lambda way: record("fashion", way).measured(probe).mean) == "mixco"
+    pixels = record("fashion", "pixels").measured(probe).mean
+    assert record("fashion", "mixco").measured(probe).mean < pixels  # the caption: they beat every variant
     assert f"its lead of {words(gain('fashion', 'mixco', 'patchmix', probe))} points" in PAGE
 
 

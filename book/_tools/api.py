@@ -155,7 +155,7 @@ DERIVED = {  # where the book derives them
     " lightning.MixBatches widgets.plane_lab learners.Plain learners.Mixing"
     " fit nets.mlp figures.plan",
     "03_cutmix": "cutmix cutout sample_boxes box_area widgets.box_lab",
-    "03_cutmix_bugs": "measure.probe mix_objects masks_to_boxes",
+    "03_cutmix_bugs": "measure.probe masks_to_boxes",
     "03_cutmix_results": "measure.corrupt",
     "04_masks": "resizemix gridmix fmix smoothmix widgets.mask_studio",
     "04_saliency": "saliencymix attentivemix snapmix puzzlemix comixup"
@@ -166,7 +166,6 @@ DERIVED = {  # where the book derives them
     "05_automix": "MixBlock mask_loss learners.AutoMix widgets.mask_film"
     " page.film.recorded_block page.film.film_facts",
     "05_automix_details": "learners.SAMix learners.AdAutoMix",
-    "05_automix_results": "data.scenes.emoji_scenes",
     "06_mixskd": "learners.MixSKD measure.between figures.between"
     " widgets.loss_ledger",
     "06_mixskd_details": "learners.DDGSD",
@@ -174,8 +173,7 @@ DERIVED = {  # where the book derives them
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
     "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup"
-    " cowmix mosaic copy_paste classmix cutmix_seg remix unimix"
-    " balanced_partner",
+    " remix unimix balanced_partner",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"
@@ -183,6 +181,9 @@ DERIVED = {  # where the book derives them
     " measure.out_of_distribution",
     "08_representations": "measure.activations measure.spread_boxes"
     " measure.principal_plane measure.localization",
+    "10_scenes": "mix_objects mosaic copy_paste classmix cutmix_seg cowmix"
+    " segmentation_consistency DetectionCollate YoloCollate"
+    " data.scenes.emoji_scenes widgets.mosaic_lab",
     "07_patchmix_details": "train.finetune.linear_layer"
     " train.finetune.with_new_head train.finetune.LayerDecay",
 }

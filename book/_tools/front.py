@@ -46,6 +46,11 @@ def pictures() -> dict[str, torch.Tensor]:
         blocks=[16],
         generator=seeded(0),
     ).images[0]
+    four = torch.stack([dog, cat.flip(2), cat, dog.flip(2)])
+    others = [[1] * 4, [2] * 4, [3] * 4]
+    mosaic = ml.mosaic(
+        four, scale=0.6, centre=[112, 150], partners=others
+    ).images[0]
     thirds = torch.cat(
         [
             image[:, :, SIDE // 3 : SIDE // 3 + 86]
@@ -63,6 +68,7 @@ def pictures() -> dict[str, torch.Tensor]:
         "5": learned,
         "6": thirds,
         "7": patches,
+        "10": mosaic,
         "puzzle": puzzle,  # for the history
     }
 

@@ -15,13 +15,14 @@ from experiments.chapters.chapter_6 import confirmed, dense, mixskd
 from experiments.chapters.chapter_7 import contrast, kin
 from experiments.chapters.chapter_10 import divided, few, scenes, uneven
 from experiments.chapters.curves import curves, practice, wrong
-from experiments.chapters.judging import judging, labelled
+from experiments.chapters.judging import again, judging, labelled
 from experiments.chapters.pilots import pilot_cifar, pilot_masks
 from experiments.training import Outcome
 
 Experiment = Mapping[str, Callable[..., Outcome]]
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "again": again,
     "automix": automix,
     "boxes": boxes,
     "confirmed": confirmed,

@@ -1,8 +1,7 @@
 """Chapter 10: objects in scenes; few, wrong and uneven labels, on Fashion-MNIST.
 
-Few labels: 2,000 images, of which 40, 250 or 1,000 have a label; all ways take equally many steps. Wrong
-labels: half of 1,000 are random; those that a short training finds wrong, or that truly are, are taken
-away. Uneven labels: 1,000 images of the commonest class, 10 of the rarest.
+Few labels: 2,000 images, 40, 250 or 1,000 with a label; all ways take equally many steps. Wrong labels:
+half of 1,000. Uneven labels: 1,000 images of the commonest class, 10 of the rarest.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "true-labels": {"mix": true_labels},
 }
 judging = {f"judge-offcentre-{way}": partial(judged, **options) for way, options in WAYS.items()}
+SECOND = ("mixup", "cutmix", "automix", "samix", "true-masks")  # before a second judge, on seeds 3 to 9
+again = {f"again-{way}": judging[f"judge-offcentre-{way}"] for way in SECOND}
 
 
 def strength(net: nn.Module, images: Tensor) -> Tensor:

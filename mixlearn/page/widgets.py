@@ -20,6 +20,7 @@ from mixlearn.page.box_lab import SIZE, box_lab
 from mixlearn.page.film import mask_film
 from mixlearn.page.host import photographs, picture_url, picture_urls
 from mixlearn.page.ledger import loss_ledger
+from mixlearn.page.mosaic_lab import mosaic_lab
 from mixlearn.page.patch_groups import patch_groups
 from mixlearn.page.plane import plane_lab
 from mixlearn.page.studio import mask_studio
@@ -33,6 +34,7 @@ __all__ = [
     "loss_ledger",
     "mask_film",
     "mask_studio",
+    "mosaic_lab",
     "patch_groups",
     "plane_lab",
 ]

@@ -18,6 +18,7 @@ from tests.browser.drive_bins import drive_bins_lab
 from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film, facts
 from tests.browser.drive_ledger import drive_loss_ledger
+from tests.browser.drive_mosaic import drive_mosaic_lab
 from tests.browser.drive_patches import LAST, check_pictures, drive_patch_groups
 from tests.browser.drive_plane import drive_intrusion, drive_plane_lab, places
 from tests.browser.drive_studio import designers, drive_mask_studio
@@ -71,6 +72,7 @@ CONTRAST = """root => {
         (ml.widgets.loss_ledger, drive_loss_ledger, 390),
         (ml.widgets.patch_groups, drive_patch_groups, 390),
         (ml.widgets.bins_lab, drive_bins_lab, 390),
+        (ml.widgets.mosaic_lab, drive_mosaic_lab, 390),
         (ml.widgets.plane_lab, drive_plane_lab, 390),
         (clusters, drive_intrusion, 390),
     ],
@@ -103,6 +105,7 @@ def test_it_answers(
         (ml.widgets.loss_ledger, {"BUTTON", "g", "SUMMARY"}, 20, 43.5),
         (GROUPS, {"BUTTON", "SELECT", "CANVAS", "SUMMARY"}, 20, 43.5),
         (ml.widgets.bins_lab, {"BUTTON", "INPUT", "SUMMARY"}, 6, 44),
+        (ml.widgets.mosaic_lab, {"BUTTON", "SELECT", "INPUT", "svg", "SUMMARY"}, 8, 43.5),
         (partial(ml.widgets.plane_lab, "Mixup"), {"BUTTON", "INPUT", "svg", "SUMMARY"}, 8, 44),
     ],
 )

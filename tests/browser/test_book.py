@@ -18,6 +18,7 @@ from tests.browser.drive_bins import drive_bins_lab
 from tests.browser.drive_box import drive_box_lab
 from tests.browser.drive_film import drive_mask_film
 from tests.browser.drive_ledger import drive_loss_ledger
+from tests.browser.drive_mosaic import drive_mosaic_lab
 from tests.browser.drive_patches import drive_patch_groups
 from tests.browser.drive_plane import drive_intrusion, drive_plane_lab
 from tests.browser.drive_studio import drive_mask_studio
@@ -232,6 +233,7 @@ def test_footer_names_the_version(site: Path) -> None:
         ("loss-ledger", drive_loss_ledger),
         ("patch-groups", drive_patch_groups),
         ("bins-lab", drive_bins_lab),
+        ("mosaic-lab", drive_mosaic_lab),
         ("plane-lab", drive_plane_lab),
         ("plane-lab", drive_intrusion),
     ],

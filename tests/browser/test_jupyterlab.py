@@ -21,6 +21,7 @@ CALLS = {
     "loss_ledger": "",
     "patch_groups": "order=range(9)",
     "bins_lab": "15",
+    "mosaic_lab": "(64, 64)",
     "plane_lab": "points=[(-0.5, 0), (0.5, 0)], labels=[0, 1], alpha=0.5",
 }
 # a control of each widget, a key on it, and the trait that the key moves: its value before and after
@@ -33,6 +34,7 @@ KEYS = {
     "loss_ledger": ("[data-term=critic][role=button]", "Enter", "selected", "", "critic"),
     "patch_groups": ("[data-name=next]", "Enter", "step", 0, 1),
     "bins_lab": ("[data-name=bins]", "ArrowRight", "bins", 15, 16),
+    "mosaic_lab": ("[data-name=stage]", "ArrowDown", "centre", [64, 64], [64, 65]),
     "plane_lab": ("[data-name=stage]", "ArrowUp", "points", [[-0.5, 0], [0.5, 0]], [[-0.5, 0.02], [0.5, 0]]),
 }
 # a trait that the kernel sets, and a control that then shows it
@@ -44,6 +46,7 @@ SET = {
     "mask_film": ("lam = 0.25", "[data-name=lam]", "0.25"),
     "patch_groups": ("batch = 3", "[data-name=batch]", "3"),
     "bins_lab": ("bins = 30", "[data-name=bins]", "30"),
+    "mosaic_lab": ("least = 0.5", "[data-name=least]", "0.5"),
     "plane_lab": ("alpha = 2.0", "[data-name=alpha]", "2"),
 }
 CELLS = "jupyterapp.shell.currentWidget.content"

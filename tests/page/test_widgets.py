@@ -27,6 +27,7 @@ EVERY = {  # a widget to make, bytes of its module, bytes of its page
     "mask_film": (lambda: W.mask_film(0.5, epoch=0), 60_000, 850_000),
     "loss_ledger": (W.loss_ledger, 60_000, 80_000),
     "bins_lab": (W.bins_lab, 60_000, 75_000),
+    "mosaic_lab": (W.mosaic_lab, 60_000, 200_000),
 }
 
 
@@ -156,6 +157,8 @@ def film():
         (W.plane_lab, "jitter", math.nan, r"jitter must lie in \[0.001, 100\], got nan"),
         (W.bins_lab, "bins", 0, r"bins must lie in \[1, 100\], got 0"),
         (W.bins_lab, "predictions", [], r"predictions must not change once the widget is made, got \[\]"),
+        (W.mosaic_lab, "centre", [0, 129], r"centre must be \(x, y\) in whole numbers .*, got \[0, 129\]"),
+        (W.mosaic_lab, "size", 64, "size must not change once the widget is made, got 64"),
         (W.loss_ledger, "selected", "dis", "selected must be one of labels, mixed.*or empty, got 'dis'"),
         (film, "epoch", 99, r"epoch must be one of 0, 1, .*, got 99"),
         (film, "pair", "cat + unicorn", r"pair must be one of .* \+ .*, got 'cat \+ unicorn'"),
