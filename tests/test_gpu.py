@@ -155,7 +155,11 @@ def test_numbers_in_prose_about_patchmix() -> None:
     net = ml.nets.vit(1000, size=224, patch=16, dim=384, depth=12, heads=12, any_size=True)
     small = partial(view, size=96)
     learner = learners.PatchMix(net, augment=view, small=small)
-    whole = gpu.need(net, learner, adam, (3, 224, 224), 1024).memory / gpu.GIB
+    cropped = gpu.need(net, learner, adam, (3, 224, 224), 1024)
+    whole = cropped.memory / gpu.GIB
+    uncropped = gpu.need(net, learners.PatchMix(net, augment=view), adam, (3, 224, 224), 1024)
+    assert 1.9 < cropped.flops / uncropped.flops < 2.1
+    assert "sixteen more questions an image for about twice the arithmetic" in prose("07_patchmix_details")
     assert [float(number) for number in said] == pytest.approx([base, whole, whole], rel=0.05)
 
 

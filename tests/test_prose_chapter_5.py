@@ -206,6 +206,27 @@ def test_parts_under_attack() -> None:
     said(fashion("no-clean").gain(whole, "ece"), clear=True)
 
 
+def test_which_variant() -> None:
+    shares = [run("samix").gain(run("automix")) for run in (fashion, emoji)]
+    first, second = (words(share) for share in shares)
+    assert f"by {first} points on Fashion-MNIST (95 % interval, just significant) and {second} on" in DETAILS
+    assert [share.clear for share in shares] == [True, False]
+    costs = prose("09_methods")
+    for name, cost in (("AutoMix", "3.1"), ("SAMix", "3.2"), ("AdAutoMix", "4.7")):
+        row = next(line for line in costs.splitlines() if line.startswith(f"| [{name}]"))
+        assert f" {cost}" in row.split("|")[3]
+        assert f"| {cost} |" in next(line for line in DETAILS.splitlines() if line.startswith(f"| {name} |"))
+
+
+def test_luck_of_the_best_of_four() -> None:
+    """The largest of four standard normal numbers is 1.0294 on average."""
+    for images, (low, high) in ((10_000, ("0.13", "0.29")), (50_000, ("0.06", "0.13"))):
+        spread = 1.0294 * 100 * math.sqrt(0.8 * 0.2 / images)
+        found = [spread * math.sqrt(1 - common) for common in (0.9, 0.5)]
+        assert abs(found[0] - float(low)) < 0.005 and abs(found[1] - float(high)) < 0.005
+        assert f"{low} to {high}" in DETAILS
+
+
 def test_running_means() -> None:
     gain = fashion("own-buffers").gain(fashion("automix"), "ece")
     assert f"higher by {words(gain, sign=False)} points" in DETAILS and gain.clear

@@ -212,7 +212,13 @@ def test_chapter_reports_no_gain_from_mixtures() -> None:
     assert f"PatchMix is {words(behind)} points behind MoCo v3 by 20 neighbours" in page
     untrained = gain("fashion", "patchmix", "scratch")
     assert untrained.clear and f"{words(untrained)} points better than those of an untrained" in page
-    assert not gain("fashion", "patchmix", "simclr").clear
+    simclr = gain("fashion", "simclr", "patchmix")
+    assert (
+        not simclr.clear and f"its features {words(simclr)} points better, which is not significant" in page
+    )
+    assert behind.mean + behind.half > 0.03 and "could not have seen a gain of three points" in page
+    ran = record("fashion", "patchmix").settings
+    assert f"After {ran['epochs']} epochs on {ran['images']:,} images of Fashion-MNIST" in page
     for part in ("no-mix-to-origin", "no-mix-to-mix"):
         assert not any(gain("fashion", f"patchmix-{part}", "patchmix", judge).clear for judge in FROZEN)
     ways = [("fashion", ""), ("emoji", ""), ("fashion", "vit-")]
