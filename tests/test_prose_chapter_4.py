@@ -382,7 +382,6 @@ def test_masks_that_end_below_no_mixing() -> None:
         pairs = zip(map(float, told), (start, end, end - start), strict=True)
         assert all(abs(one - true) <= 0.0501 for one, true in pairs), name
         order.append(name)
-    assert sorted(order) == sorted(exact)
     assert order == sorted(exact, key=lambda name: exact[name][1], reverse=True)
     first, last = ({name: each[k] for name, each in exact.items()} for k in (0, 1))
     below = [name for name in order if last[name] < last["no mixing"]]
@@ -395,7 +394,8 @@ def test_masks_that_end_below_no_mixing() -> None:
     kept = [round(end[name] - end["no mixing"], 1) for end in (last, first) for name in two]
     assert kept == [2.5, 1.7, 3.5, 2.8] and round(first["SmoothMix"] - first["no mixing"], 1) == 1.5
     in_text("they gain 2.5 and 1.7 points, after 3.5 and 2.8 at 200 epochs", "04_masks_details")
-    assert [round(end["SmoothMix"] - end["CutMix"], 1) for end in (first, last)] == [-1.6, 0.1]
+    assert abs(first["CutMix"] - first["SmoothMix"] - 1.6) < 0.0501  # 1.55
+    assert round(last["SmoothMix"] - last["CutMix"], 1) == 0.1
     in_text("it is 1.6 points below CutMix after 200 epochs and 0.1 above after 1200")
 
 
