@@ -190,7 +190,9 @@ def test_a_network_learns_what_its_target_asks() -> None:
     code = next(cell for cell in cells("02_mixup_details", "code") if cell["id"] == "5b1d7c40")
     exec("".join(code["source"]), space)
     soft, binarised = space["halves"].values()
-    assert held(f"answers {soft:.2f} for each class, the second {binarised:.2f} for each", DETAILS)
+    assert held(
+        f"answers {soft:.2f} for each of the two classes in the mixture, the second {binarised:.2f}", DETAILS
+    )
     assert [f"{one:.0%}" for one in space["right"].values()] == ["99%"] * 2
     assert "name 99 % of the plain test images correctly" in DETAILS
 
