@@ -56,11 +56,77 @@ GROUPS = {
         "How good are features of Emoji Scenes?",
         "contrast",
     ),
-    "contrast-garments": (7, "And of garments on black?", "contrast"),
+    "contrast-garments": (
+        7,
+        "How good are features of garments on black?",
+        "contrast",
+    ),
     "curve": (9, "How much, how often, how long to mix?", "curves"),
     "practice": (9, "What goes well with mixing?", "practice"),
 }
 OTHER = (0, "Other records", "")
+# the answer on the lid of a table, and the differences that fill it: a record, what it is compared with, the measure
+ACC, TUNED = "accuracy", "detected tuned/map"
+ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
+    "fashion": ("{}", (("mixup", "plain", ACC),)),
+    "emoji": ("{}", (("mixup", "plain", ACC),)),
+    "sweep-fashion": (
+        "Mixup, 2,000 images: {} after 10 epochs, {} after 40",
+        (
+            ("n2000-e10-w8-mixup", "n2000-e10-w8-plain", ACC),
+            ("n2000-e40-w8-mixup", "n2000-e40-w8-plain", ACC),
+        ),
+    ),
+    "boxes-fashion": ("{}", (("cutmix", "plain", ACC),)),
+    "boxes-emoji": ("{}", (("cutmix", "plain", ACC),)),
+    "wrong": (
+        "With half of them wrong, CutMix {}, Mixup {}",
+        (("50-cutmix", "50-plain", ACC), ("50-mixup", "50-plain", ACC)),
+    ),
+    "masks-fashion": ("9 of 11 gain significantly", ()),
+    "masks-emoji": ("None of 11 gains, 4 lose significantly", ()),
+    "truth-emoji": ("Mixup's most, ResizeMix's least", ()),
+    "judge-offcentre": ("Most often with true masks", ()),
+    "automix-fashion": ("{}", (("automix", "plain", ACC),)),
+    "automix-emoji": ("{}", (("automix", "plain", ACC),)),
+    "transfer-emoji": (
+        "AutoMix {} of mAP, tuned",
+        (("automix", "plain", TUNED),),
+    ),
+    "pilot-masks": ("Not decided", ()),
+    "mixskd-fashion": ("{}", (("mixskd", "plain", ACC),)),
+    "mixskd-emoji": ("{}", (("mixskd", "plain", ACC),)),
+    "dense-emoji": (
+        "MixSKD {} of mAP, {} of mIoU, tuned",
+        (
+            ("mixskd", "plain", TUNED),
+            ("mixskd", "plain", "segmented tuned/miou"),
+        ),
+    ),
+    "contrast-fashion": (
+        "PatchMix {} against SimCLR, linear",
+        (("patchmix", "simclr", "linear/accuracy"),),
+    ),
+    "contrast-emoji": (
+        "PatchMix {} against SimCLR, linear",
+        (("patchmix", "simclr", "linear/accuracy"),),
+    ),
+    "contrast-garments": ("One seed each: not decided", ()),
+    "curve": (
+        "CutMix {} after 10 epochs, {} after 40",
+        (
+            ("e10-cutmix", "e10-plain", ACC),
+            ("centre-cutmix", "centre-plain", ACC),
+        ),
+    ),
+    "practice": (
+        "With Cutout, CutMix {}, Mixup {}",
+        (
+            ("cutout-cutmix", "cutout-plain", ACC),
+            ("cutout-mixup", "cutout-plain", ACC),
+        ),
+    ),
+}
 # what is compared, the record, and what it is compared with; braces stand for the data set
 BOXES, AUTOMIX = "boxes-{}-plain", "automix-{}-plain"
 MAIN = (
@@ -75,6 +141,11 @@ MAIN = (
         "mixskd-{}-plain",
     ),
     ("no mixing, 3 × the epochs", "automix-{}-plain-longer", AUTOMIX),
+    (
+        "CutMix, both 3 × the epochs",
+        "automix-{}-cutmix-longer",
+        "automix-{}-plain-longer",
+    ),
 )
 SETS = {"fashion": "Fashion-MNIST", "emoji": "Emoji Scenes"}
 REACH = 8  # points to either side of zero
@@ -160,6 +231,8 @@ def _fold(
     """The table of one experiment, with what most of its rows share above it."""
     if not records:
         return ""
+    start = next((k for k, v in GROUPS.items() if v[1] == title), "")
+    records = sorted(records, key=lambda r: r.name != f"{start}-plain")
     facts = [_facts(record) for record in records]
     keys = list(dict.fromkeys(key for fact in facts for key in fact))
     usual = {
@@ -169,13 +242,13 @@ def _fold(
     if len({fact.get("mixing") for fact in facts}) > 1:
         usual["mixing"] = None  # each row names its own
     shared = [_plain(f"{k} {v}") for k, v in usual.items() if v is not None]
-    start = next((k for k, v in GROUPS.items() if v[1] == title), "")
     lines = [
-        f":::{{dropdown}} {title}\n",
+        f":::{{dropdown}} {title} {_answer(start, records)}".rstrip() + "\n",
         "Unless a row says otherwise: " + "; ".join(shared) + ".",
     ]
     if experiment:
-        command = f"python -m experiments {experiment} --seeds 0 1 2"
+        most = max((record.seeds for record in records), key=len)
+        command = f"python -m experiments {experiment} --seeds {' '.join(map(str, most))}"
         lines.append(f"Names begin with `{start}-`. Trained by `{command}`.")
     columns = _columns(records)
     rows = [("record", "settings", *columns.values())]
@@ -197,6 +270,20 @@ def _fold(
         name = record.name.removeprefix(f"{start}-")
         rows.append((_code(name), "; ".join(words), *cells))
     return "\n\n".join([*lines, _markdown(rows), ":::\n"])
+
+
+def _answer(start: str, records: Sequence[Record]) -> str:
+    """What the lid of a table answers, with its differences in points; nothing where a record is missing."""
+    known = {
+        record.name.removeprefix(f"{start}-"): record for record in records
+    }
+    words, pairs = ANSWERS.get(start, ("", ()))
+    if any(name not in known for *names, _ in pairs for name in names):
+        return ""
+    gains = [known[a].gain(known[b], measure) for a, b, measure in pairs]
+    return words.format(
+        *(("+" if gain.mean > 0 else "") + gain.percent() for gain in gains)
+    )
 
 
 def _facts(record: Record) -> dict[str, str]:

@@ -119,12 +119,14 @@ def test_results_page_holds_every_record_once() -> None:
 
 def test_headline_compares_like_with_like_and_its_sentence_is_the_records() -> None:
     text = (Path(results.__file__).parents[1] / "results.md").read_text(encoding="utf-8")
-    *mixing, longer = [
+    *mixing, longer, both = [
         {data: [runs.load(name.format(data)) for name in names] for data in results.SETS}
         for _, *names in results.MAIN
     ]
-    for pair in (pair for row in mixing for pair in row.values()):
-        way, base = pair
+    assert [way.settings["epochs"] for way, _ in both.values()] == [
+        way.settings["epochs"] for way, _ in longer.values()
+    ]
+    for way, base in (pair for row in (*mixing, both) for pair in row.values()):
         for key in ("network", "images", "epochs", "batch_size", "augment", "optimizer", "schedule"):
             assert way.settings[key] == base.settings[key], (way.name, key)
         assert way.settings["network"] == "ResNet-8, width 8" and way.seeds == (0, 1, 2)
@@ -133,7 +135,7 @@ def test_headline_compares_like_with_like_and_its_sentence_is_the_records() -> N
     fashion, emoji = ([way.gain(base) for way, base in (row[d] for row in mixing)] for d in results.SETS)
     assert all(gain.clear and gain.mean > 0 for gain in fashion)
     low, high = (f"{100 * end(gain.mean for gain in fashion):.1f}" for end in (min, max))
-    assert f"gains, by {low} to {high} points" in text
+    assert f"the six methods of this table gain {low} to {high} points" in text and len(mixing) == 6
     assert not any(gain.clear and gain.mean > 0 for gain in emoji)
     assert f"Mixup loses {emoji[0].percent().removeprefix('−')} points" in text
     assert longer["emoji"][0].gain(longer["emoji"][1]).clear
@@ -141,11 +143,54 @@ def test_headline_compares_like_with_like_and_its_sentence_is_the_records() -> N
     best, first = (row["fashion"][0] for row in (mixing[-1], mixing[0]))
     lead = best.gain(first)
     assert max(row["fashion"][0].gain(first).mean for row in mixing) == lead.mean and not lead.clear
-    assert f"MixSKD, is {lead.percent()} points ahead" in text
+    assert f"leads Mixup, the cheapest, by {lead.percent()} points: not significant" in text
+    assert f"added {both['emoji'][0].gain(both['emoji'][1]).percent()} points" in text
+
+    def gain(way: str, base: str, measure: str = "accuracy"):
+        return runs.load(way).gain(runs.load(base), measure)
+
+    sweep, curve = "sweep-fashion-n2000-e10-w8-{}", "curve-e10-{}"
+    lost = [
+        gain(name.format(way), name.format("plain")) for name, way in ((sweep, "mixup"), (curve, "cutmix"))
+    ]
+    assert (
+        "Mixup loses {} points and CutMix {}.".format(*(g.percent().removeprefix("−") for g in lost)) in text
+    )
+    for way in ("mixup", "cutmix"):
+        assert gain(f"curve-crops-{way}", "curve-crops-plain").mean < 0  # "neither gains"
+    short = gain("mixskd-emoji-mixskd", "mixskd-emoji-plain-longer")
+    assert f"beats MixSKD by {short.percent().removeprefix('−')} points" in text
+    epochs = [runs.load(f"mixskd-emoji-{way}").settings["epochs"] for way in ("plain-longer", "mixskd")]
+    assert round(epochs[0] / epochs[1], 1) == 4.5
+    ece = [gain(f"boxes-{data}-cutmix", f"boxes-{data}-plain", "ece") for data in results.SETS]
+    assert "by {} and {} points".format(*(g.percent().removeprefix("−") for g in ece)) in text
+    more = gain("curve-e10-cutmix", "curve-e10-plain", "ece")
+    assert more.clear and more.mean > 0
+    wide = [gain(f"{data}-mixup", f"{data}-plain").percent() for data in results.SETS]
+    assert "by {} and {} points".format(*wide) in text
     table = results.headline(runs.all())
     assert table.count("<svg") == 2 * len(results.MAIN) == table.count("±")
     ends = re.findall(r"M(-?[\d.]+) 0H(-?[\d.]+)", table)
     assert all(-results.REACH <= float(end) <= results.REACH for pair in ends for end in pair)
+
+
+def test_the_words_on_the_lids_are_the_records() -> None:
+    known = {record.name: record for record in runs.all()}
+    for data, gain, lose in (("fashion", 9, 1), ("emoji", 0, 4)):
+        names = [n for n in known if n.startswith(f"masks-{data}-") and "vit" not in n]
+        gains = [known[name].gain(known[f"boxes-{data}-plain"]) for name in names]
+        assert len(gains) == 11 and sum(g.clear and g.mean > 0 for g in gains) == gain
+        assert sum(g.clear and g.mean < 0 for g in gains) == lose
+    error = {n: r.summary["drawn/error"].mean for n, r in known.items() if n.startswith("truth-emoji-")}
+    assert (min(error, key=error.get), max(error, key=error.get)) == (
+        "truth-emoji-mixup",
+        "truth-emoji-resizemix",
+    )
+    seen = {n: r.summary["all/top 2"].mean for n, r in known.items() if n.startswith("judge-offcentre-")}
+    assert max(seen, key=seen.get) == "judge-offcentre-true-masks"
+    page = results.page(runs.all())
+    assert ":::{dropdown} Does CutMix help on Fashion-MNIST? +2.1 ± 0.9\n" in page
+    assert set(results.ANSWERS) == set(results.GROUPS)
 
 
 EVIL = "<script>alert(1)</script>"
