@@ -146,6 +146,7 @@ def test_judged_mixtures() -> None:
     in_text("PuzzleMix reaches 21.4 %, Co-Mixup 17.3 %")
     in_text("between CutMix (11.2 %) and the true masks (30.2 %)")
     in_text("does better with 15.3 %")
+    assert top["cutmix"] < top["saliencymix"] < top["mixup"] < top["puzzlemix"]  # "between the two", gallery
     in_text("nearly twice as many of its mixtures as of CutMix's")
     settings = {way: judge(way).settings for way in WAYS}
     drawn = {way for way in WAYS if settings[way]["lam"] == "its own"}

@@ -1,6 +1,7 @@
 """The map of the field: its timeline, its comparison, its table and its numbers, from book/_data/methods.yml.
 
-On a page `@TIMELINE@`, `@SAME@` and `@METHODS@` stand for the three, and `@PUBLISHED cutmix@` for one published number.
+On a page `@TIMELINE@`, `@SAME@`, `@INDEX@` and `@METHODS@` stand for them, `@PUBLISHED cutmix@` for one published number,
+`@BASELINE cutmix@` and `@REACHED cutmix@` for its two accuracies.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def _row(method: Method) -> str:
         kind = "md" if page.startswith("reference/") else "ipynb"
         here = f", [**in this book**]({page}.{kind})"
     cells = (
-        f"**{method['name']}** [{method['authors']}]({address(method)}), {dated}{here}",
+        f'**{method["name"]}**<span id="m-{method["key"]}"></span> '
+        f"[{method['authors']}]({address(method)}), {dated}{here}",
         *(method[key] for key in ("who", "where", "much")),
         _cell(method),
     )
@@ -114,12 +116,21 @@ def table() -> str:
         rows = [_row(method) for method in methods if method["family"] == key]
         parts.append(
             f"## {family['title']}\n\n{family['says']}\n\n"
-            ":::{list-table}\n:header-rows: 1\n:widths: 26 15 19 17 23\n:class: field\n\n"
+            ":::{list-table}\n:header-rows: 1\n:widths: 26 16 18 17 23\n:class: field\n\n"
             "* - Method\n  - Who\n  - Where\n  - How much\n  - Published\n"
             + "\n".join(rows)
             + "\n:::\n"
         )
     return "\n".join(parts)
+
+
+def index() -> str:
+    """The names from A to Z, each a jump to its row of the table, in HTML."""
+    names = sorted(field()[1], key=lambda method: method["name"].casefold())
+    return ", ".join(
+        f'<a href="#m-{method["key"]}">{escape(method["name"])}</a>'
+        for method in names
+    )
 
 
 def _row_of(
@@ -229,7 +240,13 @@ def fill_in(text: str) -> str:
     _, methods = field()
     numbers = {m["key"]: m["number"] for m in methods if "number" in m}
     text = text.replace("@TIMELINE@", timeline()).replace("@METHODS@", table())
-    text = text.replace("@SAME@", comparison())
+    text = text.replace("@SAME@", comparison()).replace("@INDEX@", index())
+    for mark, key in (("BASELINE", "from"), ("REACHED", "to")):
+        text = re.sub(
+            rf"@{mark} ([\w-]+)@",
+            lambda found, key=key: f"{numbers[found[1]][key]} %",
+            text,
+        )
     text = text.replace("@PUBLISHED many@", str(len(methods)))
     text = text.replace(
         "@PUBLISHED baselines@", f"{' and '.join(baselines(methods))} %"
