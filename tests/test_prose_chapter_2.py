@@ -156,6 +156,14 @@ def test_confidence_over_the_grid() -> None:
         assert len(of) == 4 and gaps[-1] < 0 and told.format(*ends) in RESULTS, ends
 
 
+def test_calibration_improves_where_the_network_was_overconfident() -> None:
+    assert "improved the calibration wherever the plain network was overconfident" in RESULTS
+    for before in (record for record in GRID if record.name.endswith("plain")):
+        change = ml.runs.load(before.name.replace("plain", "mixup")).gain(before, "ece")
+        assert (max if change.mean > 0 else min)(before.values("gap")) * change.mean < 0, before.name
+    assert min(pair("emoji")[1].values("concepts/gap")) > 0
+
+
 def test_learned_by_heart() -> None:
     plain = [record for record in GRID if record.name.endswith("plain")]
     for record in plain:
