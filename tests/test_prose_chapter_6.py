@@ -248,9 +248,14 @@ def test_likelihood_and_calibration() -> None:
     shown = ("smoothed", "ddgsd", "mixup", "cutmix", "mixskd", "plain", "plain-longer", "cutmix-longer")
     for measure in ("accuracy", "ece"):
         assert max(shown, key=lambda way: mean(f"emoji-{way}", measure)) == "plain-longer"
-    assert clear("emoji-smoothed", "emoji-mixskd", "ece") < 0
+    assert (
+        clear("emoji-smoothed", "emoji-mixskd", "ece")
+        < 0
+        < clear("fashion-smoothed", "fashion-mixskd", "ece")
+    )
     for data in SETS:
         assert clear(f"{data}-mixskd", f"{data}-mixup", "ece") >= 0  # no gain over Mixup
+        assert mean(f"{data}-mixup", "ece") < mean(f"{data}-mixskd", "ece")
         for way in ("no-mixed", "released"):
             assert mean(f"{data}-{way}", "gap") < -0.2  # too unsure
 

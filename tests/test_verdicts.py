@@ -232,7 +232,7 @@ def test_counts() -> None:
     assert left == [effects(CLAIMS["PuzzleMix: both objects can be seen"])["O"]]
     assert f"Holm's correction for all {len(found)} leaves one: PuzzleMix's top-2 accuracy (O)." in TEXT
     sixth = (BOOK / "06_mixskd_results.ipynb").read_text(encoding="utf-8")
-    assert "its gain in accuracy does not survive a correction for" in sixth  # it is not in `left`
+    assert "the difference in accuracy does not survive a correction for" in sixth  # it is not in `left`
     folds = dict(re.findall(r"parts: (\w+, \w+) seen\n(.*?)\n:::", PAGE, flags=re.S))
     assert {title: len(rows(fold)) for title, fold in folds.items()} == {
         "nine, none": 9,
