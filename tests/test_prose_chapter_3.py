@@ -88,7 +88,7 @@ def test_settings() -> None:
         ends = [seed["epochs"][-1]["loss"] for seed in run(data, "plain").runs]
         assert f"{sum(ends) / len(ends):.2f}" == loss and f"ends at {loss}" in RESULTS
         assert "p=0.5" in run(data, "cutmix").settings["mix"]
-        assert "p=0.5" not in run(data, "mixup").settings["mix"] + run(data, "both").settings["mix"]
+        assert not any("p=0.5" in run(data, way).settings["mix"] for way in ("cutout", "mixup", "both"))
 
 
 # ------------------------------------------------------------------------------------------ confidence
@@ -141,7 +141,7 @@ def test_corruptions() -> None:
     holds(gain("fashion", "mixup", measure), "Mixup gains ", clear=True)
     both = gain("fashion", "both", measure)
     assert f"“Mixup or CutMix” {words(both)}, and CutMix nothing measurable" in RESULTS and both.clear
-    assert not gain("fashion", "cutmix", measure).clear
+    holds(gain("fashion", "cutmix", measure), "nothing measurable (", clear=False)
     assert not any(gain("emoji", way, measure).clear for way in WAYS[1:])
 
 
@@ -178,6 +178,7 @@ def test_hidden_parts_and_boxed_pairs() -> None:
         gains = {way: gain(data, way, hidden) for way in WAYS[1:]}
         assert max(gains, key=lambda way: gains[way].mean) == "cutout" and gains["cutout"].clear
         assert not gains["cutmix"].clear
+    holds(gain("fashion", "cutmix", hidden), "the seeds differ too much to tell: ", clear=False)
     holds(gain("fashion", "both", hidden), "“Mixup or CutMix” gains ", clear=True)
     holds(gain("fashion", "cutout", hidden), "gains most: ", clear=True)
     boxed = gain("fashion", "cutmix", "between/box")

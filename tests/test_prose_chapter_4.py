@@ -62,6 +62,12 @@ def test_errors_of_labels() -> None:
     assert [rounded[way] for way in looking] == [17, 22, 12, 6, 40]
     in_text("off by 17 and 22 points, where a blind box is off by 12")
     said(truth("puzzlemix").gain(cut, "drawn/error"), False)
+    said(truth("fmix").gain(cut, "drawn/error"), False)
+    assert truth("smoothmix").gain(cut, "drawn/error").clear and errors["smoothmix"] < errors["cutmix"]
+    assert all(
+        truth(way).settings["guide"] == "strength"
+        for way in (*looking[:2], "snapmix", "puzzlemix", "comixup")
+    )
     for way in ("saliencymix", "attentivemix", "snapmix"):
         gain = truth(way).gain(cut, "drawn/error")
         assert gain.clear and gain.mean > 0
@@ -251,7 +257,7 @@ def test_accuracy_on_emoji() -> None:
     assert (len(compared), sum(gain.clear for gain in compared)) == (20, 5)
     won = [gain.mean for gain in compared if gain.clear and gain.mean > 0]
     assert won == [min(abs(gain.mean) for gain in compared if gain.clear)]
-    in_text("Of 20 such comparisons about one would look significant by chance alone. Five do.")
+    in_text("Of the 20 comparisons with CutMix about one would look significant by chance alone. Five do.")
     worse = {way for way, gain in gains.items() if gain.clear}
     assert worse == {"mixup", "gridmix", "saliencymix", "snapmix", "comixup"}
     in_text("five methods are significantly worse: Mixup, GridMix, SaliencyMix, SnapMix and Co-Mixup")
@@ -438,6 +444,8 @@ def test_masks_that_end_below_no_mixing() -> None:
     in_text("they gain 2.5 and 1.7 points, after 3.5 and 2.8 at 200 epochs", "04_masks_details")
     assert abs(first["CutMix"] - first["SmoothMix"] - 1.6) < 0.0501  # 1.55
     assert round(last["SmoothMix"] - last["CutMix"], 1) == 0.1
+    assert round(first["PuzzleMix"] - first["CutMix"], 1) == 0.5
+    in_text("After 200 epochs the two differ by only half a point")
     in_text("it is 1.6 points below CutMix after 200 epochs and 0.1 above after 1200")
 
 
