@@ -110,7 +110,7 @@ def test_how_many_seeds(measuring: dict[str, Any]) -> None:
     assert held(said.format(need[0], *reach[:2], need[1], *reach[2:]), MEASURING)
     assert held("Without pairing it takes about {} and {} runs".format(*need[2:]), MEASURING)
     short = (BOOK / "questions.md").read_text(encoding="utf-8")
-    assert held("For half a point: {} or {} pairs of runs, not three".format(*need[:2]), short)
+    assert held("For half a point: {} (smoothing) or {} (Mixup) pairs, not three".format(*need[:2]), short)
     reach = [interval((torch.linspace(-1, 1, k) / torch.linspace(-1, 1, k).std()).tolist()).half
              for k in (3, 10)]  # fmt: skip
     assert "reaches {:.1f} standard deviations to each side, with ten {:.1f}.".format(*reach) in MEASURING
