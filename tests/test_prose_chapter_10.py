@@ -29,7 +29,7 @@ def test_defaults_are_those_of_the_text() -> None:
     assert default(ml.mosaic, "middle") == (0.25, 0.75) and "over the middle half of each side" in PAGE
     assert default(ml.mosaic, "scale") == 0.5 and default(ml.DetectionCollate, "least") == 0.1
     assert "less than 10 % is left" in PAGE and "`least=0.1` is the threshold" in PAGE
-    assert default(ml.segmentation_consistency, "confidence") == 0.97 and "at least 0.97 in" in PAGE
+    assert default(ml.segmentation_consistency, "confidence") == 0.97 and "is at least 0.97" in PAGE
     assert default(ml.cutmix_seg, "share") == 0.5 and "cover half of the image" in PAGE
 
 

@@ -70,7 +70,7 @@ def test_numbers_are_those_of_the_records() -> None:
 
 
 def test_common_case_is_that_of_the_records() -> None:
-    """The three tests of the very call: CutMix with α = 1 on half of the batches."""
+    """The three tests of the setting: CutMix with α = 1 on half of the batches."""
     for data, test, row in (
         ("fashion", "test", "2,000 images of Fashion-MNIST, 40"),
         ("emoji", "concepts", "7,200 Emoji Scenes, 15"),
@@ -209,7 +209,8 @@ def test_published_table_is_what_the_text_says() -> None:
     assert abs(rows["ResNet-50, ImageNet, 100"]["cutmix"] - 1 / 3) < 0.05
     opening = [abs(rows[f"ResNet-{depth}, ImageNet, 300"]["cutmix"]) for depth in (50, 18)]
     assert (
-        "CutMix added {:.1f} points to a ResNet-50, but it cost a ResNet-18 {:.1f}.".format(*opening) in TEXT
+        "raised a ResNet-50 by {:.1f} points and lowered a ResNet-18 by {:.1f} points.".format(*opening)
+        in TEXT
     )
     deit = rows["DeiT-S, ImageNet, 300"]
     toss = 79.80 - deit["none"]
