@@ -32,7 +32,9 @@ def test_what_to_try(page: dict[str, Any]) -> None:
     clear = [one.mean > 0 for one in page["gains"].values() if one.clear]
     assert sum(clear) == 15 and "points on average, fifteen of them significantly" in PAGE
     costs = sorted(round(one, 1) for one in page["costs"].values())
-    said = "Twelve methods need about as much arithmetic as plain training, the other six {} to {} times as much"
+    said = (
+        "Twelve methods need about as much arithmetic as plain training, the other six {} to {} times as much"
+    )
     assert costs[11] < 1.1 and said.format(costs[12], costs[-1]) in PAGE
     assert 3 < max(page["times"].values()) < 8 and "from one to about five times as long" in PAGE
     first = words(gain("boxes-fashion-cutmix", "boxes-fashion-plain"))
@@ -77,7 +79,9 @@ def test_what_to_try(page: dict[str, Any]) -> None:
     assert not any(one.clear and one.mean > 0 for one in emoji) and "none of these methods gained" in PAGE
     mixup = gain("boxes-emoji-mixup", "boxes-emoji-plain")
     assert len(emoji) == 18 and sum(one.clear for one in emoji) == 5
-    assert f"five lost significantly, Mixup by {words(mixup)} points" in PAGE and mixup.clear and mixup.mean < 0
+    assert (
+        f"five lost significantly, Mixup by {words(mixup)} points" in PAGE and mixup.clear and mixup.mean < 0
+    )
 
 
 def test_gains_and_costs_in_the_tables(page: dict[str, Any]) -> None:
