@@ -29,6 +29,13 @@ def test_what_to_try(page: dict[str, Any]) -> None:
     means = sorted(100 * one.mean for one in page["gains"].values())
     ends = f"Sixteen of these eighteen methods gained {means[2]:.1f} to {means[-1]:.1f} points on average"
     assert len(means) == 18 and means[1] < 0 and ends in PAGE
+    clear = [one.mean > 0 for one in page["gains"].values() if one.clear]
+    assert sum(clear) == 15 and "points on average, fifteen of them significantly" in PAGE
+    costs = sorted(round(one, 1) for one in page["costs"].values())
+    said = (
+        "Twelve methods need about as much arithmetic as plain training, the other six {} to {} times as much"
+    )
+    assert costs[11] < 1.1 and said.format(costs[12], costs[-1]) in PAGE
     assert 3 < max(page["times"].values()) < 8 and "from one to about five times as long" in PAGE
     first = words(gain("boxes-fashion-cutmix", "boxes-fashion-plain"))
     assert f"It gained {first} points at about the cost of plain training" in PAGE
@@ -38,11 +45,12 @@ def test_what_to_try(page: dict[str, Any]) -> None:
     said = "MixSKD was then better by {} points, and AutoMix was worse by {}."
     assert said.format(*map(words, equal)) in PAGE and equal[0].mean > 0 > equal[1].mean
     ends = [100 * (one.mean + one.half) for one in equal]
-    assert "still allow a lead of up to {:.1f} points for MixSKD and {:.1f} for AutoMix".format(*ends) in PAGE
+    assert "nor exclude a lead of up to {:.1f} points for MixSKD and {:.1f} for AutoMix".format(*ends) in PAGE
     assert not any(one.clear for one in equal)
     for way, name in (("mixskd", "MixSKD"), ("automix", "AutoMix")):  # "about as much arithmetic"
         epochs = [ml.runs.load(f"{way}-fashion-{one}").settings["epochs"] for one in (way, "cutmix-longer")]
         assert abs(epochs[1] / epochs[0] / page["costs"][name] - 1) < 0.2, way
+        assert epochs[0] == 40 and re.search(rf"\[{name}\]\(\S+\) \({epochs[1]}\b", PAGE)
     assert f"MixSKD needs {page['costs']['MixSKD']:.1f} times the arithmetic" in PAGE
     assert round(40 * page["costs"]["MixSKD"], -1) == 160 and "some 160 of CutMix" in PAGE
     longer = gain("mixskd-fashion-cutmix-longer", "mixskd-fashion-cutmix")
@@ -70,7 +78,10 @@ def test_what_to_try(page: dict[str, Any]) -> None:
     emoji = [gain(*pair) for pair in pairs]
     assert not any(one.clear and one.mean > 0 for one in emoji) and "none of these methods gained" in PAGE
     mixup = gain("boxes-emoji-mixup", "boxes-emoji-plain")
-    assert f"and Mixup lost {words(mixup)} points" in PAGE and mixup.clear and mixup.mean < 0
+    assert len(emoji) == 18 and sum(one.clear for one in emoji) == 5
+    assert (
+        f"five lost significantly, Mixup by {words(mixup)} points" in PAGE and mixup.clear and mixup.mean < 0
+    )
 
 
 def test_gains_and_costs_in_the_tables(page: dict[str, Any]) -> None:
@@ -122,6 +133,10 @@ def test_what_the_masks_show() -> None:
     assert max(error, key=lambda way: error[way].mean) == "resizemix"
     assert min(seen, key=lambda way: seen[way].mean) == "gridmix" and seen["fmix"].mean < 0
     assert max(seen, key=lambda way: seen[way].mean) == "puzzlemix"
+    assert min(error, key=lambda way: error[way].mean) == "puzzlemix" and "best in both columns" in PAGE
+    gains = [gain(f"masks-fashion-{way}", "boxes-fashion-plain").mean for way in ("gridmix", "puzzlemix")]
+    said = "GridMix shows both least often and gains {:.1f} points, PuzzleMix most often and gains {:.1f}."
+    assert said.format(*(100 * one for one in gains)) in PAGE
 
 
 def test_when_to_doubt_cutmix() -> None:
