@@ -103,6 +103,21 @@ def test_gains_and_costs_in_the_tables(page: dict[str, Any]) -> None:
         assert 0.6 < time / (slow or costs[name]) < 1.6, (name, time)
 
 
+def test_cost_of_adautomix(page: dict[str, Any]) -> None:
+    """The mean of its two kinds of step: with the block against the twin, and with it."""
+    found = []
+    for hard in (True, False):
+
+        def build(net: Any, hard: bool = hard) -> Any:
+            learner = ml.learners.AdAutoMix(net, stage="stage2", image_size=28)
+            learner._hard = hard
+            return learner
+
+        found.append(page["step"](build) / page["plain"])
+    row = next(line for line in prose("05_automix_details").splitlines() if line.startswith("| AdAutoMix |"))
+    assert found[0] > found[1] and f"| {sum(found) / 2:.1f} |" in row
+
+
 def test_what_the_masks_show() -> None:
     """The tables' numbers and words, from the tests with true masks and with a classifier."""
     tests = ("judge-offcentre", "all/top 2"), ("truth-emoji", "drawn/error")
