@@ -356,7 +356,7 @@ def test_parts_before_and_after_mixing(practice: dict[str, Any]) -> None:
     assert wrong("crop", False) < 1e-6 and wrong("crop", True) > 0.05
     assert min(wrong("erasing", False), wrong("erasing", True)) > 0.02  # "in either order"
     assert max(wrong(name, True, ml.mixup) for name in practice["parts"]) < 1e-6  # "none of the three harms"
-    assert wrong("erasing", False, ml.mixup) > 0.02 and "before Mixup it leaves one too" in PRACTICE
+    assert wrong("erasing", False, ml.mixup) > 0.005 and "before Mixup it leaves a small one" in PRACTICE
 
 
 def test_figure_has_every_recorded_part(practice: dict[str, Any]) -> None:
