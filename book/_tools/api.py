@@ -124,11 +124,14 @@ PAGES = {
         "Tables": "figures.table figures.records figures.gains figures.Table",
         "Look": "figures.Picture figures.style",
     },
-    "runs": {"Run records": "runs"},
+    "runs": {
+        "Run records": "runs",
+        "The recorded film of masks": "page.film.recorded_block"
+        " page.film.film_facts",
+    },
     "widgets": {
         "Widgets": "widgets",
-        "What the widgets show": "page.film.recorded_block"
-        " page.film.film_facts page.ledger.arrows page.ledger.learning"
+        "What the loss ledger shows": "page.ledger.arrows page.ledger.learning"
         " page.ledger.Arrow page.ledger.effects page.ledger.Effect"
         " page.ledger.parts_of",
     },

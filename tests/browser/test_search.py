@@ -161,7 +161,7 @@ def test_synonyms_spellings_and_slips_find_the_same(site: Path, open_page: OpenP
             "NT-Xent": "glossary.html#term-InfoNCE",
             "sample_lam": "plans.html#mixlearn.sample_lam",
             "puzlemix": "04_saliency.html#puzzlemix-a-mask-for-two-images",
-            "how do I choose α": "03_cutmix_bugs.html#cutmix-in-practice-bugs-choices-variants",
+            "how do I choose α": "09_curves.html#then-and-the-share-of-mixed-batches",
             "Chapelle": "01_why_mix.html#give-each-example-some-room",
         }
         for words, link in wanted.items():
