@@ -35,6 +35,7 @@ GROUPS = {
         "Does a frozen classifier see both classes? (also chapter 5)",
         "judging",
     ),
+    "again": (5, "Does a second classifier see both classes?", "again"),
     "automix-fashion": (5, "Does AutoMix help on Fashion-MNIST?", "automix"),
     "automix-emoji": (5, "Does AutoMix help on Emoji Scenes?", "automix"),
     "transfer-emoji": (5, "Is it a better start for detection?", "transfer"),
@@ -50,6 +51,11 @@ GROUPS = {
         "Is it a better start for detection and segmentation?",
         "dense",
     ),
+    "confirmed": (
+        6,
+        "Does its distillation help on other seeds?",
+        "confirmed",
+    ),
     "contrast-fashion": (7, "How good are features of garments?", "contrast"),
     "contrast-emoji": (
         7,
@@ -60,6 +66,12 @@ GROUPS = {
         7,
         "How good are features of garments on black?",
         "contrast",
+    ),
+    "kin-emoji": (7, "Which images have similar features?", "kin"),
+    "pilot-cifar10": (
+        9,
+        "Does mixing help on 2,500 images of CIFAR-10?",
+        "pilot_cifar",
     ),
     "curve": (9, "How much, how often, how long to mix?", "curves"),
     "practice": (9, "What goes well with mixing?", "practice"),
@@ -87,6 +99,13 @@ ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     "masks-emoji": ("None of 11 gains, 4 lose significantly", ()),
     "truth-emoji": ("Mixup's most, ResizeMix's least", ()),
     "judge-offcentre": ("Most often with true masks", ()),
+    "again": ("Again most often with true masks", ()),
+    "kin-emoji": ("Those of one concept, and without training already", ()),
+    "confirmed": ("{}", (("mixskd", "labels-and-mixed", ACC),)),
+    "pilot-cifar10": (
+        "CutMix: {}",
+        (("r8w16s-n2500-e60-cutmix", "r8w16s-n2500-e60-plain", ACC),),
+    ),
     "automix-fashion": ("{}", (("automix", "plain", ACC),)),
     "automix-emoji": ("{}", (("automix", "plain", ACC),)),
     "transfer-emoji": (

@@ -188,6 +188,15 @@ def test_the_words_on_the_lids_are_the_records() -> None:
     )
     seen = {n: r.summary["all/top 2"].mean for n, r in known.items() if n.startswith("judge-offcentre-")}
     assert max(seen, key=seen.get) == "judge-offcentre-true-masks"
+    again = {n: r.summary["all/top 2"].mean for n, r in known.items() if n.startswith("again-")}
+    assert max(again, key=again.get) == "again-true-masks"
+    for name, record in known.items():
+        if name.startswith("kin-emoji-"):
+            same, near, other = (
+                record.summary[f"kin/{kind}"].mean for kind in ("same thing", "same class", "other class")
+            )
+            untrained = known["kin-emoji-scratch"].summary["kin/same thing"].mean
+            assert same > near > other and same <= untrained  # "without training already"
     page = results.page(runs.all())
     assert ":::{dropdown} Does CutMix help on Fashion-MNIST? +2.1 ± 0.9\n" in page
     assert set(results.ANSWERS) == set(results.GROUPS)
