@@ -294,7 +294,7 @@ def truth(
     Args:
         seed: of the draws, and of the order of the images.
         count: how many test images, by designers that no network was trained on.
-        guide: `guide(net, images)` → the saliency (B, 1, H, W); `net` is the classifier of the mask studio.
+        guide: `guide(net, images, labels)` → the saliency (B, 1, H, W), by the mask studio's classifier.
         dry: measure nothing; the outcome holds the settings alone.
     """
     known = loaded("emoji", data)
@@ -312,9 +312,12 @@ def truth(
     objects, options = test.masks.float() / 255, dict[str, Any]()
     if takes(mix, "per_image"):
         options["per_image"] = True
-    if guide is not None:
-        options["saliency"] = partial(guide, studio_net())
-    call, generator = partial(mix, **options), torch.Generator().manual_seed(seed)
+    net, generator = studio_net(), torch.Generator().manual_seed(seed)
+
+    def call(images: Tensor, labels: Tensor, **more: Any) -> Any:
+        maps = {} if guide is None else {"saliency": guide(net, images, labels)}
+        return mix(images, labels, **options, **maps, **more)
+
     classes = len(known.classes)
     found = label_noise(call, images, labels, objects, num_classes=classes, generator=generator)
     outcome.final["drawn"] = found._asdict()

@@ -93,41 +93,6 @@ def preact_resnet(
     return ResNet(PreActivation, COUNTS[depth], num_classes, **options)
 
 
-def wide_resnet(
-    depth: int = 28,
-    num_classes: int = 100,
-    *,
-    width: int = 8,
-    channels: int = 3,
-    generator: torch.Generator | None = None,
-) -> Staged:
-    """A wide residual network for small images: three stages of blocks with 16-32-64 channels × width.
-
-    The blocks normalise and rectify before each convolution, without dropout; the stem has 16 channels.
-
-    Args:
-        depth: layers with weights, 6n + 4 (10, 16, 22, 28, 40 …).
-        width: how many times wider than the thinnest, 8 for WRN-28-8.
-        num_classes, channels, generator: as for `resnet`.
-
-    Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, table 1.
-
-    >>> net = wide_resnet(10, 10, width=2)
-    >>> net(torch.zeros(2, 3, 32, 32)).shape, net.features
-    (torch.Size([2, 10]), 128)
-    """
-    if not is_count(depth, 10) or (depth - 4) % 6:
-        raise ValueError(f"depth must be 6n + 4 (10, 16, 22, 28, …), got {depth!r}")
-    first = 16 * as_count(width, "width", 1)
-    widths = [[first * 2**i] * ((depth - 4) // 6) for i in range(3)]
-    with quiet_draws():
-        stages = chained(PreActivation, 16, widths, None, 1.0)
-        stem = convolution(as_count(channels, "channels", 1), 16)
-        net = Staged(stem, stages, 4 * first, num_classes, last=True)
-    initialise(net, generator)
-    return net
-
-
 class PyramidNet(Staged):
     """Three stages of `blocks` blocks that widen step by step; other arguments as for `pyramidnet`.
 

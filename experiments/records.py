@@ -131,10 +131,7 @@ def record(
 
 def _check_same(old: runs.Record, planned: Outcome) -> None:
     """A record goes on only with the settings and the data that it has."""
-    for what, now, then in (
-        ("settings", planned.settings, old.settings),
-        ("data", planned.data, old.data),
-    ):
+    for what, now, then in (("settings", planned.settings, old.settings), ("data", planned.data, old.data)):
         changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
         if changed:
             key = changed[0]

@@ -14,9 +14,10 @@ from experiments.chapters.chapter_5 import automix, transfer
 from experiments.chapters.chapter_6 import confirmed, dense, mixskd
 from experiments.chapters.chapter_7 import contrast, kin
 from experiments.chapters.chapter_10 import divided, few, scenes, uneven
+from experiments.chapters.cifar10 import cifar, pilot_cifar
 from experiments.chapters.curves import curves, practice, wrong
 from experiments.chapters.judging import again, judging, labelled
-from experiments.chapters.pilots import pilot_cifar, pilot_masks
+from experiments.chapters.pilots import pilot_masks
 from experiments.training import Outcome
 
 Experiment = Mapping[str, Callable[..., Outcome]]
@@ -25,6 +26,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "again": again,
     "automix": automix,
     "boxes": boxes,
+    "cifar": cifar,
     "confirmed": confirmed,
     "contrast": contrast,
     "curves": curves,

@@ -51,7 +51,7 @@ WAYS: dict[str, Any] = {
     "alignmix": MixingInside({"input": strong, "stage3": partial(alignmix, steps=20)}),
 }
 
-masks = {
+masks: dict[str, Any] = {
     f"masks-{recipe.__name__}-{way}": partial(recipe, mix=mix, width=8)
     for recipe in (fashion, emoji)
     for way, mix in WAYS.items()
@@ -60,3 +60,5 @@ masks = {
     for name, images, epochs in (("fashion", 2000, 40), ("emoji", None, 15))
     for way, mix in (("plain", None), ("cutmix", half), ("transmix", TransMixing(half)))
 }
+seldom = Guided(RandomMix([partial(comixup, part=16)], p=0.5))  # Co-Mixup as often as CutMix
+masks["masks-fashion-comixup-half"] = partial(fashion, mix=seldom, width=8)

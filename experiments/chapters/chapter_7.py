@@ -29,7 +29,7 @@ COMPARED: dict[str, dict[str, Any]] = {
 }
 PIXELS: dict[str, Any] = {"mix": "nothing", "network": "pixels"}
 GARMENTS = {way: COMPARED[way] for way in ("simclr", "moco", "patchmix", "labels", "scratch")} | {
-    "pixels": PIXELS,
+    "pixels": PIXELS
 }
 VARIED: dict[str, dict[str, Any]] = {
     "simsiam": {"mix": SimSiam},

@@ -55,12 +55,6 @@ judging = {f"judge-offcentre-{way}": partial(judged, **options) for way, options
 SECOND = ("mixup", "cutmix", "automix", "samix", "true-masks")  # before a second judge, on seeds 3 to 9
 again = {f"again-{way}": judging[f"judge-offcentre-{way}"] for way in SECOND}
 
-
-def strength(net: nn.Module, images: Tensor) -> Tensor:
-    """How strong the features of a network's last stage are at each place, (B, 1, H, W)."""
-    return feature_attention(net, images)
-
-
 BLIND: dict[str, Any] = {
     "mixup": mixup, "cutmix": cutmix, "resizemix": resizemix, "gridmix": gridmix, "fmix": fmix,
     "smoothmix": smoothmix,
@@ -70,4 +64,5 @@ LOOKING: dict[str, Any] = {
     "comixup": comixup,
 }  # fmt: skip
 labelled = {f"truth-emoji-{way}": partial(truth, mix) for way, mix in BLIND.items()}
-labelled |= {f"truth-emoji-{way}": partial(truth, mix, guide=strength) for way, mix in LOOKING.items()}
+labelled |= {f"truth-emoji-{way}": partial(truth, mix, guide=attention) for way, mix in LOOKING.items()}
+labelled["truth-emoji-snapmix-cam"] = partial(truth, snapmix, guide=class_activation)  # as published

@@ -1,35 +1,16 @@
-"""Pilots: when CutMix and Mixup pay on CIFAR-10, cheapest first, and masks on Off-centre Fashion.
-
-All see crops and flips; an s after the width stands for a first convolution of stride 2. For CIFAR-10
-`--root` names the archive's folder, or images by class.
-"""
+"""Pilots: what better masks are worth on Off-centre Fashion, learned or true; all see crops and flips."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from experiments.chapters.curves import WAYS
 from experiments.oracles import Piped, learned_from, oracle
-from experiments.recipes import cifar10_small, offcentre
+from experiments.recipes import offcentre
 from mixlearn.methods.automix import AutoMix
 from mixlearn.methods.cutmix import cutmix
 from mixlearn.methods.learner import slow_down
 from mixlearn.methods.mixup import mixup
-
-CIFAR: dict[str, dict[str, Any]] = {
-    "r8w16s-n2500-e60": {"depth": 8, "images": 2500, "epochs": 60, "strided": True},
-    "r18w16s-n2500-e100": {"width": 16, "images": 2500, "epochs": 100, "strided": True},
-    "r18w16-n5000-e200": {"width": 16, "images": 5000, "epochs": 200},
-    "r18w32s-n10000-e100": {"width": 32, "images": 10_000, "epochs": 100, "strided": True},
-}
-pilot_cifar: dict[str, Any] = {
-    f"pilot-cifar10-{name}-{way}": partial(
-        cifar10_small, mix=mix, measure_every=options["epochs"] // 5, **options
-    )
-    for name, options in CIFAR.items()
-    for way, mix in WAYS.items()
-}
 
 # Where do better masks pay at all? The same pipeline around no mixing, Mixup, CutMix and true masks.
 quick = partial(slow_down, start=0.9, end=0.9999)

@@ -36,8 +36,7 @@ __all__ = [
 ]
 
 MOVED = ["PyramidNet", "Staged", "preact_resnet", "pyramidnet"]  # to experiments
-MOVED += ["wide_resnet"]
-GONE = {"resnext": "ml.nets.Tapped", "torchvision_resnet": "ml.nets.Tapped"}
+GONE = {"resnext": "ml.nets.Tapped", "torchvision_resnet": "ml.nets.Tapped", "wide_resnet": "ml.nets.resnet"}
 
 
 def __getattr__(name: str) -> Any:

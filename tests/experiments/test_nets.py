@@ -7,30 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.nets import preact_resnet, pyramidnet, wide_resnet
+from experiments.nets import preact_resnet, pyramidnet
 from mixlearn import nets
 from tests.refused import refusals
 from tests.seeds import seeded
 
 SMALL = {
-    "wide": (partial(wide_resnet, 10, 5, width=2, channels=1), (12, 6, 3)),
     "preact": (partial(preact_resnet, 18, width=4, channels=1), (12, 6, 3, 2)),
     "pyramid": (partial(pyramidnet, 8, 5, alpha=6, bottleneck=False, channels=1), (12, 6, 3)),
 }
-
-
-@pytest.mark.parametrize(
-    ("depth", "width", "millions"),
-    [(40, 4, 8.9), (28, 10, 36.5), (28, 8, 23.4)],  # the paper's; the last as others count it
-)
-def test_parameters_are_the_papers(depth: int, width: int, millions: float) -> None:
-    with torch.device("meta"):
-        net = wide_resnet(depth, 10, width=width)
-    assert round(nets.parameter_count(net) / 1e6, 1) == millions
-    layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
-    # The stem, 6n, the three shortcuts that widen, and the head, which the paper's 6n + 4 leaves out.
-    assert len(layers) == depth + 1 and len(shortcuts) == 3 and net.features == 64 * width
 
 
 @pytest.mark.parametrize(
@@ -82,8 +67,6 @@ def test_taps_come_in_the_order_of_stages(name: str) -> None:
 
 
 test_errors_say_what_came = refusals(
-    (partial(wide_resnet, 27), r"depth must be 6n \+ 4 .* got 27"),
-    (partial(wide_resnet, 10, width=0), "width must be at least 1, got 0"),
     (partial(preact_resnet, 50), "depth must be 18 or 34, got 50"),
     (partial(pyramidnet, 201), r"depth must be 9n \+ 2 with bottlenecks \(11, 20, …\), got 201"),
 )

@@ -16,7 +16,7 @@ WRITTEN_OUT = {"automix_cifar100", "cifar10_paper", "fine_grained", "mixskd_cifa
 WRITTEN_OUT |= {"patchmix_imagenet", "tiny_imagenet"}
 GONE = {f"figures.{name}" for name in DRAWN | {"comparison", "strip"}}
 GONE |= {f"recipes.{name}" for name in WRITTEN_OUT} | {"learners.MaskedImages", "learners.Taught"}
-GONE |= {"nets.resnext", "nets.torchvision_resnet"}
+GONE |= {"nets.resnext", "nets.torchvision_resnet", "nets.wide_resnet"}
 KEPT = json.loads(runs.FILE.read_text(encoding="utf-8"))
 
 
@@ -67,7 +67,7 @@ def test_what_has_gone_names_what_to_use(name: str) -> None:
     refused(lambda: operator.attrgetter(name)(ml), "has gone; use ml.", AttributeError)
 
 
-@pytest.mark.parametrize("name", ["learners.BYOT", "nets.wide_resnet", "recipes.fashion", "data.PictureSet"])
+@pytest.mark.parametrize("name", ["learners.BYOT", "nets.pyramidnet", "recipes.fashion", "data.PictureSet"])
 def test_what_has_moved_warns_and_says_where_it_is(name: str) -> None:
     with pytest.warns(DeprecationWarning, match="is now experiments"):
         operator.attrgetter(name)(ml)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import mixlearn as ml
-from experiments.nets import preact_resnet, wide_resnet
+from experiments.nets import preact_resnet
 from mixlearn.core import processes
 from mixlearn.methods.learner import Twin
 from mixlearn.methods.learners import AutoMix, SAMix
@@ -27,7 +27,6 @@ IMAGES, LABELS = torch.rand(6, 3, 16, 16, generator=seeded(1)), torch.tensor([0,
 NETS = {
     "resnet": (partial(ml.nets.resnet, 18, 4, width=2), "stage3"),
     "preact": (partial(preact_resnet, 18, 4, width=2), "stage3"),
-    "wrn": (partial(wide_resnet, 10, 4, width=1), "stage2"),
     "vit": (partial(ml.nets.vit, 4, size=16, dim=12, depth=2), "block1"),
 }
 
@@ -357,7 +356,7 @@ def test_who_predicts_is_declared_before():
     [
         ("resnet", AutoMix, "32-true"),
         ("preact", SAMix, "bf16-mixed"),
-        ("wrn", partial(AutoMix, joint=True), "bf16-mixed"),
+        ("preact", partial(AutoMix, joint=True), "bf16-mixed"),
         ("vit", SAMix, "32-true"),
     ],
 )

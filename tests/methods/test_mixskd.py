@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import mixlearn as ml
-from experiments.nets import preact_resnet, wide_resnet
+from experiments.nets import preact_resnet
 from experiments.rivals import BYOT
 from mixlearn.methods.mixskd import (
     TERMS,
@@ -161,7 +161,6 @@ NETS = {
     "resnet": partial(ml.nets.resnet, 8, 4, width=4),
     "bottleneck": partial(ml.nets.resnet, 50, 4, width=2),
     "preact": partial(preact_resnet, 18, 4, width=2),
-    "wide": partial(wide_resnet, 10, 4, width=1),
     "vit": partial(ml.nets.vit, 4, size=16, patch=4, dim=12, depth=4, heads=2),
 }
 

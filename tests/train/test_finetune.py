@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mixlearn as ml
-from experiments.nets import preact_resnet, pyramidnet, wide_resnet
+from experiments.nets import preact_resnet, pyramidnet
 from mixlearn.methods.learner import Twin
 from mixlearn.nets.taps import Tapped, WithHead
 from mixlearn.train.finetune import LayerDecay, layer_groups, linear_layer, with_new_head
@@ -62,7 +62,6 @@ def test_layers_of_a_transformer(decay: float) -> None:
     [
         (small, 3, {"stem"}, {"head"}),
         (partial(preact_resnet, 18, 4, width=2), 4, {"stem"}, {"head"}),
-        (partial(wide_resnet, 10, 4, width=1), 3, {"stem"}, {"head"}),
         (partial(pyramidnet, 11, 4, alpha=6), 3, {"stem"}, {"head"}),
         (foreign, 4, {"net.conv1", "net.bn1"}, {"net.fc"}),
     ],
