@@ -104,10 +104,8 @@ def test_images_and_crops() -> None:
         lost = [b - d - (a - c) for a, b, c, d in zip(*both, plain, narrow, strict=True)]
         assert not interval(lost).clear
     twice = [gain("w16", way) for way in WAYS]
-    told = (
-        f"it is {last_loss('w16'):.2f}, and Mixup gains {words(twice[0])} points, CutMix {words(twice[1])}:"
-    )
-    assert told in PAGE
+    gains = f"Mixup gains {words(twice[0])} points, CutMix {words(twice[1])}:"
+    assert f"it is {last_loss('w16'):.2f}, and {gains}" in PAGE
     assert all(wide.mean < gain("centre", way).mean for wide, way in zip(twice, WAYS, strict=True))
 
 
