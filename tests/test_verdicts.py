@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter, defaultdict
 
 import pytest
@@ -11,6 +12,10 @@ from scipy.special import stdtr, stdtrit
 import mixlearn as ml
 from mixlearn.train.records import Interval
 from tests.prose import BOOK, gain, words
+
+sys.path.append(str(BOOK / "_tools"))
+
+import forest  # noqa: E402
 
 PAGE = (BOOK / "verdicts.md").read_text(encoding="utf-8")
 TEXT = " ".join(PAGE.split())
@@ -205,6 +210,21 @@ def test_row(name: str) -> None:
     text, _, page = here.strip("[)").partition("](")
     assert text == printed(claim, text)
     assert (BOOK / page.partition("#")[0]).exists()
+
+
+def test_the_figure_has_a_lane_for_each_claim_about_accuracy() -> None:
+    lanes = {claim: (paper, ours) for claim, paper, ours in forest.lanes(PAGE)}
+    wanted = [name for name, row in rows().items() if CLAIMS[name] and "→" in row[0]]
+    wanted = [name for name in wanted if CLAIMS[name][3] == "accuracy"]
+    assert list(lanes) == wanted and len(wanted) > 15
+    for name, (_, ours) in lanes.items():
+        found = effects(CLAIMS[name])
+        assert [one for one, *_ in ours] == list(found)
+        for one, mean, half in ours:
+            assert abs(mean - 100 * found[one].mean) < 0.051 and abs(half - 100 * found[one].half) < 0.051
+    inside = [all(abs(paper - mean) <= half for _, mean, half in ours) for paper, ours in lanes.values()]
+    assert f"{sum(inside)} of these {len(inside)} gains of the papers lie inside all our intervals" in TEXT
+    assert forest.place(0) == pytest.approx(400 / 9)  # where the style sheet draws the line
 
 
 def test_no_effect_is_rounded_to_its_interval() -> None:
