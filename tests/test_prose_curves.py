@@ -38,6 +38,14 @@ def test_what_fits_gains_and_what_does_not_loses() -> None:
             assert loss < 0.3 or gain(place, way).mean < 0, place
 
 
+def test_a_counterexample_on_photographs() -> None:
+    plain = ml.runs.load("cifar10-plain")
+    loss = sum(run["epochs"][-1]["loss"] for run in plain.runs) / len(plain.runs)
+    found = ml.runs.load("cifar10-cutmix").gain(plain)
+    assert f"CutMix gains {words(found)} points at a loss of {loss:.2f}, with crops." in PAGE and found.clear
+    assert plain.settings["augment"] == "crop_and_flip"
+
+
 def test_the_page_finds_the_records() -> None:
     page: dict[str, Any] = {}
     for cell in cells("09_curves", "code")[1:5]:

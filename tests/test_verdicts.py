@@ -15,7 +15,7 @@ from tests.prose import BOOK, gain, words
 
 sys.path.append(str(BOOK / "_tools"))
 
-import forest  # noqa: E402
+import forest
 
 PAGE = (BOOK / "verdicts.md").read_text(encoding="utf-8")
 TEXT = " ".join(PAGE.split())

@@ -68,11 +68,8 @@ GROUPS = {
         "contrast",
     ),
     "kin-emoji": (7, "Which images have similar features?", "kin"),
-    "pilot-cifar10": (
-        9,
-        "Does mixing help on 2,500 images of CIFAR-10?",
-        "pilot_cifar",
-    ),
+    "cifar10": (9, "Which method helps on CIFAR-10?", "cifar"),
+    "pilot-cifar10": (9, "Where does mixing pay on CIFAR-10?", "pilot_cifar"),
     "curve": (9, "How much, how often, how long to mix?", "curves"),
     "practice": (9, "What goes well with mixing?", "practice"),
 }
@@ -102,9 +99,13 @@ ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     "again": ("Again most often with true masks", ()),
     "kin-emoji": ("Those of one concept, and without training already", ()),
     "confirmed": ("{}", (("mixskd", "labels-and-mixed", ACC),)),
+    "cifar10": ("CutMix {}", (("cutmix", "plain", ACC),)),
     "pilot-cifar10": (
-        "CutMix: {}",
-        (("r8w16s-n2500-e60-cutmix", "r8w16s-n2500-e60-plain", ACC),),
+        "CutMix {} with a ResNet-8, {} with a ResNet-18",
+        (
+            ("r8w16s-n2500-e60-cutmix", "r8w16s-n2500-e60-plain", ACC),
+            ("r18w16s-n2500-e100-cutmix", "r18w16s-n2500-e100-plain", ACC),
+        ),
     ),
     "automix-fashion": ("{}", (("automix", "plain", ACC),)),
     "automix-emoji": ("{}", (("automix", "plain", ACC),)),
