@@ -7,7 +7,7 @@ import re
 import pytest
 
 import mixlearn as ml
-from mixlearn.train.records import Interval, Record
+from mixlearn.train.records import Interval, Record, interval
 from tests.prose import cells, prose, words
 
 JUDGES = ("knn/k=20", "knn/k=1", "linear/accuracy", "tuned/accuracy")
@@ -89,6 +89,25 @@ def test_raw_pixels_fail_on_garments_off_centre() -> None:
     assert all(
         one.settings["epochs"] == 30 and one.settings["images"] == 4000 for one in (simclr, moco, patchmix)
     )
+
+
+def test_cosines_of_kin() -> None:
+    rows = {"raw pixels": "pixels", "untrained": "scratch", "SimCLR": "simclr", "MoCo v3": "moco"}
+    gaps = {}
+    for row, way in (rows | {"PatchMix": "patchmix"}).items():
+        found = ml.runs.load(f"kin-emoji-{way}")
+        each = [found.values(f"kin/{kind}") for kind in ("same thing", "same class", "other class")]
+        means = [sum(values) / len(values) for values in each]
+        shown = [f"{mean:.2f}".replace("-0.00", "0.00").replace("-", "−") for mean in means]
+        assert f"| {row} | {' | '.join(shown)} |" in PAGE and means == sorted(means, reverse=True)
+        gaps[way] = interval([a - b for a, b in zip(*each[1:], strict=True)])
+    for way in LEARNED:
+        pairs = zip(*(ml.runs.load(f"kin-emoji-{one}").runs for one in (way, "scratch")), strict=True)
+        of = [[run["final"]["kin"] for run in both] for both in pairs]
+        change = [a["same class"] - a["other class"] - b["same class"] + b["other class"] for a, b in of]
+        assert not interval(change).clear, way
+    told = [f"{gaps[way].mean:.2f} ± {gaps[way].half:.2f}" for way in ("patchmix", "scratch")]
+    assert f"PatchMix's gap is {told[0]}, the untrained network's {told[1]}" in PAGE
 
 
 def test_hours_of_training() -> None:

@@ -38,6 +38,14 @@ def test_what_fits_gains_and_what_does_not_loses() -> None:
             assert loss < 0.3 or gain(place, way).mean < 0, place
 
 
+def test_a_counterexample_on_photographs() -> None:
+    plain = ml.runs.load("cifar10-plain")
+    loss = sum(run["epochs"][-1]["loss"] for run in plain.runs) / len(plain.runs)
+    found = ml.runs.load("cifar10-cutmix").gain(plain)
+    assert f"CutMix gains {words(found)} points at a loss of {loss:.2f}, with crops." in PAGE and found.clear
+    assert plain.settings["augment"] == "crop_and_flip"
+
+
 def test_the_page_finds_the_records() -> None:
     page: dict[str, Any] = {}
     for cell in cells("09_curves", "code")[1:5]:
@@ -103,6 +111,10 @@ def test_images_and_crops() -> None:
         both = (ml.runs.load(f"curve-{place}-{way}").values("accuracy") for place in ("centre", "w4"))
         lost = [b - d - (a - c) for a, b, c, d in zip(*both, plain, narrow, strict=True)]
         assert not interval(lost).clear
+    twice = [gain("w16", way) for way in WAYS]
+    gains = f"Mixup gains {words(twice[0])} points, CutMix {words(twice[1])}:"
+    assert f"it is {last_loss('w16'):.2f}, and {gains}" in PAGE
+    assert all(wide.mean < gain("centre", way).mean for wide, way in zip(twice, WAYS, strict=True))
 
 
 def test_calibration() -> None:

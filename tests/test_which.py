@@ -70,7 +70,7 @@ def test_numbers_are_those_of_the_records() -> None:
 
 
 def test_common_case_is_that_of_the_records() -> None:
-    """The three tests of the setting: CutMix with α = 1 on half of the batches."""
+    """The four tests of the setting: CutMix with α = 1 on half of the batches."""
     for data, test, row in (
         ("fashion", "test", "2,000 images of Fashion-MNIST, 40"),
         ("emoji", "concepts", "7,200 Emoji Scenes, 15"),
@@ -81,6 +81,10 @@ def test_common_case_is_that_of_the_records() -> None:
         assert f"| ResNet-8, {row} (ours) | {level:.1f} | {words(found, sign=True)} |" in PAGE
         assert found.clear == (data == "fashion")
         assert ml.runs.load(f"boxes-{data}-cutmix").settings["mix"] == "RandomMix([cutmix(alpha=1.0)], p=0.5)"
+    plain, found = ml.runs.load("cifar10-plain"), gain("cifar10-cutmix", "cifar10-plain")
+    row = f"| {plain.measured('accuracy').percent()[:4]} | {words(found, sign=True)} |"
+    assert f"2,500 images of CIFAR-10, 100 ([ours](09_cifar10.ipynb)) {row}" in TEXT and found.clear
+    assert plain.settings["network"] == "ResNet-18, width 16, stride 2 at first"  # of 64
     plain, cutmix = 100 - 16.45, 100 - 14.47  # errors in the paper's ablation
     assert f"300 {{cite:p}}`yun2019cutmix` | {plain:.2f} | +{cutmix - plain:.2f} |" in PAGE
     call = rule(train="scratch", time="usual", goal="accuracy")["call"]

@@ -46,6 +46,10 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
         import api
 
         text = text.replace("@REFERENCE@", api.page(Path(docname).name))
+    if "@FOREST@" in text:
+        import forest
+
+        text = text.replace("@FOREST@", forest.forest(text))
     if "@PUBLISHED" in text or "@METHODS@" in text:
         import field
 
