@@ -115,15 +115,14 @@ def test_wrong_labels_are_those_of_the_records() -> None:
 
 def test_uneven_labels_are_those_of_the_records() -> None:
     rare, common = "rarest/accuracy", "commonest/accuracy"
-    said("on the three rarest classes it lost ± points", "uneven-mixup", "uneven-plain", rare)
-    said("takes one line, gained ± there", "uneven-weighted", "uneven-plain", rare)
+    said("three rarest classes Mixup lost ± points", "uneven-mixup", "uneven-plain", rare)
+    said("takes one line, gained ±.", "uneven-weighted", "uneven-plain", rare)
     said("yet loses ± points on rare classes", "uneven-mixup", "uneven-plain", rare)
     said("CutMix loses ± points on the three rarest classes", "uneven-cutmix", "uneven-plain", rare)
     said("classes, ± over all", "uneven-cutmix", "uneven-plain")
     said("CutMix's damage there (+±)", "uneven-remix-cutmix", "uneven-cutmix", rare)
     half = gain("uneven-remix-cutmix", "uneven-cutmix", rare).mean
     assert 0.4 < half / -gain("uneven-cutmix", "uneven-plain", rare).mean < 0.6, "half of CutMix's damage"
-    assert not gain("uneven-remix", "uneven-mixup", rare).clear
     said("balanced partners help**: +±", "uneven-unimix", "uneven-plain", rare)
     said(" and +± over no mixing", "uneven-balanced", "uneven-plain", rare)
     said("nothing measurable on the three commonest (+±)", "uneven-unimix", "uneven-plain", common)
@@ -158,4 +157,4 @@ def test_defaults_are_those_of_the_text_on_labels() -> None:
     assert default(ml.learners.ICT, "weight") == 100 and default(ml.learners.ICT, "ramp") == 0.25
     mixmatch = ml.learners.MixMatch
     assert [default(mixmatch, name) for name in ("views", "temperature", "weight")] == [2, 0.5, 75]
-    assert len(LABELS.split()) <= 2000
+    assert ("What it gains we did not measure" in LABELS) == ("divide-found" not in names())
