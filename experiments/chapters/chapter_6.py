@@ -66,5 +66,7 @@ dense = {
     for way in ("plain", "mixup", "cutmix", "mixskd")
 }
 
+dense["dense-emoji-untrained"] = partial(emoji, width=8, untrained=True, augment=None, examine=examine_dense)
+
 # distillation and its control on seeds that nothing was chosen on
 confirmed = {f"confirmed-{way}": mixskd[f"mixskd-fashion-{way}"] for way in ("mixskd", "labels-and-mixed")}
