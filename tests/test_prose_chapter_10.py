@@ -1,4 +1,4 @@
-"""Chapter 10: what the page of scenes says of its methods, and its exercises, hold."""
+"""Chapter 10: what its pages say of methods, cells and run records, and the exercises, hold."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 import mixlearn as ml
 from mixlearn.train.records import names
-from tests.prose import cells, prose, run
+from tests.prose import cells, gain, prose, run, words
 
-PAGE = prose("10_scenes")
+PAGE, LABELS = prose("10_scenes"), prose("10_labels")
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,100 @@ def test_published_numbers_agree_with_each_other() -> None:
 
 
 def test_exercises_are_solved_and_no_result_is_promised() -> None:
-    asked = re.findall(r":label: (ex-\S+)", PAGE)
+    asked = re.findall(r":label: (ex-\S+)", PAGE + LABELS)
     solved = re.findall(r":::\{solution\} (\S+)", prose("solutions/10_beyond"))
     assert asked == solved and len(cells("solutions/10_beyond", "code")) == len(solved) + 2
     assert ("worth to a detector" in PAGE) == ("scenes-detected" in names())
     assert len(PAGE.split()) <= 1600
+
+
+# ------------------------------------------------------------------------------------------ labels
+@pytest.fixture(scope="module")
+def labels() -> dict[str, Any]:
+    return run("10_labels")
+
+
+def said(pattern: str, way: str, base: str, measure: str = "accuracy") -> None:
+    """The text holds this, "±" being a difference with its interval, "+±" one with its sign."""
+    found = gain(way, base, measure)
+    filled = pattern.replace("±", words(found, sign="+±" in pattern)).replace("+−", "−").replace("++", "+")
+    assert filled in LABELS, filled
+
+
+def test_few_labels_are_those_of_the_records() -> None:
+    said("MixMatch gains ± points over no mixing", "few-40-mixmatch", "few-40-plain")
+    said("and ± over Mixup", "few-40-mixmatch", "few-40-mixup")
+    said("already gains ±.", "few-40-mixup", "few-40-plain")
+    said("ICT does not beat it (+±)", "few-40-ict", "few-40-mixup")
+    said("Nothing gains: MixMatch +±,", "few-250-mixmatch", "few-250-plain")
+    said("Mixup +±. ICT *loses*", "few-250-mixup", "few-250-plain")
+    said("ICT *loses* ±.", "few-250-ict", "few-250-plain")
+    clear = {
+        (count, way): (found.clear, found.mean > 0)
+        for count in (40, 250)
+        for way in ("mixup", "ict", "mixmatch")
+        if (found := gain(f"few-{count}-{way}", f"few-{count}-plain", "accuracy"))
+    }
+    assert [key for key, one in clear.items() if one == (True, True)] == [(40, "mixup"), (40, "mixmatch")]
+    assert [key for key, one in clear.items() if one == (True, False)] == [(250, "ict")]
+    gap = ml.runs.load("few-250-ict").measured("gap")
+    assert gap.mean < 0 and f"is {words(gap)} points below their accuracy" in LABELS
+    for name in names():
+        if re.match(r"few-|uneven-|divide-|wrong-50-(plain|mixup|cutmix)", name):
+            record = ml.runs.load(name)
+            assert record.seeds == (0, 1, 2) and record.settings["network"].startswith("ResNet-8, ")
+
+
+def test_wrong_labels_are_those_of_the_records() -> None:
+    said("CutMix gains ± points over no mixing", "wrong-50-cutmix", "wrong-50-plain")
+    said("Mixup with α = 8 only ±.", "wrong-50-mixup-8", "wrong-50-plain")
+    for way in ("mixup", "mixup-8"):
+        found = gain(f"wrong-50-{way}", "wrong-50-plain", "accuracy")
+        assert not found.clear, "Mixup's gains are not significant"
+
+
+def test_uneven_labels_are_those_of_the_records() -> None:
+    rare, common = "rarest/accuracy", "commonest/accuracy"
+    said("three rarest classes Mixup lost ± points", "uneven-mixup", "uneven-plain", rare)
+    said("takes one line, gained ±.", "uneven-weighted", "uneven-plain", rare)
+    said("yet loses ± points on rare classes", "uneven-mixup", "uneven-plain", rare)
+    said("CutMix loses ± points on the three rarest classes", "uneven-cutmix", "uneven-plain", rare)
+    said("classes, ± over all", "uneven-cutmix", "uneven-plain")
+    said("CutMix's damage there (+±)", "uneven-remix-cutmix", "uneven-cutmix", rare)
+    half = gain("uneven-remix-cutmix", "uneven-cutmix", rare).mean
+    assert 0.4 < half / -gain("uneven-cutmix", "uneven-plain", rare).mean < 0.6, "half of CutMix's damage"
+    said("balanced partners help**: +±", "uneven-unimix", "uneven-plain", rare)
+    said(" and +± over no mixing", "uneven-balanced", "uneven-plain", rare)
+    said("nothing measurable on the three commonest (+±)", "uneven-unimix", "uneven-plain", common)
+    said("balanced partners ±.", "uneven-balanced", "uneven-plain", common)
+    said("help most**, ± points over all classes", "uneven-weighted", "uneven-plain")
+    said("They cost ± on the three commonest", "uneven-weighted", "uneven-plain", common)
+    for way, lost in (("mixup", 1), ("cutmix", 1), ("unimix", 0), ("balanced", 0), ("weighted", 0)):
+        found = gain(f"uneven-{way}", "uneven-plain", rare)
+        assert found.clear and (found.mean < 0) == bool(lost)
+
+
+def test_cells_on_labels_find_what_the_text_says(labels: dict[str, Any]) -> None:
+    right, kept = labels["right"], labels["kept"]
+    assert 0.43 < 1 - right.float().mean() < 0.47 and "45 % are wrong" in LABELS
+    assert right[kept].float().mean() > 0.75 and right[~kept].float().mean() < 0.3
+    mass, sixfold = labels["mass"], labels["mass"]["balanced partners"] / labels["mass"]["Mixup"]
+    assert mass["Remix"] < 1.4 * mass["Mixup"] and 5.5 < sixfold < 6.6 and "sixfold" in LABELS
+    mixed = ["Mixup", "CutMix", "Remix", "UniMix", "balanced partners", "class weights"]
+    means = [labels["found_rare"][name].mean for name in mixed]
+    assert means == sorted(means), "the more label mass, the more accuracy"
+    plain, mixup = labels["rare"]["no mixing"], labels["rare"]["Mixup"]
+    assert plain[0] > 0.75 and mixup[0] < plain[0] - 0.15, "many of the rare training images"
+    assert mixup[2] > plain[1] and plain[2] > plain[1] + 0.1, "the shift brings all back, and helps both"
+    verdicts = {line[0]: line[3] for line in labels["lines"]}
+    assert verdicts["CutMix helps rare classes"] == verdicts["Remix beats class weights"] == "**opposite**"
+    assert [labels["counts"][k] for k in (0, 7, 8, 9)] == [1000, 28, 17, 10]
+
+
+def test_defaults_are_those_of_the_text_on_labels() -> None:
+    assert default(ml.remix, "kappa") == 3 and default(ml.remix, "tau") == 0.5
+    assert (default(ml.unimix, "alpha"), default(ml.unimix, "power")) == (0.8, 0.5)
+    assert default(ml.learners.ICT, "weight") == 100 and default(ml.learners.ICT, "ramp") == 0.25
+    mixmatch = ml.learners.MixMatch
+    assert [default(mixmatch, name) for name in ("views", "temperature", "weight")] == [2, 0.5, 75]
+    assert ("What it gains we did not measure" in LABELS) == ("divide-found" not in names())

@@ -155,6 +155,14 @@ def test_comparisons_are_those_of_the_records() -> None:
         assert f"{percent} % of {names[way]}'s" in TEXT
 
 
+def test_labels_that_are_few_or_uneven() -> None:
+    weights, cutmix = (gain(f"uneven-{way}", "uneven-plain") for way in ("weighted", "cutmix"))
+    assert f"weights {words(weights, sign=True)}, CutMix without {words(cutmix, sign=True)} (" in TEXT
+    forty, more = (gain(f"few-{n}-mixmatch", f"few-{n}-plain") for n in (40, 250))
+    assert f"{words(forty, sign=True)} with 40 labels, {words(more, sign=True)} with 250." in TEXT
+    assert all(one.clear for one in (weights, cutmix, forty)) and not more.clear
+
+
 def test_coin_toss_is_a_hedge() -> None:
     load = ml.runs.load
     for data, way in product(("fashion", "emoji"), ("cutmix", "mixup")):

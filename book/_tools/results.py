@@ -18,6 +18,7 @@ CHAPTERS = {
     6: ("Chapter 6: MixSKD", "06_mixskd_results"),
     7: ("Chapter 7: PatchMix", "07_patchmix_results"),
     9: ("Chapter 9: practice", "09_practice"),
+    10: ("Chapter 10: few, wrong and uneven labels", "10_labels"),
 }
 # how names begin, the chapter and the title of the table, and the experiment that trains it
 GROUPS = {
@@ -72,6 +73,9 @@ GROUPS = {
     "pilot-cifar10": (9, "Where does mixing pay on CIFAR-10?", "pilot_cifar"),
     "curve": (9, "How much, how often, how long to mix?", "curves"),
     "practice": (9, "What goes well with mixing?", "practice"),
+    "few": (10, "What do images without labels bring?", "few"),
+    "divide": (10, "Does it help to find the wrong labels?", "divided"),
+    "uneven": (10, "What helps rare classes?", "uneven"),
 }
 OTHER = (0, "Other records", "")
 # the answer on the lid of a table, and the differences that fill it: a record, what it is compared with, the measure
@@ -145,6 +149,18 @@ ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("cutout-cutmix", "cutout-plain", ACC),
             ("cutout-mixup", "cutout-plain", ACC),
         ),
+    ),
+    "few": (
+        "MixMatch: {} with 40 labels, {} with 250",
+        (
+            ("40-mixmatch", "40-plain", ACC),
+            ("250-mixmatch", "250-plain", ACC),
+        ),
+    ),
+    "divide": ("{} against Mixup", (("found", "mixup", ACC),)),
+    "uneven": (
+        "Class weights {}, Mixup {}",
+        (("weighted", "plain", ACC), ("mixup", "plain", ACC)),
     ),
 }
 # what is compared, the record, and what it is compared with; braces stand for the data set
