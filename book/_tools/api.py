@@ -175,7 +175,7 @@ DERIVED = {  # where the book derives them
     "07_patchmix": "patchmix patchify unpatchify contrastive_loss"
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
-    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup"
+    "gallery": "ricap hmix gmix augmix pixmix kmixup guidedmixup"
     " remix unimix balanced_partner",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
@@ -187,6 +187,7 @@ DERIVED = {  # where the book derives them
     "10_scenes": "mix_objects mosaic copy_paste classmix cutmix_seg cowmix"
     " segmentation_consistency DetectionCollate YoloCollate"
     " data.scenes.emoji_scenes widgets.mosaic_lab",
+    "10_other": "cmixup",
     "07_patchmix_details": "train.finetune.linear_layer"
     " train.finetune.with_new_head train.finetune.LayerDecay",
 }
