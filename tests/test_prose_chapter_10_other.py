@@ -27,9 +27,8 @@ def against_plain(other: dict[str, Any], noise: float, way: str) -> Interval:
 
 
 def test_errors_of_the_curve_are_those_of_the_text(other: dict[str, Any]) -> None:
-    gains = {
-        key: against_plain(other, *key) for key in ((n, w) for n in (0.0, 0.3) for w in ("Mixup", "C-Mixup"))
-    }
+    keys = [(noise, way) for noise in (0.0, 0.3) for way in ("Mixup", "C-Mixup")]
+    gains = {key: against_plain(other, *key) for key in keys}
     told = {key: f"{abs(gain.mean):.2f} ± {gain.half:.2f}" for key, gain in gains.items()}
     assert held(f"Without noise it raised the error by {told[0.0, 'Mixup']}", PAGE)
     assert held(f"With noise it lowered it by {told[0.3, 'Mixup']}", PAGE)
@@ -57,9 +56,8 @@ def test_between_class_learning_keeps_pressure_and_energy(other: dict[str, Any])
     for r in (0.2, 0.5, 0.9):
         mixture, p = other["between"](*waves, r)
         assert abs(float(p) - 1 / (1 + 10 ** ((level[0] - level[1]) / 20) * (1 - r) / r)) < 1e-5
-        parts = [
-            float(other["amplitude"](wave)) * share for wave, share in zip(waves, (p, 1 - p), strict=True)
-        ]
+        shares = zip(waves, (p, 1 - p), strict=True)
+        parts = [float(other["amplitude"](wave)) * share for wave, share in shares]
         assert abs(parts[0] / sum(parts) - r) < 1e-5
         energy = (parts[0] ** 2 + parts[1] ** 2) / float(p**2 + (1 - p) ** 2)
         assert abs(float(mixture.square().mean()) / energy - 1) < 0.05
