@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from statistics import mean
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import mixlearn as ml
 from mixlearn.train.records import Interval, interval
@@ -38,6 +40,22 @@ def test_errors_of_the_curve_are_those_of_the_text(other: dict[str, Any]) -> Non
     assert all(gains[noise, "C-Mixup"].mean + gains[noise, "C-Mixup"].half < 0 for noise in (0.0, 0.3))
     assert not any(gains[noise, "Mixup"].mean + gains[noise, "Mixup"].half < 0 for noise in (0.0, 0.3))
     assert "only C-Mixup beat plain training" in PAGE and "plain training; Mixup did not" in WHICH
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_other_bandwidths_beat_plain_training_too(other: dict[str, Any], noise: float) -> None:
+    assert "among 0.1, 0.3 and 1, and all three beat plain training" in PAGE
+    for bandwidth in (0.1, 1.0):
+        mix = partial(mixed, bandwidth=bandwidth, **other["draw"])
+        pairs = zip(other["errors"](mix, noise), other["found"][noise, "plain"], strict=True)
+        gain = interval([mine - plain for mine, plain in pairs])
+        assert gain.mean + gain.half < 0
+
+
+def mixed(x: Tensor, y: Tensor, generator: torch.Generator, **draw: Any) -> tuple[Tensor, Tensor]:
+    images, targets, _ = ml.cmixup(x, y, generator=generator, **draw)
+    assert targets is not None
+    return images, targets
 
 
 def test_the_curve_bends_away_from_mixtures_of_far_targets(other: dict[str, Any]) -> None:
