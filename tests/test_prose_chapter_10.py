@@ -63,7 +63,8 @@ def test_published_numbers_agree_with_each_other() -> None:
 def test_exercises_are_solved_and_no_result_is_promised() -> None:
     asked = re.findall(r":label: (ex-\S+)", PAGE + LABELS)
     solved = re.findall(r":::\{solution\} (\S+)", prose("solutions/10_beyond"))
-    assert asked == solved and len(cells("solutions/10_beyond", "code")) == len(solved) + 2
+    assert asked == [label for label in solved if not label.startswith("ex-other")]
+    assert len(cells("solutions/10_beyond", "code")) == len(solved) + 2
     assert ("worth to a detector" in PAGE) == ("scenes-detected" in names())
     assert len(PAGE.split()) <= 1600
 

@@ -175,7 +175,7 @@ DERIVED = {  # where the book derives them
     "07_patchmix": "patchmix patchify unpatchify contrastive_loss"
     " learners.PatchMix measure.features_of measure.knn_accuracy"
     " measure.nearest widgets.patch_groups augment.contrastive_view",
-    "gallery": "ricap hmix gmix augmix pixmix kmixup cmixup guidedmixup",
+    "gallery": "ricap hmix gmix augmix pixmix kmixup guidedmixup",
     "08_measuring": "measure.prediction_quality measure.common_mistakes"
     " measure.multilabel widgets.bins_lab",
     "08_robustness": "measure.robustness measure.CorruptedSets"
@@ -188,6 +188,7 @@ DERIVED = {  # where the book derives them
     " data.scenes.emoji_scenes widgets.mosaic_lab",
     "10_labels": "learners.ICT learners.MixMatch clean_probability"
     " refine_labels remix unimix balanced_partner",
+    "10_other": "cmixup",
     "07_patchmix_details": "train.finetune.linear_layer"
     " train.finetune.with_new_head train.finetune.LayerDecay",
 }
