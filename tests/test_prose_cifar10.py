@@ -47,8 +47,6 @@ def test_the_single_run_of_automix() -> None:
     assert f"on the same seed {100 * lead.mean:.1f} points above CutMix" in PAGE
     best = max(value for way in ("plain", "mixup", "cutmix") for value in record(way).values("accuracy"))
     assert one.measured("accuracy").mean > best
-    plain = record("plain")
-    assert f"took {one.seconds / (plain.seconds / len(plain.runs)):.1f} times as long" in PAGE
 
 
 def test_the_setting_was_chosen_on_another_seed_and_the_comparison_declared(page: dict[str, Any]) -> None:
@@ -61,7 +59,9 @@ def test_the_setting_was_chosen_on_another_seed_and_the_comparison_declared(page
         for cell in ("r8w16s-n2500-e60", "r18w16s-n2500-e100")
         for way in ("mixup", "cutmix")
     }
-    assert not any(pilot["r8w16s-n2500-e60", way].clear for way in ("mixup", "cutmix"))
+    small = [pilot["r8w16s-n2500-e60", way] for way in ("mixup", "cutmix")]
+    assert f"With the ResNet-8 Mixup gained {words(small[0], 2)} points and CutMix nothing." in PAGE
+    assert small[0].clear and not small[1].clear
     chosen = pilot["r18w16s-n2500-e100", "cutmix"]
     assert f"CutMix gained {100 * chosen.mean:.1f} points on seed 0" in PAGE and chosen.n == 1
     losses = [run["epochs"][-1]["loss"] for run in record("plain").runs]

@@ -73,6 +73,7 @@ GROUPS = {
     "pilot-cifar10": (9, "Where does mixing pay on CIFAR-10?", "pilot_cifar"),
     "curve": (9, "How much, how often, how long to mix?", "curves"),
     "practice": (9, "What goes well with mixing?", "practice"),
+    "scenes": (10, "Is mixing worth it to a detector, a segmenter?", "scenes"),
     "few": (10, "What do images without labels bring?", "few"),
     "divide": (10, "Does it help to find the wrong labels?", "divided"),
     "uneven": (10, "What helps rare classes?", "uneven"),
@@ -150,6 +151,7 @@ ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("cutout-mixup", "cutout-plain", ACC),
         ),
     ),
+    "scenes": ("No mixture gained significantly", ()),
     "few": (
         "MixMatch: {} with 40 labels, {} with 250",
         (
