@@ -65,6 +65,8 @@ def test_errors_of_labels() -> None:
     assert [rounded[way] for way in looking] == [17, 22, 12, 6, 40]
     said(truth("puzzlemix").gain(cut, "drawn/error"), False)
     said(truth("snapmix").gain(cut, "drawn/error"), True)
+    assert not truth("comixup").gain(cut, "drawn/error").clear
+    in_text("its labels are not significantly truer")
     assert truth("smoothmix").gain(cut, "drawn/error").clear and errors["smoothmix"] < errors["cutmix"]
     assert all(
         truth(way).settings["guide"] == ("strength" if way == "comixup" else "attention")  # two names of one
@@ -249,7 +251,7 @@ def test_accuracy_on_emoji() -> None:
     for data in ("fashion", "emoji"):
         found = [trained(way, data).gain(trained("cutmix", data)) for way in looking]
         assert not any(gain.clear and gain.mean > 0 for gain in found)
-    in_text("Five methods look, and none was measurably more accurate than CutMix")
+    in_text("Five methods of the last page look, and none was measurably more accurate than CutMix")
     worse = {way for way, gain in gains.items() if gain.clear}
     assert worse == {"mixup", "gridmix", "saliencymix", "snapmix", "comixup"}
     in_text("none does significantly, and five are worse: Mixup, GridMix, SaliencyMix, SnapMix and Co-Mixup")
@@ -261,7 +263,7 @@ def test_accuracy_on_emoji() -> None:
     whole = [row for way, row in zip(WAYS, pairs, strict=True) if way != "resizemix"]
     rest = float(torch.corrcoef(torch.tensor(whole).T)[0, 1])
     assert abs(r) < 0.05 and abs(rest) < 0.25
-    in_text(f"over eleven methods the two have a correlation of {r:.2f}".replace("-", "−"))
+    in_text(f"over eleven methods, error and accuracy have a correlation of {r:.2f}".replace("-", "−"))
 
 
 def test_all_differences_at_a_glance() -> None:
@@ -428,7 +430,7 @@ def test_masks_that_end_below_no_mixing() -> None:
     drawn = re.findall(r'"(.+?)": \(([\d.]+), ([\d.]+)\)', code)
     assert len(drawn) == 6 and all(exact[name] == (float(a), float(b)) for name, a, b in drawn)
     assert last["ResizeMix"] > last["no mixing"] < last["Mixup"]
-    in_text("in this table it too ends above no mixing")
+    in_text("in the same table it too ends above no mixing")
 
 
 # ------------------------------------------------------------------------------------------ the studio
