@@ -69,7 +69,7 @@ def test_errors_of_labels() -> None:
     in_text("its labels are not significantly truer")
     assert truth("smoothmix").gain(cut, "drawn/error").clear and errors["smoothmix"] < errors["cutmix"]
     assert all(
-        truth(way).settings["guide"] == ("strength" if way == "comixup" else "attention")  # two names of one
+        truth(way).settings["guide"] == "attention"
         for way in (*looking[:2], "snapmix", "puzzlemix", "comixup")
     )
     for way in ("saliencymix", "attentivemix", "snapmix"):
