@@ -81,8 +81,8 @@ def test_one_setting_of_an_experiment_goes_by_the_name_of_its_record(small: Path
 # ---------------------------------------------------------------------------------------------- mistakes
 MISTAKES = [
     (
-        ["train", "cifar"],
-        "recipe must be one of again, automix, boxes, confirmed, contrast, curves, dense, divided,",
+        ["train", "cifar-10"],
+        "recipe must be one of again, automix, boxes, cifar, confirmed, contrast, curves, dense, divided,",
     ),
     (["train", "fashion-mixup", "--alpha", "1"], "fashion-mixup is of an experiment: it sets α"),
     (["train", "fashion", "--alpha", "-1"], "alpha must be"),
@@ -102,7 +102,7 @@ def test_usage_errors_and_help(capsys) -> None:
     assert "No such option" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "Experiments: again, automix, boxes, confirmed, contrast, curves, dense, divided," in words
+    assert "Experiments: again, automix, boxes, cifar, confirmed, contrast, curves, dense, divided," in words
     assert "--seeds 0 1 2" in words
 
 

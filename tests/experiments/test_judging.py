@@ -89,7 +89,9 @@ def test_labels_are_compared_with_true_masks(few: Data) -> None:
     assert found[ml.smoothmix] == truth(ml.smoothmix, data=known, count=24).final
     seen = truth(ml.cutmix, data=known, count=24).final["half"]
     assert 0 < seen["own"] < 1 and 0 < seen["partner"] < 1
-    guided = truth(ml.saliencymix, data=known, count=24, guide=lambda net, images: CORNERS[: len(images)])
+    guided = truth(
+        ml.saliencymix, data=known, count=24, guide=lambda net, images, labels: CORNERS[: len(images)]
+    )
     assert guided.settings["images"] == 24 and "guide" in guided.settings
 
 

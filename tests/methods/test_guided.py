@@ -103,7 +103,7 @@ def test_transmix_weighs_labels_by_attention(depth):
 
 def test_the_small_transformer_and_the_masks_train():
     settings = masks
-    assert len(settings) == 2 * 14
+    assert len(settings) == 2 * 14 + 1
     for name in ("masks-fashion-alignmix", "masks-fashion-comixup", "masks-fashion-vit-transmix"):
         outcome = settings[name](seed=0, epochs=1, images=40, progress=False)
         assert math.isfinite(outcome.history.epochs[0]["loss"])
