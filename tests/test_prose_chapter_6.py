@@ -68,7 +68,10 @@ DISTILLED: list[tuple[str, ...]] = [
 RESULTS: list[tuple[str, list[tuple[str, ...]]]] = [
     ("longer plain training gains nothing, and MixSKD gains {} points.",
      [("fashion-mixskd", "fashion-plain")]),
-    ("plain training for 4½ times the epochs ends {} points ahead of MixSKD:", [("emoji-plain-longer", "emoji-mixskd")]),
+    (
+        "plain training for 4½ times the epochs ends {} points ahead of MixSKD:",
+        [("emoji-plain-longer", "emoji-mixskd")],
+    ),
     ("Without them the network loses {} points on Fashion-MNIST", DISTILLED[:1]),
     ("Without distillation MixSKD's ECE is {} points higher", DISTILLED[1:]),
 ]  # fmt: skip
