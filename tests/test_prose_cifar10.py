@@ -62,7 +62,7 @@ def test_the_setting_was_chosen_on_another_seed_and_the_comparison_declared(page
         for way in ("mixup", "cutmix")
     }
     small = [pilot["r8w16s-n2500-e60", way] for way in ("mixup", "cutmix")]
-    assert f"With the ResNet-8 Mixup gained {words(small[0], 2)} points and CutMix nothing." in PAGE
+    assert f"With the ResNet-8 Mixup gained {words(small[0])} points and CutMix nothing." in PAGE
     assert small[0].clear and not small[1].clear
     chosen = pilot["r18w16s-n2500-e100", "cutmix"]
     assert f"CutMix gained {100 * chosen.mean:.1f} points on seed 0" in PAGE and chosen.n == 1
