@@ -159,7 +159,8 @@ def test_numbers_in_prose_about_patchmix() -> None:
     whole = cropped.memory / gpu.GIB
     uncropped = gpu.need(net, learners.PatchMix(net, augment=view), adam, (3, 224, 224), 1024)
     assert 1.9 < cropped.flops / uncropped.flops < 2.1
-    assert "sixteen more questions an image for about twice the arithmetic" in prose("07_patchmix_details")
+    told = "sixteen more queries for each image, at about twice the arithmetic"
+    assert told in prose("07_patchmix_details")
     assert [float(number) for number in said] == pytest.approx([base, whole, whole], rel=0.05)
 
 
