@@ -97,7 +97,7 @@ ANSWERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
         "With half of them wrong, CutMix {}, Mixup {}",
         (("50-cutmix", "50-plain", ACC), ("50-mixup", "50-plain", ACC)),
     ),
-    "masks-fashion": ("9 of 11 gain significantly", ()),
+    "masks-fashion": ("9 of 12 gain significantly", ()),
     "masks-emoji": ("None of 11 gains, 4 lose significantly", ()),
     "truth-emoji": ("Mixup's most, ResizeMix's least", ()),
     "judge-offcentre": ("Most often with true masks", ()),
