@@ -114,7 +114,10 @@ def test_cutmix_weighs_garments_that_can_hardly_be_seen() -> None:
     plan = ml.cutmix(objects, per_image=True, generator=seeded()).plan
     seen = plan.masks * objects[plan.sources]  # (2, N, 1, H, W)
     shown = seen.sum((2, 3, 4)) / objects[plan.sources].sum((2, 3, 4))
-    assert ((plan.weights >= 0.1) & (shown < 0.1)).any(0).float().mean() > 0.35
+    lost = float(((plan.weights >= 0.1) & (shown < 0.1)).any(0).float().mean())
+    in_text(
+        f"In {lost:.0%} of CutMix's mixtures of this set an object gets at least 0.1".replace("%", " %", 1)
+    )
     in_text("11.2 % of CutMix's, whose boxes often miss a small garment")
 
 

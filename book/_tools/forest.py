@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import re
 
-LOW, STEP, STEPS = (
-    -8,
-    2,
-    9,
-)  # points: the left end, and what the nine columns span
+# in points: the left end of the axis, and what each of its columns spans
+LOW, STEP, STEPS = -8, 2, 9
 ROW = re.compile(
     r"^(?P<claim>[^|\n]*?(?:more accurate|beats)[^|\n]*?) \((?P<paper>[\d.]+ → [\d.]+)\)[^|]*\|[^|]*\|"
     r"\[(?P<here>F [^\]]*)\]",
