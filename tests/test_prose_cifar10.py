@@ -25,10 +25,10 @@ def page() -> dict[str, Any]:
 def test_gains_of_mixup_and_cutmix(page: dict[str, Any]) -> None:
     plain = record("plain")
     gains = [gain(f"cifar10-{way}", "cifar10-plain", "accuracy") for way in ("cutmix", "mixup")]
-    assert f"Without mixing {100 * plain.measured('accuracy').mean:.1f} % of" in PAGE
-    assert f"{words(gains[0])} points more, with Mixup {words(gains[1])} points" in PAGE
+    assert f"our network classifies {100 * plain.measured('accuracy').mean:.1f} % of" in PAGE
+    assert f"CutMix adds {words(gains[0])} points, Mixup {words(gains[1])}, and" in PAGE
     errors = [100 * record(way).measured("ece").mean for way in ("plain", "cutmix", "mixup")]
-    assert f"fell from {errors[0]:.0f} to below 5 %" in PAGE and max(errors[1:]) < 5
+    assert f"falls from {errors[0]:.0f} to below 5 %" in PAGE and max(errors[1:]) < 5
     assert min(errors[0] - error for error in errors[1:]) > 16 and "by 16 points or more" in PAGE
     losses = [record(way).measured("nll").mean for way in ("plain", "cutmix", "mixup")]
     assert f"the NLL from {losses[0]:.2f} to about 1.1" in PAGE
